@@ -1,0 +1,173 @@
+"""What this provider tells Airflow about itself; read at every start of Airflow, so it imports nothing.
+
+From Airflow 3.2 on the connection forms come from here. Older versions ask the hooks, which answer from the
+same entries.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+_MANAGEMENT, _GATEWAY, _ISALES = "CC-Management", "CC-Gateway", "CC-iSales"
+
+# No field but an enumeration has a default: the form would write it into every connection it saves.
+_TRANSPORT_FIELDS: dict[str, dict[str, Any]] = {
+    "verify": {
+        "label": "Verify certificate",
+        "description": "true (the default), false, or the path of a CA bundle on the workers.",
+        "schema": {"type": ["string", "null"]},
+    },
+    "timeout": {
+        "label": "Time-out (s)",
+        "description": "How long to wait for a connection, and for each reply. 30 unless set.",
+        "schema": {"type": ["number", "null"], "minimum": 1},
+    },
+    "max_concurrency": {
+        "label": "Concurrent requests",
+        "description": "How many requests a bulk query keeps in flight. 32 unless set.",
+        "schema": {"type": ["integer", "null"], "minimum": 1},
+    },
+    "requests_per_second": {
+        "label": "Requests per second",
+        "description": "A ceiling for bulk queries. None unless set.",
+        "schema": {"type": ["number", "null"], "minimum": 0},
+    },
+    "share_session": {
+        "label": "Share the session",
+        "description": "Let other tasks and workers reuse the session, sealed in an Airflow Variable.",
+        "schema": {"type": ["boolean", "null"]},
+    },
+}
+
+CONNECTION_TYPES: tuple[dict[str, Any], ...] = (
+    {
+        "connection-type": "cc_management",
+        "hook-class-name": "airflow_provider_cc.hooks.management.CCManagementHook",
+        "hook-name": "CC-Management",
+        "ui-field-behaviour": {
+            "hidden-fields": [],
+            "relabeling": {
+                "host": "Domain",
+                "schema": "Scheme",
+                "login": "App key",
+                "password": "App secret",
+            },
+            "placeholders": {"host": "cc.example.com", "port": "443", "schema": "https"},
+        },
+        "conn-fields": {
+            "token_lifetime": {
+                "label": "Token lifetime (s)",
+                "description": "The lifetime to ask for, 3600 at most.",
+                "schema": {"type": ["integer", "null"], "minimum": 1, "maximum": 3600},
+            },
+            "tenant_space_id": {
+                "label": "Tenant space ID",
+                "description": "Sent as X-TenantSpaceID; only centres shared by tenants ask for it.",
+                "schema": {"type": ["string", "null"]},
+            },
+            "token_url": {
+                "label": "Token URL",
+                "description": "Where tokens are handed out, if not at the domain above.",
+                "schema": {"type": ["string", "null"]},
+            },
+            **_TRANSPORT_FIELDS,
+        },
+    },
+    {
+        "connection-type": "cc_gateway",
+        "hook-class-name": "airflow_provider_cc.hooks.gateway.CCGatewayHook",
+        "hook-name": "CC-Gateway",
+        "ui-field-behaviour": {
+            "hidden-fields": [],
+            "relabeling": {
+                "host": "Address",
+                "schema": "Scheme",
+                "login": "Administrator ID or VDN account",
+            },
+            "placeholders": {"host": "192.0.2.10", "port": "8043", "schema": "https"},
+        },
+        "conn-fields": _TRANSPORT_FIELDS,
+    },
+    {
+        "connection-type": "cc_isales",
+        "hook-class-name": "airflow_provider_cc.hooks.isales.CCISalesHook",
+        "hook-name": "CC-iSales",
+        "ui-field-behaviour": {
+            "hidden-fields": [],
+            "relabeling": {"host": "Domain", "schema": "Scheme", "login": "User"},
+            "placeholders": {"host": "isales.example.com", "port": "443", "schema": "https"},
+        },
+        "conn-fields": {
+            "token_header": {
+                "label": "Token header",
+                "description": "The header that carries the session; releases differ.",
+                "schema": {
+                    "type": "string",
+                    "enum": ["Authentication", "Authorization"],
+                    "default": "Authentication",
+                },
+            },
+            "token_kind": {
+                "label": "Token kind",
+                "description": "Which of the two tokens that header carries; releases differ.",
+                "schema": {"type": "string", "enum": ["token", "refreshToken"], "default": "token"},
+            },
+            **_TRANSPORT_FIELDS,
+        },
+    },
+    {
+        "connection-type": "cc_agent",
+        "hook-class-name": "airflow_provider_cc.hooks.agent.CCAgentHook",
+        "hook-name": "CC agent",
+        "ui-field-behaviour": {
+            "hidden-fields": ["host", "port", "schema"],
+            "relabeling": {"login": "Sign-in account or agent ID"},
+            "placeholders": {"login": "account@example or 5001"},
+        },
+        "conn-fields": {
+            "phone_number": {
+                "label": "Softphone number",
+                "description": "The number the agent signs in with on the gateway.",
+                "schema": {"type": ["string", "null"]},
+            },
+        },
+    },
+)
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Return the provider's metadata in the shape of Airflow's ``provider_info.schema.json``."""
+    return {
+        "package-name": "airflow-provider-cc",
+        "name": "Cloud contact centre (CC)",
+        "description": "Agents, softphone numbers and sessions of cloud contact centres (CC).",
+        "integrations": [
+            {"integration-name": _MANAGEMENT, "tags": ["service"]},
+            {"integration-name": _GATEWAY, "tags": ["service"]},
+            {"integration-name": _ISALES, "tags": ["service"]},
+        ],
+        "hooks": [
+            {
+                "integration-name": _MANAGEMENT,
+                "python-modules": ["airflow_provider_cc.hooks.management"],
+            },
+            {
+                "integration-name": _GATEWAY,
+                "python-modules": ["airflow_provider_cc.hooks.gateway", "airflow_provider_cc.hooks.agent"],
+            },
+            {"integration-name": _ISALES, "python-modules": ["airflow_provider_cc.hooks.isales"]},
+        ],
+        "operators": [
+            {"integration-name": _MANAGEMENT, "python-modules": ["airflow_provider_cc.operators.management"]},
+            {"integration-name": _GATEWAY, "python-modules": ["airflow_provider_cc.operators.gateway"]},
+            {"integration-name": _ISALES, "python-modules": ["airflow_provider_cc.operators.isales"]},
+        ],
+        "transfers": [
+            {
+                "source-integration-name": _MANAGEMENT,
+                "target-integration-name": "Common SQL",
+                "python-module": "airflow_provider_cc.transfers.agents_to_sql",
+            },
+        ],
+        "connection-types": list(CONNECTION_TYPES),
+    }
