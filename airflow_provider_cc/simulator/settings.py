@@ -1,0 +1,123 @@
+"""How the simulated contact centre is set up: size, credentials, lifetimes, readings of the manual.
+
+Where the manual leaves a question open, or two of its pages disagree, the answer is a setting, so that a
+client can be tried against either. What goes wrong is not set here but in `faults`.
+"""
+
+# ruff: noqa: S105 - the secrets below are made up and open nothing
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+#: SIP servers told to an agent that signs in: the manual's own sample, and a WebRTC node with every field.
+SIP_SERVERS: tuple[dict[str, str], ...] = (
+    {"sipServiceIp": "10.10.10.11", "sipServicePort": "33", "type": "0"},
+    {"sipServiceIp": "10.10.10.12", "sipServicePort": "8443", "node": "1", "type": "1"},
+)
+
+
+@dataclass
+class Settings:
+    """Everything that is fixed about a simulated contact centre.
+
+    The first six (`agents` to `cert_dir`) are read once, at start; all others are read at every request and
+    may be changed while the simulator runs. Times and lifetimes are in seconds. The secrets are made up and
+    look like nothing else, so that a leak of one can be searched for.
+
+    :param agents: number of computed agents, 0 to 10,000,000; memory does not grow with it
+    :param seed: what agents and injected faults are computed from
+    :param tls: HTTPS with a self-made certificate authority; otherwise plain HTTP
+    :param host: address to listen on
+    :param port: port to listen on; 0 takes a free one
+    :param cert_dir: where to keep the certificates; a complete set found there is used again, so that a
+        connection made for an earlier run stays valid. None: a private temporary one, removed at the end
+
+    :param app_key: CC-Management application key
+    :param app_secret: its secret
+    :param user_name: the authenticating user of queryAgentInfoByAccount's second scenario
+    :param user_password: its password
+    :param admin_id: administrator that may log in to CC-Gateway's configuration interfaces
+    :param admin_password: its password
+    :param vdn_account: VDN account (VDN ID and 100000) that may do the same
+    :param vdn_password: its password
+    :param isales_user: CC-iSales user
+    :param isales_password: its password
+    :param tenant_space_id: when set, every CC-Management call must carry it as X-TenantSpaceID
+
+    :param token_lifetime: longest life of an AccessToken; a shorter one asked for is granted
+    :param new_token_cancels_old: an AccessToken dies when the next one is issued
+    :param guid_lifetime: life of a configuration Guid
+    :param agent_timeout: an agent that has not polled events for this long is signed out
+    :param event_poll: longest wait of an event poll
+    :param isales_token_lifetime: life of an iSales token
+    :param isales_refresh_lifetime: life of an iSales refresh token
+
+    :param authmode: 2: every event poll replaces the agent's Guid; 1: the Guid of the sign-in stays
+    :param guid_from_poll_only: with `authmode` 2, logininfo refuses the Guid of the sign-in (the strictest
+        reading of its page), so that one event poll must have come first
+    :param config_guid_in: where config/login puts the Guid: reply body, reply header or both
+    :param isales_header: request header in which iSales business calls carry their session
+    :param isales_token_kind: which of the two tokens they carry
+
+    :param refused_status: answer of tokenByAkSk and auth/login to wrong credentials; 200: a business code
+    :param expired_status: answer to a missing, wrong or expired token
+    :param missing_account_code: returnCode of queryAgentInfoByAccount for an account that does not exist
+    :param max_page_size: largest pageSize of the directory; a larger one is a business failure (HTTP 500)
+    :param directory_omits: fields left out of directory replies. The vendor's samples have neither `workNo`
+        nor `total`, its tables have both
+    :param sip_servers: sipServerInfo of queryAgentLoginParams
+    :param allow_listed: False: every request is refused with 403, as from an address not on the allow list
+    :param sticky_cookie: sessions are only known to who replays the cookie of the first reply
+    :param echo_secrets: error texts repeat the credential they refuse
+
+    :param record: keep every request (method, path, headers, JSON body) in the statistics
+    :param count_accounts: count requests per account
+    """
+
+    agents: int = 1000
+    seed: int = 1
+    tls: bool = True
+    host: str = "127.0.0.1"
+    port: int = 0
+    cert_dir: str | Path | None = None
+
+    app_key: str = "appkey0quartz7meadow"
+    app_secret: str = "AppSecret-violet-tundra-81f0c2"
+    user_name: str = "svc_query_group"
+    user_password: str = "UserPass-amber-fjord-5d19"
+    admin_id: int = 101
+    admin_password: str = "AdminPass-cobalt-heron-77b3"
+    vdn_account: int = 100001
+    vdn_password: str = "VdnPass-ochre-lagoon-c40e"
+    isales_user: str = "isales_obs_user"
+    isales_password: str = "ISalesPass-sable-comet-2e9a"
+    tenant_space_id: str | None = None
+
+    token_lifetime: int = 3600
+    new_token_cancels_old: bool = False
+    guid_lifetime: float = 1800.0
+    agent_timeout: float = 120.0
+    event_poll: float = 10.0
+    isales_token_lifetime: int = 300
+    isales_refresh_lifetime: int = 3600
+
+    authmode: Literal[1, 2] = 2
+    guid_from_poll_only: bool = False
+    config_guid_in: Literal["both", "body", "header"] = "both"
+    isales_header: Literal["Authentication", "Authorization"] = "Authentication"
+    isales_token_kind: Literal["token", "refreshToken"] = "token"
+
+    refused_status: Literal[200, 401, 403] = 403
+    expired_status: Literal[401, 403] = 401
+    missing_account_code: Literal["0", "1"] = "0"
+    max_page_size: int = 100
+    directory_omits: frozenset[str] = frozenset()
+    sip_servers: tuple[dict[str, str], ...] = SIP_SERVERS
+    allow_listed: bool = True
+    sticky_cookie: bool = False
+    echo_secrets: bool = False
+
+    record: bool = False
+    count_accounts: bool = False

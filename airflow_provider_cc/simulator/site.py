@@ -1,0 +1,79 @@
+"""What the three systems of one simulated contact centre share: settings, agents, sessions, books."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import NamedTuple
+
+from airflow_provider_cc.simulator.faults import Faults
+from airflow_provider_cc.simulator.population import Population
+from airflow_provider_cc.simulator.settings import Settings
+from airflow_provider_cc.simulator.statistics import Statistics
+
+#: So many of the latest tokens and Guids are remembered for `Simulator.secrets`; a load test issues millions.
+_REMEMBERED = 10_000
+#: Lapsed sessions are swept out when so many are held.
+_SWEEP_ABOVE = 10_000
+
+
+class Session(NamedTuple):
+    """One issued token or Guid.
+
+    :param expires: end of its life on the monotonic clock
+    :param cookie: stickiness cookie of the client it was issued to
+    """
+
+    expires: float
+    cookie: str
+
+
+class Sessions:
+    """Issued tokens or Guids of one kind."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, Session] = {}
+
+    def open(self, value: str, lifetime: float, cookie: str) -> None:
+        """Remember a new one."""
+        now = time.monotonic()
+        if len(self._open) >= _SWEEP_ABOVE:
+            self._open = {key: session for key, session in self._open.items() if session.expires > now}
+        self._open[value] = Session(now + lifetime, cookie)
+
+    def valid(self, value: str, cookie: str) -> bool:
+        """Tell whether it was issued to this client and still lives."""
+        session = self._open.get(value)
+        return session is not None and session.expires > time.monotonic() and session.cookie == cookie
+
+    def close(self, value: str) -> None:
+        """End one."""
+        self._open.pop(value, None)
+
+    def clear(self) -> None:
+        """End all."""
+        self._open.clear()
+
+
+class Site:
+    """The common ground of CC-Management, CC-Gateway and CC-iSales."""
+
+    def __init__(self, settings: Settings, faults: Faults) -> None:
+        self.settings = settings
+        self.faults = faults
+        self.population = Population(settings.agents, settings.seed)
+        self.statistics = Statistics()
+        self.issued: deque[str] = deque(maxlen=_REMEMBERED)
+
+    def issue(self, value: str) -> str:
+        """Note a new token or Guid as a secret."""
+        self.issued.append(value)
+        return value
+
+    def blame(self, text: str, secret: object) -> str:
+        """Word an error, repeating the credential when the settings say so."""
+        return f"{text}: {secret}" if self.settings.echo_secrets else text
+
+    def refuses(self, system: str) -> bool:
+        """Tell whether every sign-in to a system is refused at the moment."""
+        return system in self.faults.refuse_sign_ins
