@@ -1,0 +1,51 @@
+"""
+### All agents of the directory, every hour
+
+Pages through the agent directory of CC-Management and keeps agent ID, type and softphone number of every
+sign-in account in the table `cc_agent`. Accounts that cannot be read go to `cc_agent_reject` with the reason,
+the counts of each run to `cc_sync_run`. The tables are created when they are missing. No account list is needed.
+
+The directory knows no agent status. Where that is wanted too, let `cc_agents_from_accounts` fill it into the
+same table: each of the two writes only the columns that it learns.
+
+**Set up**
+
+1. A connection `cc_management_default` of type *CC-Management*: domain, app key, app secret.
+2. A connection `warehouse` to the database, of any type with an SQL hook.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pendulum
+from airflow.providers.common.compat.sdk import DAG, Asset, Param
+
+from airflow_provider_cc.transfers.agents_to_sql import CCAgentsToSqlOperator
+
+with DAG(
+    dag_id="cc_agents_from_directory",
+    description="All agents of the directory, into the warehouse",
+    doc_md=__doc__,
+    schedule="30 * * * *",  # half an hour away from cc_agents_from_accounts, which writes the same table
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    default_args={
+        "retries": 3,
+        "retry_delay": timedelta(minutes=1),
+        "retry_exponential_backoff": True,
+        "max_retry_delay": timedelta(minutes=15),
+    },
+    params={
+        "cc_conn_id": Param("cc_management_default", type="string", description="The contact centre"),
+        "warehouse_conn_id": Param("warehouse", type="string", description="The database"),
+    },
+    tags=["cc", "example"],
+):
+    CCAgentsToSqlOperator(
+        task_id="sync_agents",
+        cc_conn_id="{{ params.cc_conn_id }}",
+        sql_conn_id="{{ params.warehouse_conn_id }}",
+        outlets=[Asset("cc_agent")],
+    )

@@ -1,0 +1,44 @@
+"""
+### Can we still sign in to CC-iSales?
+
+Signs in once an hour, so that a changed password or a closed door is noticed before the jobs that depend on
+it fail. Where the connection shares its session, those jobs find it ready.
+
+**Set up**
+
+1. A connection `cc_isales_default` of type *CC-iSales*: domain, user, password.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pendulum
+from airflow.providers.common.compat.sdk import DAG, Asset, Param
+
+from airflow_provider_cc.operators.isales import CCISalesLoginOperator
+
+with DAG(
+    dag_id="cc_isales_session",
+    description="Checks that CC-iSales lets us in",
+    doc_md=__doc__,
+    schedule="@hourly",
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    default_args={
+        "retries": 3,
+        "retry_delay": timedelta(minutes=1),
+        "retry_exponential_backoff": True,
+        "max_retry_delay": timedelta(minutes=15),
+    },
+    params={
+        "cc_conn_id": Param("cc_isales_default", type="string", description="CC-iSales"),
+    },
+    tags=["cc", "example"],
+):
+    CCISalesLoginOperator(
+        task_id="sign_in",
+        cc_conn_id="{{ params.cc_conn_id }}",
+        outlets=[Asset("cc_isales_session")],
+    )

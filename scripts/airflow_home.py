@@ -1,0 +1,238 @@
+"""A throw-away Airflow: its own home, its own metadata database, nothing of the caller's configuration."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scripts.ports import free_port
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+class AirflowFailed(Exception):
+    """An Airflow command, or a run that was waited for, failed; the message ends with the log's end."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What became of a DAG run.
+
+    :param state: "success" or "failed"
+    :param tasks: state of each task instance, by task id and map index (-1: not mapped)
+    :param xcoms: what each returned, by the same key
+    :param log: everything that was logged meanwhile
+    """
+
+    state: str
+    tasks: Mapping[tuple[str, int], str]
+    xcoms: Mapping[tuple[str, int], Any]
+    log: str
+
+
+class AirflowHome:
+    """An Airflow that lives in one directory.
+
+    :param directory: its home; made when absent
+    :param environment: further settings: connections as ``AIRFLOW_CONN_…``, options as ``AIRFLOW__…``
+    :param dags: folder of the DAGs
+    """
+
+    def __init__(
+        self, directory: Path, environment: Mapping[str, str], dags: Path = CHECKOUT / "dags"
+    ) -> None:
+        self.directory = directory
+        self.log = directory / "airflow.log"
+        directory.mkdir(parents=True, exist_ok=True)
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")},
+            # `airflow standalone` starts its parts by name.
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "AIRFLOW_HOME": str(directory),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__PARALLELISM": "4",
+            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+            **environment,
+        }
+
+    def migrate(self, template: Path | None = None) -> None:
+        """Make the metadata database.
+
+        :param template: a database migrated earlier by the same Airflow, to be copied instead
+        """
+        if template is None:
+            self.airflow("db", "migrate")
+        else:
+            shutil.copy(template, self.database)
+
+    @property
+    def database(self) -> Path:
+        """The file of the metadata database."""
+        return self.directory / "airflow.db"
+
+    def airflow(self, *arguments: str, must_succeed: bool = True) -> int:
+        """Run an Airflow command; what it says goes to the log.
+
+        :param arguments: of the command ``airflow``
+        :param must_succeed: raise where it does not
+        :return: its exit code
+        """
+        with self.log.open("ab") as log:
+            code = subprocess.run(
+                [sys.executable, "-m", "airflow", *arguments],
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                check=False,
+            ).returncode
+        if code and must_succeed:
+            raise AirflowFailed(f"airflow {' '.join(arguments)} failed, see {self.log}\n{self._log_end()}")
+        return code
+
+    def run_dag(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> Run:
+        """Run a DAG once, from beginning to end, with ``airflow dags test``.
+
+        :param dag_id: the DAG
+        :param conf: its params, where they differ from the defaults
+        """
+        seen = self.log.stat().st_size if self.log.exists() else 0
+        self.airflow("dags", "test", dag_id, *_conf_option(conf), must_succeed=False)
+        with self.log.open("rb") as log:
+            log.seek(seen)
+            said = log.read().decode(errors="replace")
+        found = self._query("SELECT run_id FROM dag_run WHERE dag_id = ? ORDER BY id DESC LIMIT 1", dag_id)
+        if not found:
+            raise AirflowFailed(f"{dag_id} did not run, see {self.log}\n{self._log_end()}")
+        return self.result(dag_id, found[0][0], said)
+
+    @contextlib.contextmanager
+    def standalone(self) -> Iterator[None]:
+        """Run scheduler, DAG processor, triggerer and API server until the end of the ``with`` block.
+
+        The web interface listens on :attr:`port`.
+        """
+        self.port = free_port()
+        self.environment |= {
+            "AIRFLOW__API__PORT": str(self.port),
+            "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{self.port}",
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{self.port}/execution/",
+            "AIRFLOW__WEBSERVER__WEB_SERVER_PORT": str(self.port),
+            "AIRFLOW__WEBSERVER__WEB_SERVER_HOST": "127.0.0.1",
+            "AIRFLOW__WEBSERVER__WORKERS": "1",
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
+        }
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "airflow", "standalone"],
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # a group of its own: nothing in it outlives the block
+            )
+        self._standalone = process
+        try:
+            yield
+        finally:
+            _end_group(process)
+
+    def start_run(self, dag_id: str, run_id: str, conf: Mapping[str, Any] | None = None) -> None:
+        """Trigger a DAG of the running :meth:`standalone`, as soon as Airflow knows it.
+
+        :param dag_id: the DAG
+        :param run_id: name for the run
+        :param conf: its params, where they differ from the defaults
+        """
+        self._wait_until(lambda: self._query("SELECT 1 FROM dag WHERE dag_id = ?", dag_id), 90, dag_id)
+        self._wait_until(
+            lambda: self._query("SELECT 1 FROM serialized_dag WHERE dag_id = ?", dag_id), 90, dag_id
+        )
+        self.airflow("dags", "unpause", "--yes", dag_id)
+        self.airflow("dags", "trigger", dag_id, "--run-id", run_id, *_conf_option(conf))
+
+    def wait_for(self, dag_id: str, run_id: str, seconds: float = 120) -> Run:
+        """Wait for the end of a run of the running :meth:`standalone`.
+
+        :param dag_id: the DAG
+        :param run_id: the run
+        :param seconds: how long
+        """
+        ended = "SELECT 1 FROM dag_run WHERE dag_id = ? AND run_id = ? AND state IN ('success', 'failed')"
+        self._wait_until(lambda: self._query(ended, dag_id, run_id), seconds, f"{dag_id} {run_id}")
+        logs = sorted((self.directory / "logs").rglob("*.log"))
+        return self.result(dag_id, run_id, "\n".join(log.read_text(errors="replace") for log in logs))
+
+    def result(self, dag_id: str, run_id: str, log: str) -> Run:
+        """Read from the metadata database what became of a run.
+
+        :param dag_id: the DAG
+        :param run_id: the run
+        :param log: what was logged meanwhile
+        """
+        ((state,),) = self._query("SELECT state FROM dag_run WHERE dag_id = ? AND run_id = ?", dag_id, run_id)
+        tasks = self._query(
+            "SELECT task_id, map_index, state FROM task_instance WHERE dag_id = ? AND run_id = ?",
+            dag_id,
+            run_id,
+        )
+        xcoms = self._query(
+            "SELECT task_id, map_index, value FROM xcom"
+            " WHERE dag_id = ? AND run_id = ? AND key = 'return_value'",
+            dag_id,
+            run_id,
+        )
+        return Run(
+            state=state,
+            tasks={(task_id, map_index): task_state for task_id, map_index, task_state in tasks},
+            xcoms={(task_id, map_index): _decode(value) for task_id, map_index, value in xcoms},
+            log=log,
+        )
+
+    def _query(self, sql: str, *parameters: str) -> list[Any]:
+        with contextlib.closing(sqlite3.connect(self.database, timeout=30)) as connection:
+            return connection.execute(sql, parameters).fetchall()
+
+    def _wait_until(self, condition: Any, seconds: float, what: str) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if self._standalone.poll() is not None or time.monotonic() > deadline:
+                raise AirflowFailed(f"no {what} within {seconds:.0f} s, see {self.log}\n{self._log_end()}")
+            time.sleep(0.2)
+
+    def _log_end(self) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-30:])
+
+
+def _conf_option(conf: Mapping[str, Any] | None) -> Sequence[str]:
+    return ["--conf", json.dumps(conf)] if conf else []
+
+
+def _decode(value: Any) -> Any:
+    # SQLite hands out a JSON column's numbers as numbers, everything else as text.
+    return json.loads(value) if isinstance(value, str | bytes) else value
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGINT)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=20)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
