@@ -1,0 +1,91 @@
+"""CC-iSales: the pair of tokens, and what is signed with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from airflow_provider_cc.api.protocol import (
+    Call,
+    Code,
+    Endpoint,
+    Session,
+    session_value,
+    text_argument,
+    whole_number,
+)
+
+#: Every interface lies below this path.
+ROOT = "/rest/isales/v1/openapi/obs/"
+
+
+class _Tokens(msgspec.Struct):
+    token: Any = None
+    tokenExpirationTime: Any = None
+    refreshToken: Any = None
+    refreshExpirationTime: Any = None
+
+
+class _TokensReply(msgspec.Struct):
+    code: Code = msgspec.field(name="result")
+    resultData: _Tokens | None = None
+
+
+LOGIN = Endpoint("auth/login", "POST", ROOT + "auth/login", _TokensReply, codes=("result",), signs_in=True)
+REFRESH = Endpoint(
+    "auth/refresh", "POST", ROOT + "auth/refresh", _TokensReply, codes=("result",), signs_in=True
+)
+
+
+def headers(bearer: str | None = None, name: str = "Authentication") -> dict[str, str]:
+    """Return the headers of a call.
+
+    :param bearer: token or refreshToken: the manual's pages disagree
+    :param name: ``Authentication`` or ``Authorization``: they disagree there too
+    """
+    kind = {"Content-Type": "application/json"}
+    return {**kind, name: f"Bearer {bearer}"} if bearer else kind
+
+
+def login(user: str, passwd: str) -> Call[Session]:
+    """Sign in ("Authentication Interface").
+
+    :param user: user name
+    :param passwd: its password
+    :raises ValueError: an argument is empty
+    """
+    body = {"user": text_argument("user", user, 1024), "passwd": text_argument("passwd", passwd, 1024)}
+    return Call(LOGIN, msgspec.json.encode(body), _read_tokens, LOGIN.path, secrets=(passwd,))
+
+
+def refresh(refresh_token: str) -> Call[Session]:
+    """Trade the refreshToken for a new pair; the reply is that of the sign-in.
+
+    :param refresh_token: of the pair that ends
+    """
+    body = msgspec.json.encode({"refreshToken": refresh_token})
+    signed = headers(refresh_token)
+    return Call(REFRESH, body, _read_tokens, REFRESH.path, signed, secrets=(refresh_token,))
+
+
+def _read_tokens(reply: _TokensReply, headers: Mapping[str, str]) -> Session:
+    data = reply.resultData or _Tokens()
+    return Session(
+        session_value(LOGIN.name, "token", data.token),
+        whole_number(LOGIN.name, "tokenExpirationTime", data.tokenExpirationTime) or None,
+        session_value(LOGIN.name, "refreshToken", data.refreshToken) if data.refreshToken else None,
+        whole_number(LOGIN.name, "refreshExpirationTime", data.refreshExpirationTime) or None,
+    )
+
+
+def any_call(path: str, json: Any = None) -> Call[dict[str, Any]]:
+    """Call an interface that has no function of its own; the result is the whole reply.
+
+    :param path: below ``/rest/isales/v1/openapi/obs/``, e.g. ``business/tasks``
+    :param json: the body
+    """
+    full = ROOT + path.lstrip("/")
+    endpoint = Endpoint(path, "POST", full, None, codes=("result", "resultCode", "returnCode"))
+    return Call(endpoint, msgspec.json.encode(json if json is not None else {}), lambda reply, _: reply, full)

@@ -1,0 +1,388 @@
+"""CC-Management: the token, one agent by its account, an account's sign-in result, the directory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from airflow_provider_cc.api.protocol import (
+    Call,
+    Code,
+    Endpoint,
+    Session,
+    session_value,
+    short_text,
+    text_argument,
+    whole_number,
+)
+from airflow_provider_cc.api.text import printable
+from airflow_provider_cc.exceptions import CCBusinessError, CCError, CCResponseError
+
+#: Longest ``accountCode`` ("Querying Agent Information by Sign-in Account", table of the request body).
+MAX_ACCOUNT_CODE = 64
+#: Longest ``account`` ("Querying the Account Sign-in Result", table 2).
+MAX_ACCOUNT = 100
+#: Longest lifetime of a token, in seconds.
+MAX_TOKEN_LIFETIME = 3600
+#: Where tokens are given out, unless the connection says otherwise.
+TOKEN_PATH = "/apigovernance/api/oauth/tokenByAkSk"  # noqa: S105 - a path, no password
+
+#: The code of an account that was found but has no agent ID.
+NO_AGENT = "no_agent"
+
+
+class AgentInfo(msgspec.Struct, frozen=True):
+    """Who signs in with an account.
+
+    :param account: sign-in account
+    :param agent_id: agent ID, the manual's work number
+    :param agent_type: 4 audio, 5 multimedia, 11 video, 99 versatile, 255 idle; others passed through
+    :param agent_status: the manual's status, "0" by default
+    """
+
+    account: str
+    agent_id: int
+    agent_type: int | None
+    agent_status: str
+
+
+class SipServer(msgspec.Struct, frozen=True):
+    """Where a softphone registers.
+
+    :param host: registration address
+    :param port: port, as the centre gives it
+    :param node: SIP service node, if any
+    :param type: "0" SIP, "1" WebRTC
+    """
+
+    host: str | None
+    port: str | None
+    node: str | None
+    type: str
+
+
+class AgentLoginParams(msgspec.Struct, frozen=True):
+    """What an account may sign in with; the passwords in the reply are never read.
+
+    :param account: sign-in account
+    :param agent_id: agent ID
+    :param softphone_number: SIP softphone number
+    :param sip_servers: where that softphone registers
+    """
+
+    account: str
+    agent_id: int | None
+    softphone_number: str | None
+    sip_servers: tuple[SipServer, ...]
+
+
+class DirectoryAgent(msgspec.Struct, frozen=True):
+    """One line of the directory, without the personal data that it also holds.
+
+    :param account: sign-in account
+    :param agent_id: agent ID; ``None`` for an account that is no agent
+    :param agent_type: as in :class:`AgentInfo`
+    :param softphone_number: SIP softphone number, if any
+    """
+
+    account: str
+    agent_id: int | None
+    agent_type: int | None
+    softphone_number: str | None
+
+
+class DirectoryPage(msgspec.Struct, frozen=True):
+    """A page of the directory.
+
+    :param total: how many lines the whole directory has, as said by this page
+    :param agents: the lines that could be read
+    :param unreadable: account (or place on the page) and failure of each line that could not
+    """
+
+    total: int
+    agents: list[DirectoryAgent]
+    unreadable: list[tuple[str, CCError]]
+
+
+class _TokenReply(msgspec.Struct):
+    token: Any = msgspec.field(name="AccessToken", default=None)
+    lifetime: Any = msgspec.field(name="Expires", default=None)
+
+
+class _AgentInfoData(msgspec.Struct):
+    workNo: Any = None
+    agentType: Any = None
+    agentStatus: Any = None
+
+
+class _AgentInfoReply(msgspec.Struct):
+    code: Code = msgspec.field(name="returnCode")
+    data: _AgentInfoData | None = None
+
+
+class _SipServerData(msgspec.Struct):
+    sipServiceIp: Any = None
+    sipServicePort: Any = None
+    node: Any = None
+    type: Any = None
+
+
+class _LoginParamsData(msgspec.Struct):
+    workNo: Any = None
+    sipAccount: Any = None
+    sipServerInfo: list[_SipServerData] | None = None
+
+
+class _LoginParamsReply(msgspec.Struct):
+    code: Code = msgspec.field(name="returnCode")
+    results: _LoginParamsData | None = None
+
+
+class _DirectoryRow(msgspec.Struct):
+    userAccount: Any = None
+    workNo: Any = None
+    agentType: Any = None
+    sipAccount: Any = None
+
+
+class _DirectoryReply(msgspec.Struct):
+    code: Code = msgspec.field(name="resultCode")
+    total: Any = None
+    data: list[_DirectoryRow] | None = None
+
+
+TOKEN = Endpoint("tokenByAkSk", "POST", TOKEN_PATH, _TokenReply, codes=(), signs_in=True)
+AGENT_INFO = Endpoint(
+    "queryAgentInfoByAccount",
+    "POST",
+    "/apiaccess/rest/CC-Management/v1/queryAgentInfoByAccount",
+    _AgentInfoReply,
+    codes=("returnCode",),
+)
+LOGIN_PARAMS = Endpoint(
+    "queryAgentLoginParams",
+    "POST",
+    "/apiaccess/CC-Management/v1/queryAgentLoginParams",
+    _LoginParamsReply,
+    codes=("returnCode",),
+)
+DIRECTORY = Endpoint(
+    "agentAccount/query",
+    "POST",
+    "/apiaccess/rest/cc-management/v1/agentAccount/query",
+    _DirectoryReply,
+    codes=("resultCode",),
+)
+
+
+def token(app_key: str, app_secret: str, lifetime: int, path: str = TOKEN_PATH) -> Call[Session]:
+    """Ask for an AccessToken ("tokenByAkSk").
+
+    :param app_key: app key
+    :param app_secret: app secret
+    :param lifetime: seconds the token shall live, at most :data:`MAX_TOKEN_LIFETIME`
+    :param path: where this centre gives out tokens
+    """
+    body = msgspec.json.encode({"app_key": app_key, "app_secret": app_secret})
+
+    def read(reply: _TokenReply, headers: Mapping[str, str]) -> Session:
+        granted = whole_number(TOKEN.name, "Expires", reply.lifetime)
+        return Session(session_value(TOKEN.name, "AccessToken", reply.token), granted or lifetime)
+
+    headers = {"X-Token-Expire": str(lifetime)}
+    return Call(TOKEN, body, read, path, headers, secrets=(app_secret,))
+
+
+def headers(
+    token: str | None = None, app_key: str | None = None, tenant_space: str | None = None
+) -> dict[str, str]:
+    """Return the headers of a call: all that signs it, and the type of its body.
+
+    :param token: AccessToken, if the call is signed by one
+    :param app_key: goes into ``X-APP-Key``
+    :param tenant_space: goes into ``X-TenantSpaceID``, which multi-tenant sites want
+    """
+    signed = {
+        "Authorization": f"Bearer {token}" if token else None,
+        "X-APP-Key": app_key if token else None,
+        "X-TenantSpaceID": tenant_space,
+        "Content-Type": "application/json;charset=UTF-8",
+    }
+    return {name: value for name, value in signed.items() if value}
+
+
+def query_agent_info(
+    account_code: str, username: str | None = None, password: str | None = None
+) -> Call[AgentInfo]:
+    """Ask who signs in with an account ("Querying Agent Information by Sign-in Account").
+
+    :param account_code: sign-in account, at most 64 characters
+    :param username: authenticating user, for the manual's user-name scenario
+    :param password: that user's password
+    :raises ValueError: an argument that the manual does not allow
+    """
+    body = {"accountCode": text_argument("account_code", account_code, MAX_ACCOUNT_CODE)}
+    if username is None and password is None:
+        return Call(AGENT_INFO, msgspec.json.encode(body), _AgentInfoReader(account_code), AGENT_INFO.path)
+    body["username"] = text_argument("username", username, 64)
+    body["password"] = text_argument("password", password, 64)
+    return Call(
+        AGENT_INFO,
+        msgspec.json.encode(body),
+        _AgentInfoReader(account_code),
+        AGENT_INFO.path,
+        secrets=(body["password"],),
+    )
+
+
+class _AgentInfoReader:
+    """Reads an agent of a given account; a class, since a closure costs more to make 100,000 times."""
+
+    __slots__ = ("account",)
+
+    def __init__(self, account: str) -> None:
+        self.account = account
+
+    def __call__(self, reply: _AgentInfoReply, headers: Mapping[str, str]) -> AgentInfo:
+        data = reply.data
+        if data is None:
+            raise CCResponseError(AGENT_INFO.name, "shape", "success, but no data in the reply")
+        return AgentInfo(
+            self.account,
+            _agent_id(AGENT_INFO.name, data.workNo),
+            whole_number(AGENT_INFO.name, "agentType", data.agentType),
+            short_text(AGENT_INFO.name, "agentStatus", data.agentStatus) or "0",
+        )
+
+
+def _agent_id(endpoint: str, value: object) -> int:
+    agent_id = whole_number(endpoint, "workNo", value)
+    if agent_id is None:
+        raise CCBusinessError(endpoint, NO_AGENT, "the account has no agent ID: workNo came back empty")
+    if agent_id == 0:
+        raise CCResponseError(endpoint, "shape", "workNo is 0, which is no agent ID")
+    return agent_id
+
+
+def query_agent_login_params(account: str, password: str) -> Call[AgentLoginParams]:
+    """Ask for an account's softphone ("Querying the Account Sign-in Result").
+
+    :param account: sign-in account, at most 100 characters
+    :param password: its sign-in password, at most 100 characters
+    :raises ValueError: an argument that the manual does not allow
+    """
+    text_argument("account", account, MAX_ACCOUNT)
+    text_argument("password", password, MAX_ACCOUNT)
+    body = msgspec.json.encode({"account": account, "password": password})
+
+    def read(reply: _LoginParamsReply, headers: Mapping[str, str]) -> AgentLoginParams:
+        results = reply.results
+        if results is None:
+            raise CCResponseError(LOGIN_PARAMS.name, "shape", "success, but no results in the reply")
+        return AgentLoginParams(
+            account,
+            _agent_id(LOGIN_PARAMS.name, results.workNo),
+            short_text(LOGIN_PARAMS.name, "sipAccount", results.sipAccount),
+            tuple(_sip_server(server) for server in results.sipServerInfo or ()),
+        )
+
+    return Call(LOGIN_PARAMS, body, read, LOGIN_PARAMS.path, secrets=(password,))
+
+
+def _sip_server(data: _SipServerData) -> SipServer:
+    name = LOGIN_PARAMS.name
+    return SipServer(
+        short_text(name, "sipServiceIp", data.sipServiceIp),
+        short_text(name, "sipServicePort", data.sipServicePort),
+        short_text(name, "node", data.node),
+        short_text(name, "type", data.type) or "0",
+    )
+
+
+def query_directory(
+    page: int, page_size: int, agent_types: Sequence[int] | None = None
+) -> Call[DirectoryPage]:
+    """Ask for a page of the directory ("agentAccount/query").
+
+    :param page: page number, from 0
+    :param page_size: lines on a page; the largest that a centre accepts is its own affair, 100 is safe
+    :param agent_types: only agents of these types
+    :raises ValueError: a page below 0 or a size below 1
+    """
+    if page < 0:
+        raise ValueError("page must be 0 or more")
+    if page_size < 1:
+        raise ValueError("page_size must be 1 or more")
+    body: dict[str, Any] = {"pageNum": page, "pageSize": page_size}
+    if agent_types is not None:
+        body["agentType"] = list(agent_types)
+
+    def read(reply: _DirectoryReply, headers: Mapping[str, str]) -> DirectoryPage:
+        total = whole_number(DIRECTORY.name, "total", reply.total)
+        if total is None:
+            raise CCResponseError(DIRECTORY.name, "shape", "no total in the reply: the end cannot be known")
+        rows = reply.data or []
+        expected = min(page_size, max(0, total - page * page_size))
+        if len(rows) < expected:
+            raise CCResponseError(
+                DIRECTORY.name,
+                "short page",
+                f"page {page} has {len(rows)} lines where {expected} of {total} were due: "
+                f"the centre may not accept a page_size of {page_size}",
+            )
+        return _directory_page(total, page, rows)
+
+    return Call(DIRECTORY, msgspec.json.encode(body), read, DIRECTORY.path)
+
+
+def query_directory_account(account: str) -> Call[list[DirectoryAgent]]:
+    """Ask the directory for a single account; an empty list says that it knows no such account.
+
+    :param account: sign-in account, at most 100 characters
+    :raises ValueError: an account that the manual does not allow
+    """
+    body = msgspec.json.encode({"userAccount": text_argument("account", account, MAX_ACCOUNT)})
+
+    def read(reply: _DirectoryReply, headers: Mapping[str, str]) -> list[DirectoryAgent]:
+        page = _directory_page(0, 0, reply.data or [])
+        if page.unreadable:
+            raise page.unreadable[0][1]
+        return [agent for agent in page.agents if agent.account == account]
+
+    return Call(DIRECTORY, body, read, DIRECTORY.path)
+
+
+def _directory_page(total: int, page: int, rows: list[_DirectoryRow]) -> DirectoryPage:
+    agents: list[DirectoryAgent] = []
+    unreadable: list[tuple[str, CCError]] = []
+    for place, row in enumerate(rows):
+        try:
+            account = short_text(DIRECTORY.name, "userAccount", row.userAccount, MAX_ACCOUNT)
+            if account is None:
+                raise CCResponseError(DIRECTORY.name, "shape", "a line without userAccount")
+            agent_id = whole_number(DIRECTORY.name, "workNo", row.workNo)
+            agents.append(
+                DirectoryAgent(
+                    account,
+                    agent_id or None,
+                    whole_number(DIRECTORY.name, "agentType", row.agentType),
+                    short_text(DIRECTORY.name, "sipAccount", row.sipAccount),
+                )
+            )
+        except CCResponseError as error:
+            named = isinstance(row.userAccount, str) and 0 < len(row.userAccount) <= MAX_ACCOUNT
+            where = printable(row.userAccount) if named else ""
+            unreadable.append((where or f"(page {page}, line {place + 1})", error))
+    return DirectoryPage(total, agents, unreadable)
+
+
+def any_call(path: str, json: Any = None) -> Call[dict[str, Any]]:
+    """Call an interface that has no function of its own; the result is the whole reply.
+
+    :param path: from the domain's root, with its leading slash
+    :param json: the body
+    """
+    endpoint = Endpoint(path, "POST", path, None, codes=("returnCode", "resultCode", "retcode"))
+    return Call(endpoint, msgspec.json.encode(json if json is not None else {}), lambda reply, _: reply, path)

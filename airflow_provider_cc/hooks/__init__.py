@@ -1,0 +1,1 @@
+"""Connection, session and transport: how Airflow talks to the three systems."""

@@ -1,0 +1,160 @@
+"""Many calls at a time, over aiohttp."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+import tenacity
+from yarl import URL
+
+from airflow_provider_cc.api.protocol import Call, Reply, understand
+from airflow_provider_cc.exceptions import (
+    CCBusinessError,
+    CCError,
+    CCResponseError,
+    CCSessionLapsed,
+    CCTransientError,
+)
+from airflow_provider_cc.hooks import retries
+from airflow_provider_cc.hooks.blocking import MAX_BODY, USER_AGENT, connection_failure
+from airflow_provider_cc.hooks.pace import Pace
+from airflow_provider_cc.hooks.sessions import Grant
+from airflow_provider_cc.hooks.settings import CCSettings
+
+if TYPE_CHECKING:
+    from airflow_provider_cc.hooks.base import CCHook
+
+T = TypeVar("T")
+
+
+class BulkClient:
+    """Sends calls concurrently, signed with a hook's session: ``async with hook.bulk() as cc``.
+
+    Nothing in here talks to Airflow: the connection was read before, and a sign-in runs in a thread.
+
+    :param hook: whose connection and session to use
+    """
+
+    def __init__(self, hook: CCHook) -> None:
+        self._settings = hook.settings
+        self._sessions = hook.sessions
+        self._cookies = hook.client.session.cookies
+        self._pace = Pace(self._settings.requests_per_second)
+        self._proxy = _proxy(self._settings.base_url)
+        self._urls: dict[str, URL] = {}
+        self._http: aiohttp.ClientSession
+        #: Requests sent so far, repeated ones included, sign-ins not.
+        self.requests = 0
+
+    async def __aenter__(self) -> BulkClient:
+        settings = self._settings
+        # unsafe: gateways are reached by address, and a load balancer's cookie comes from there too.
+        cookies = aiohttp.CookieJar(unsafe=True)
+        cookies.update_cookies(self._cookies.get_dict(), URL(settings.base_url))
+        self._http = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=settings.ssl_context(), keepalive_timeout=30),
+            timeout=aiohttp.ClientTimeout(total=settings.timeout),
+            headers={"User-Agent": USER_AGENT},
+            cookie_jar=cookies,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.close()
+
+    async def call(self, call: Call[T]) -> T:
+        """Make a call, tried again where that may help.
+
+        :param call: what to ask
+        :raises CCError: as the hook's own calls
+        """
+        # The first try goes without tenacity, which costs more than the rest of a call that succeeds.
+        try:
+            return await self._once(call)
+        except CCTransientError as error:
+            if not retries.worth_another_try(error):
+                raise
+            wait = retries.pause(error, 1)
+        await asyncio.sleep(wait)
+        again = tenacity.AsyncRetrying(**retries.policy(retries.MAX_TRIES - 1))
+        return await again(self._once, call)
+
+    async def _once(self, call: Call[T]) -> T:
+        if self._pace.limits:
+            await self._pace.turn()
+        grant = self._sessions.fresh
+        if grant is None:
+            grant = await asyncio.to_thread(self._sessions.get)
+        try:
+            try:
+                result = await self._exchange(call, grant)
+            except CCSessionLapsed as error:
+                grant = await asyncio.to_thread(self._sessions.renew, grant, error)
+                result = await self._exchange(call, grant)
+        except CCBusinessError as error:
+            grant.note(error)
+            raise
+        except CCTransientError as error:
+            if error.code == "HTTP 429" or error.retry_after is not None:
+                self._pace.refused(error.retry_after)
+            raise
+        grant.worked = True
+        self._pace.accepted()
+        return result
+
+    async def _exchange(self, call: Call[T], grant: Grant) -> T:
+        self.requests += 1
+        url = self._urls.get(call.path)
+        if url is None:
+            url = self._urls[call.path] = URL(self._settings.url(call.path))
+        try:
+            async with self._http.request(
+                call.endpoint.method,
+                url,
+                data=call.body,
+                headers=grant.headers,
+                allow_redirects=False,
+                proxy=self._proxy,
+            ) as response:
+                reply = Reply(response.status, response.headers, await _body(call.endpoint.name, response))
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            failure = _failure(call.endpoint.name, error, self._settings)
+        else:
+            return understand(call, reply, grant.secrets)
+        # Raised out here, so that the library's exception, which holds the request, is not its context.
+        raise failure
+
+
+async def _body(name: str, response: aiohttp.ClientResponse) -> bytes:
+    length = response.content_length
+    if length is not None and length <= MAX_BODY and "Content-Encoding" not in response.headers:
+        return await response.read()
+    parts, size = [], 0
+    async for part in response.content.iter_chunked(65536):
+        parts.append(part)
+        size += len(part)
+        if size > MAX_BODY:
+            raise CCResponseError(name, "too long", f"the reply is longer than {MAX_BODY} bytes")
+    return b"".join(parts)
+
+
+def _failure(endpoint: str, error: BaseException, settings: CCSettings) -> CCError:
+    if isinstance(error, aiohttp.ClientResponseError):  # what came is no HTTP, or too much of it
+        return CCResponseError(endpoint, "not HTTP", "the reply breaks the rules of HTTP")
+    return connection_failure(endpoint, error, settings)
+
+
+def _proxy(base_url: str) -> str | None:
+    """Return the environment's proxy for an address, as requests would choose it."""
+    address = urlsplit(base_url)
+    if proxy_bypass(address.hostname or ""):
+        return None
+    proxies = getproxies()
+    return proxies.get(address.scheme) or proxies.get("all")

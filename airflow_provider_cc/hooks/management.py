@@ -1,0 +1,104 @@
+"""CC-Management: agents by account, softphones, the directory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from airflow_provider_cc.api import management as api
+from airflow_provider_cc.api.management import AgentInfo, AgentLoginParams, DirectoryAgent
+from airflow_provider_cc.api.protocol import Call, Session, number_argument
+from airflow_provider_cc.hooks import retries
+from airflow_provider_cc.hooks.base import CCHook
+
+
+class CCManagementHook(CCHook):
+    """Talks to CC-Management, signed with an AccessToken that it looks after by itself.
+
+    :param cc_conn_id: connection of type ``cc_management``
+    """
+
+    conn_type = "cc_management"
+    default_conn_name = "cc_management_default"
+    hook_name = "CC-Management"
+    credentials = {"login": "app key", "password": "app secret"}  # noqa: RUF012 - typed in the base class
+    extras = ("token_lifetime", "tenant_space_id", "token_url")
+
+    def query_agent_info(
+        self, account_code: str, *, username: str | None = None, password: str | None = None
+    ) -> AgentInfo:
+        """Return who signs in with an account ("Querying Agent Information by Sign-in Account").
+
+        :param account_code: sign-in account, at most 64 characters
+        :param username: authenticating user: the call is then not signed, and the connection needs no app key
+        :param password: that user's password
+        :raises ValueError: an argument that the manual does not allow
+        :raises CCBusinessError: the centre declines, or the account has no agent ID (code ``no_agent``)
+        :raises CCError: any other failure, as :meth:`send`
+        """
+        call = api.query_agent_info(account_code, username, password)
+        if username is None:
+            return self.send(call)
+        # A password is in it, so it counts as a sign-in: repeated only if the connection itself failed.
+        return self._exchange(call, self._headers(None), (password or "",), retries.sign_in_policy())
+
+    def query_agent_login_params(self, account: str, password: str) -> AgentLoginParams:
+        """Return an account's softphone number and servers ("Querying the Account Sign-in Result").
+
+        :param account: sign-in account, at most 100 characters
+        :param password: its sign-in password, at most 100 characters
+        :raises ValueError: an argument that the manual does not allow
+        :raises CCError: any failure, as :meth:`send`
+        """
+        return self.send(api.query_agent_login_params(account, password))
+
+    def query_agents(
+        self, *, page_size: int = 100, agent_types: Sequence[int] | None = None
+    ) -> Iterator[DirectoryAgent]:
+        """Iterate over the directory ("agentAccount/query"), page after page.
+
+        :param page_size: lines on a page; 100 is safe
+        :param agent_types: only agents of these types
+        :raises ValueError: a page size below 1
+        :raises CCResponseError: a line or a page that cannot be read, or a page cut short
+        """
+        calls = (api.query_directory(page, page_size, agent_types) for page in range(10**9))
+        return self._pages(calls, page_size)
+
+    def call(self, path: str, *, json: Any = None) -> Any:
+        """Call any further interface by POST; the session is looked after.
+
+        :param path: from the domain's root, e.g. ``/apiaccess/rest/cc-management/v1/…``
+        :param json: the body
+        :return: the whole reply, after its code was found to mean success
+        """
+        return self.send(api.any_call("/" + path.lstrip("/"), json))
+
+    def _pages(self, calls: Iterator[Call[api.DirectoryPage]], page_size: int) -> Iterator[DirectoryAgent]:
+        for number, call in enumerate(calls, start=1):
+            page = self.send(call)
+            if page.unreadable:
+                raise page.unreadable[0][1]
+            yield from page.agents
+            if number * page_size >= page.total:
+                return
+
+    def _sign_in_call(self) -> Call[Session]:
+        settings = self.settings
+        lifetime = number_argument(
+            "extra token_lifetime",
+            settings.extra.get("token_lifetime") or api.MAX_TOKEN_LIFETIME,
+            1,
+            api.MAX_TOKEN_LIFETIME,
+        )
+        path = settings.extra.get("token_url") or api.TOKEN_PATH
+        return api.token(settings.login, settings.password, lifetime, path)
+
+    def _headers(self, session: Session | None) -> Mapping[str, str]:
+        settings = self.settings
+        tenant = settings.extra.get("tenant_space_id") or None
+        return api.headers(
+            session.token if session else None,
+            self._header_text("the app key", settings.login) if session else None,
+            self._header_text("extra tenant_space_id", str(tenant)) if tenant else None,
+        )

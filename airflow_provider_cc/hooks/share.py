@@ -1,0 +1,87 @@
+"""A session kept where other tasks and workers find it: encrypted, in an Airflow Variable."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import logging
+import time
+
+import msgspec
+from cryptography.fernet import Fernet, InvalidToken
+
+from airflow_provider_cc.api.protocol import Session
+from airflow_provider_cc.compat import Variable, get_variable
+
+log = logging.getLogger(__name__)
+
+
+class _Shared(msgspec.Struct):
+    token: str
+    expires_at: float | None
+    refresh_token: str | None
+    refresh_expires_at: float | None
+
+
+class VariableStore:
+    """Keeps a connection's session in the Variable ``cc_token__<conn_id>``.
+
+    The key is derived from the connection's own secret, so the Variable is of no use to whoever lacks the
+    connection, and a changed password makes the old session unreadable. Times are wall-clock ones, since
+    machines share them. A store that fails is no reason for a task to fail: the session is then not shared.
+
+    :param conn_id: connection id
+    :param identity: the connection's host and login, so that a connection turned elsewhere starts anew
+    :param secret: the connection's password
+    """
+
+    def __init__(self, conn_id: str, identity: str, secret: str) -> None:
+        self._variable = f"cc_token__{conn_id}"
+        salt = f"{conn_id}\n{identity}".encode()
+        # Slow on purpose, as the password may be short: about 50 ms, once in a task.
+        key = hashlib.scrypt(secret.encode(), salt=salt, n=2**14, r=8, p=1, dklen=32)
+        self._cipher = Fernet(base64.urlsafe_b64encode(key))
+
+    def load(self) -> Session | None:
+        """Return the shared session, if there is one that can be read and still lives."""
+        try:
+            stored = get_variable(self._variable)
+            if not stored:
+                return None
+            shared = msgspec.json.decode(self._cipher.decrypt(stored.encode()), type=_Shared)
+        except (InvalidToken, msgspec.MsgspecError, ValueError, TypeError):
+            log.info("Variable %s holds no session of this connection: signing in.", self._variable)
+            return None
+        except Exception as error:
+            log.warning("Variable %s cannot be read (%s): signing in.", self._variable, type(error).__name__)
+            return None
+        left = _left(shared.expires_at)
+        if left is not None and left - min(60.0, left / 10) <= 0:
+            return None
+        return Session(shared.token, left, shared.refresh_token, _left(shared.refresh_expires_at))
+
+    def save(self, session: Session) -> None:
+        """Share a session.
+
+        :param session: what a sign-in has just yielded
+        """
+        shared = _Shared(
+            session.token,
+            _until(session.lifetime),
+            session.refresh_token,
+            _until(session.refresh_lifetime),
+        )
+        try:
+            Variable.set(self._variable, self._cipher.encrypt(msgspec.json.encode(shared)).decode())
+        except Exception as error:
+            log.warning(
+                "Variable %s cannot be written (%s): not shared.", self._variable, type(error).__name__
+            )
+
+
+def _until(lifetime: float | None) -> float | None:
+    return None if lifetime is None else time.time() + lifetime
+
+
+def _left(moment: float | None) -> float | None:
+    return None if moment is None else moment - time.time()
