@@ -70,13 +70,13 @@ class CCGatewayHook(CCHook):
 
     @contextmanager
     def agent_session(
-        self, agent_id: int, password: str, phone_number: str, *, force: bool = False
+        self, agent_id: int | str, password: str, phone_number: str, *, force: bool = False
     ) -> Iterator[AgentSession]:
         """Sign an agent in, keep the agent signed in, and sign out again whatever happens.
 
         This takes the agent's seat: calls may be routed to it.
 
-        :param agent_id: agent ID, 101 to 999999
+        :param agent_id: agent ID, 101 to 999999; digits in a text will do
         :param password: the agent's password
         :param phone_number: softphone number to sign in with
         :param force: throw out whoever is signed in

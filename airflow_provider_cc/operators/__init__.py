@@ -1,0 +1,1 @@
+"""One operator for each interface of the manual."""

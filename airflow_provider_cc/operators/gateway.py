@@ -1,0 +1,92 @@
+"""Operators for CC-Gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_cc.compat import BaseOperator
+from airflow_provider_cc.exceptions import CCConfigError
+from airflow_provider_cc.hooks.agent import CCAgentHook
+from airflow_provider_cc.hooks.gateway import CCGatewayHook
+from airflow_provider_cc.operators.sessions import session_row
+
+if TYPE_CHECKING:
+    from airflow_provider_cc.compat import Context
+
+
+class CCConfigLoginOperator(BaseOperator):
+    """Signs in to configuration ("config/login"), which checks the credential and warms a shared session.
+
+    Returns a dict with ``conn_id``, ``signed_in_at``, ``expires_at`` and ``shared``; the Guid is not in it.
+
+    :param cc_conn_id: connection of type ``cc_gateway`` (templated)
+    """
+
+    template_fields: Sequence[str] = ("cc_conn_id",)
+
+    def __init__(self, *, cc_conn_id: str = CCGatewayHook.default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.cc_conn_id = cc_conn_id
+
+    @cached_property
+    def hook(self) -> CCGatewayHook:
+        """The hook."""
+        return CCGatewayHook(self.cc_conn_id)
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Sign in.
+
+        :raises CCAuthError: refused
+        """
+        return session_row(self.hook)
+
+
+class CCQueryLoginInfoOperator(BaseOperator):
+    """Checks which softphone an agent has ("logininfo"): signs the agent in, asks, signs out.
+
+    While it runs it holds the agent's seat, and calls may be routed to it: not for agents at work.
+    Returns a dict with ``agent_id`` and ``softphone_number``; the phonetoken is not in it.
+
+    :param agent_conn_id: connection of type ``cc_agent`` with an agent ID as login, a password and the extra
+        ``phone_number`` (templated)
+    :param cc_conn_id: connection of type ``cc_gateway`` (templated)
+    :param force: throw out whoever is signed in
+    """
+
+    template_fields: Sequence[str] = ("agent_conn_id", "cc_conn_id")
+
+    def __init__(
+        self,
+        *,
+        agent_conn_id: str,
+        cc_conn_id: str = CCGatewayHook.default_conn_name,
+        force: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.agent_conn_id = agent_conn_id
+        self.cc_conn_id = cc_conn_id
+        self.force = force
+
+    @cached_property
+    def hook(self) -> CCGatewayHook:
+        """The hook."""
+        return CCGatewayHook(self.cc_conn_id)
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Sign in, ask, sign out.
+
+        :raises ValueError: the connection's login is no agent ID from 101 to 999999
+        :raises CCConfigError: the connection lacks something
+        :raises CCError: as ``CCGatewayHook.agent_session``
+        """
+        agent = CCAgentHook(self.agent_conn_id).credentials
+        if not agent.phone_number:
+            raise CCConfigError(f"connection {self.agent_conn_id!r} (cc_agent): needs extra phone_number")
+        with self.hook.agent_session(
+            agent.login, agent.password, agent.phone_number, force=self.force
+        ) as session:
+            info = session.query_login_info()
+        return {"agent_id": info.agent_id, "softphone_number": info.softphone_number}

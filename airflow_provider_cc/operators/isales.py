@@ -1,0 +1,41 @@
+"""Operators for CC-iSales."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_cc.compat import BaseOperator
+from airflow_provider_cc.hooks.isales import CCISalesHook
+from airflow_provider_cc.operators.sessions import session_row
+
+if TYPE_CHECKING:
+    from airflow_provider_cc.compat import Context
+
+
+class CCISalesLoginOperator(BaseOperator):
+    """Signs in ("auth/login"), which checks the credential and warms a shared session.
+
+    Returns a dict with ``conn_id``, ``signed_in_at``, ``expires_at`` and ``shared``; no token is in it.
+
+    :param cc_conn_id: connection of type ``cc_isales`` (templated)
+    """
+
+    template_fields: Sequence[str] = ("cc_conn_id",)
+
+    def __init__(self, *, cc_conn_id: str = CCISalesHook.default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.cc_conn_id = cc_conn_id
+
+    @cached_property
+    def hook(self) -> CCISalesHook:
+        """The hook."""
+        return CCISalesHook(self.cc_conn_id)
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Sign in.
+
+        :raises CCAuthError: refused
+        """
+        return session_row(self.hook)

@@ -1,0 +1,118 @@
+"""Operators for CC-Management."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_cc.api import management as api
+from airflow_provider_cc.compat import BaseOperator
+from airflow_provider_cc.hooks.agent import CCAgentHook
+from airflow_provider_cc.hooks.management import CCManagementHook
+from airflow_provider_cc.operators.rows import as_list, ask_each
+
+if TYPE_CHECKING:
+    from airflow_provider_cc.compat import Context, XComArg
+
+
+class CCQueryAgentInfoOperator(BaseOperator):
+    """Looks up agent ID, type and status by sign-in account ("queryAgentInfoByAccount").
+
+    Returns a list of dicts with ``account``, ``agent_id``, ``agent_type`` and ``agent_status``.
+
+    :param account_codes: one account code or a list of them, at most 64 characters each (templated)
+    :param cc_conn_id: connection of type ``cc_management`` (templated)
+    :param auth_conn_id: a ``cc_agent`` connection whose login and password authenticate the query instead of
+        the app key: the manual's user-name scenario (templated)
+    :param on_error: ``"raise"`` fails the task at the first account that cannot be read; ``"collect"``
+        returns a row of ``account``, ``endpoint``, ``code`` and ``message`` for it
+    """
+
+    template_fields: Sequence[str] = ("account_codes", "cc_conn_id", "auth_conn_id")
+
+    def __init__(
+        self,
+        *,
+        account_codes: str | list[str] | XComArg,
+        cc_conn_id: str = CCManagementHook.default_conn_name,
+        auth_conn_id: str | None = None,
+        on_error: str = "raise",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.account_codes = account_codes
+        self.cc_conn_id = cc_conn_id
+        self.auth_conn_id = auth_conn_id
+        self.on_error = on_error
+
+    @cached_property
+    def hook(self) -> CCManagementHook:
+        """The hook, with one session for the whole list."""
+        return CCManagementHook(self.cc_conn_id)
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """Ask for every account.
+
+        :raises ValueError: an argument that the manual does not allow, before anything is asked
+        :raises CCError: as ``CCManagementHook.query_agent_info``
+        """
+        accounts = as_list("account_codes", self.account_codes)
+        for account in accounts:
+            api.query_agent_info(account)
+        ask = self.hook.query_agent_info
+        if self.auth_conn_id is not None:
+            user = CCAgentHook(self.auth_conn_id).credentials
+            ask = partial(ask, username=user.login, password=user.password)
+        return ask_each(accounts, ask, self.on_error, password_in_call=self.auth_conn_id is not None)
+
+
+class CCQueryAgentLoginParamsOperator(BaseOperator):
+    """Looks up softphone number and SIP servers with an account's own password ("queryAgentLoginParams").
+
+    Returns a list of dicts with ``account``, ``agent_id``, ``softphone_number`` and ``sip_servers``; the
+    passwords that the reply also holds are never read.
+
+    :param account_conn_ids: one ``cc_agent`` connection id or a list of them: each account with its password
+        (templated)
+    :param cc_conn_id: connection of type ``cc_management`` (templated)
+    :param on_error: as in :class:`CCQueryAgentInfoOperator`
+    """
+
+    template_fields: Sequence[str] = ("account_conn_ids", "cc_conn_id")
+
+    def __init__(
+        self,
+        *,
+        account_conn_ids: str | list[str] | XComArg,
+        cc_conn_id: str = CCManagementHook.default_conn_name,
+        on_error: str = "raise",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.account_conn_ids = account_conn_ids
+        self.cc_conn_id = cc_conn_id
+        self.on_error = on_error
+
+    @cached_property
+    def hook(self) -> CCManagementHook:
+        """The hook, with one session for the whole list."""
+        return CCManagementHook(self.cc_conn_id)
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """Ask for every account.
+
+        :raises ValueError: an argument that the manual does not allow, before anything is asked
+        :raises CCError: as ``CCManagementHook.query_agent_login_params``
+        """
+        conn_ids = as_list("account_conn_ids", self.account_conn_ids)
+        passwords: dict[str, str] = {}
+        for conn_id in conn_ids:
+            agent = CCAgentHook(conn_id).credentials
+            api.query_agent_login_params(agent.login, agent.password)
+            passwords[agent.login] = agent.password
+
+        def ask(account: str) -> api.AgentLoginParams:
+            return self.hook.query_agent_login_params(account, passwords[account])
+
+        return ask_each(list(passwords), ask, self.on_error)
