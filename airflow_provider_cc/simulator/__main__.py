@@ -32,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tenant_space_id=options.tenant_space_id,
         sticky_cookie=options.sticky_cookie,
         echo_secrets=options.echo_secrets,
+        record=options.record,
     )
     faults = Faults(
         latency=options.latency,
@@ -83,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     centre.add_argument("--tenant-space-id", metavar="ID", help="demand this X-TenantSpaceID")
     centre.add_argument("--sticky-cookie", action="store_true", help="demand the first reply's cookie")
     centre.add_argument("--echo-secrets", action="store_true", help="repeat credentials in error texts")
+    centre.add_argument("--record", action="store_true", help="keep every request, for /_simulator/stats")
     faults = parser.add_argument_group("what goes wrong")
     faults.add_argument("--latency", type=float, default=0.0, metavar="S", help="time every reply takes")
     faults.add_argument("--jitter", type=float, default=0.0, metavar="S", help="latency varies by up to this")

@@ -16,7 +16,6 @@ from airflow_provider_cc.simulator.population import mix
 #: What a web firewall or load balancer answers in place of the contact centre.
 HTML_PAGE = b"<!DOCTYPE html><html><head><title>Request failed</title></head><body><h1>%d</h1></body></html>"
 HTML_TYPE = "text/html;charset=UTF-8"
-SYSTEMS = frozenset({"management", "gateway", "agent", "isales"})
 
 
 @dataclass
@@ -34,7 +33,8 @@ class Faults:
     :param rate_limit: requests accepted in a one-second window; the others get 429
     :param retry_after: seconds in the Retry-After header of a 429; None: no such header
     :param expire_every: all sessions end every so many seconds
-    :param refuse_sign_ins: systems that refuse every sign-in: "management", "gateway", "agent", "isales"
+    :param refuse_sign_ins: systems that refuse every sign-in: "management", "gateway", "agent", "isales";
+        "agent" concerns queryAgentLoginParams too
     :param reset_before: share of requests that are carried out but whose connection is reset before the reply
     :param reset_midway: share of replies whose connection breaks after the first half of the body
     :param truncated: share of replies that end after the first half of the body as if that were all
@@ -83,7 +83,8 @@ class Injector:
         self._draws: Counter[str] = Counter()
         self._window = 0
         self._in_window = 0
-        self._last_expiry = time.monotonic()
+        self._expire_every: float | None = None
+        self._last_expiry = 0.0
 
     def _draw(self, kind: str, endpoint: str) -> float:
         """Give the next number in [0, 1) of a repeatable sequence, one per fault and interface."""
@@ -92,8 +93,11 @@ class Injector:
         return mix(self._seed ^ crc32(name.encode()), self._draws[name]) / 2**64
 
     def sessions_end(self) -> bool:
-        """Tell whether `expire_every` seconds have gone by since the sessions last ended."""
+        """Tell whether `expire_every` seconds have gone by since the sessions last ended so."""
         every, now = self.faults.expire_every, time.monotonic()
+        if every != self._expire_every:
+            # Count from the moment the switch was set, not from the start.
+            self._expire_every, self._last_expiry = every, now
         if every is None or now - self._last_expiry < every:
             return False
         self._last_expiry = now

@@ -214,8 +214,6 @@ class Population:
             self._selections.clear()
 
     def _store(self, account: str, agent: Agent) -> Agent:
-        if agent.account != account:
-            raise ValueError("an agent keeps its account; remove it and add another")
         self._accounts_by_id[agent.agent_id] = account
         index = self._index(account)
         if index is None:

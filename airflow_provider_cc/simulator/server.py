@@ -10,7 +10,6 @@ import uuid
 from typing import Any
 
 from aiohttp import web
-from multidict import CIMultiDict
 
 from airflow_provider_cc.simulator import gateway
 from airflow_provider_cc.simulator.control import PREFIX as CONTROL_PREFIX
@@ -61,9 +60,7 @@ class Server:
         statistics.count_request(endpoint)
         if settings.record:
             statistics.recorded.append(
-                RecordedRequest(
-                    endpoint, call.method, request.raw_path, CIMultiDict(call.headers), _json_or_none(body)
-                )
+                RecordedRequest(endpoint, call.method, request.raw_path, call.headers, _json_or_none(body))
             )
         # What is left if a callback of the user's fails: aiohttp then answers 500.
         status = 500
@@ -99,7 +96,8 @@ class Server:
         if reply is None and not self._site.settings.allow_listed:
             reply = Reply(403, HTML_PAGE % 403, content_type=HTML_TYPE)
         if reply is None:
-            reply = injector.override(call.account, await self._answer(call, route))
+            reply = await self._answer(call, route)
+            reply = injector.override(call.account, reply)
         injector.spoil(endpoint, reply)
         return reply
 

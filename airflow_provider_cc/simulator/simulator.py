@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import shutil
@@ -31,6 +32,7 @@ _T = TypeVar("_T")
 _BACKLOG = 1024
 #: Seconds that requests still being answered at the end are given.
 _SHUTDOWN_SECONDS = 0.2
+_LAST_ACCEPT_SECONDS = 0.01
 
 
 class Simulator:
@@ -76,7 +78,9 @@ class Simulator:
     def stop(self) -> None:
         """Close all connections and remove the temporary certificates. Does nothing when not running."""
         if self._thread is not None and self._loop is not None and self._stopping is not None:
-            self._loop.call_soon_threadsafe(self._stopping.set)
+            # The loop has ended already when it failed to start.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join()
         if self._socket is not None:
             self._socket.close()
@@ -114,7 +118,8 @@ class Simulator:
         )
         try:
             await runner.setup()
-            await web.SockSite(runner, self._socket, ssl_context=context, backlog=_BACKLOG).start()
+            site = web.SockSite(runner, self._socket, ssl_context=context, backlog=_BACKLOG)
+            await site.start()
         except BaseException as error:
             ready.set_exception(error)
             raise
@@ -122,6 +127,9 @@ class Simulator:
         try:
             await self._stopping.wait()
         finally:
+            await site.stop()
+            # Connections accepted at the last moment reach the runner a little later; it must close them too.
+            await asyncio.sleep(_LAST_ACCEPT_SECONDS)
             await runner.cleanup()
 
     # Where it is
