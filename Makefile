@@ -17,7 +17,6 @@ UV_VERSION := 0.13.9
 UV := $(or $(shell command -v uv),.venv/uv/bin/uv)
 export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
 export UV_PYTHON_DOWNLOADS := never
-export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: help
 help: ## list what can be made
@@ -27,15 +26,15 @@ help: ## list what can be made
 
 .PHONY: demo
 demo: $(READY) ## sync 1,000 simulated agents into a DuckDB file with Airflow, and show the tables
-	@$(BIN)/python scripts/demo.py
+	@$(BIN)/python -m scripts.demo
 
 .PHONY: ui
 ui: $(READY) ## the same in Airflow's web interface, with PostgreSQL, until Ctrl-C
-	@$(BIN)/python scripts/ui.py
+	@$(BIN)/python -m scripts.ui
 
 .PHONY: test
-test: $(READY) ## run all tests
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: $(READY) $(UV) ## run all tests; TESTS="…" chooses some
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal $(TESTS)
 
 .PHONY: venv
 venv: $(READY) ## set up the environment that the other targets use

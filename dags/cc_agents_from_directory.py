@@ -3,7 +3,8 @@
 
 Pages through the agent directory of CC-Management and keeps agent ID, type and softphone number of every
 sign-in account in the table `cc_agent`. Accounts that cannot be read go to `cc_agent_reject` with the reason,
-the counts of each run to `cc_sync_run`. The tables are created when they are missing. No account list is needed.
+the counts of each run to `cc_sync_run`. The tables are created when they are missing, and no account list is
+needed.
 
 The directory knows no agent status. Where that is wanted too, let `cc_agents_from_accounts` fill it into the
 same table: each of the two writes only the columns that it learns.

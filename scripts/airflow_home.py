@@ -11,7 +11,8 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -152,6 +153,22 @@ class AirflowHome:
         finally:
             _end_group(process)
 
+    def wait_for_web(self) -> None:
+        """Wait until the web interface of the running :meth:`standalone` answers."""
+        self._wait_until(self._web_answers, 90, "answer of the web interface")
+
+    def _web_answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/", timeout=5):
+                return True
+        except OSError:
+            return False
+
+    def wait_for_end(self) -> None:
+        """Wait until the running :meth:`standalone` ends by itself, which it does only when it fails."""
+        self._standalone.wait()
+        raise AirflowFailed(f"Airflow ended, see {self.log}\n{self._log_end()}")
+
     def start_run(self, dag_id: str, run_id: str, conf: Mapping[str, Any] | None = None) -> None:
         """Trigger a DAG of the running :meth:`standalone`, as soon as Airflow knows it.
 
@@ -208,7 +225,7 @@ class AirflowHome:
         with contextlib.closing(sqlite3.connect(self.database, timeout=30)) as connection:
             return connection.execute(sql, parameters).fetchall()
 
-    def _wait_until(self, condition: Any, seconds: float, what: str) -> None:
+    def _wait_until(self, condition: Callable[[], object], seconds: float, what: str) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             if self._standalone.poll() is not None or time.monotonic() > deadline:

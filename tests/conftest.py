@@ -8,12 +8,14 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 SCRATCH = CHECKOUT / ".cache" / "tests"
 
 
-def _isolate_airflow() -> Path:
-    """Drop every Airflow setting of the caller and point Airflow at a new, empty home."""
+def _isolate() -> Path:
+    """Drop every Airflow setting of the caller, and point Airflow and pytest at places inside the checkout."""
     for name in [name for name in os.environ if name.startswith("AIRFLOW_")]:
         del os.environ[name]
     SCRATCH.mkdir(parents=True, exist_ok=True)
@@ -24,13 +26,25 @@ def _isolate_airflow() -> Path:
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_FOLDER": str(CHECKOUT / "dags"),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        "PYTEST_DEBUG_TEMPROOT": str(SCRATCH),
     }
     return home
 
 
-_HOME = _isolate_airflow()
+_HOME = _isolate()
 
 
 def pytest_unconfigure() -> None:
     """Remove this process's home; under pytest-xdist each worker has its own."""
     shutil.rmtree(_HOME, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the file of an empty metadata database, to be copied by every Airflow that needs one."""
+    from scripts.airflow_home import AirflowHome
+
+    home = AirflowHome(tmp_path_factory.mktemp("migrated"), {})
+    home.migrate()
+    return home.database

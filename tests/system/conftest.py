@@ -1,0 +1,74 @@
+"""Warehouses, contact centres and Airflows for tests in which nothing is pretended but the contact centre."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_cc.simulator import Settings, Simulator
+from scripts.airflow_home import AirflowHome
+from scripts.postgres import postgres
+from tests.system.warehouse import Warehouse
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark everything here: it starts Airflow, which takes its time."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.slow)
+            item.add_marker(pytest.mark.timeout(300))
+
+
+@pytest.fixture(scope="session")
+def postgres_connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with postgres(tmp_path_factory.mktemp("postgres") / "server") as connection:
+        yield connection
+
+
+@pytest.fixture(params=["duckdb", "sqlite", "postgres"])
+def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Warehouse:
+    """Give an empty database of each kind."""
+    kind = request.param
+    if kind == "postgres":
+        connection = json.loads(request.getfixturevalue("postgres_connection"))
+        found = Warehouse(
+            f"postgresql+psycopg2://{connection['login']}@{connection['host']}:{connection['port']}/postgres",
+            connection,
+        )
+        found.execute("DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
+        return found
+    path = tmp_path / f"warehouse.{kind}"
+    return Warehouse(f"{kind}:///{path}", {"conn_type": kind, "host": str(path)})
+
+
+@pytest.fixture
+def duckdb_warehouse(tmp_path: Path) -> Warehouse:
+    path = tmp_path / "warehouse.duckdb"
+    return Warehouse(f"duckdb:///{path}", {"conn_type": "duckdb", "host": str(path)})
+
+
+@pytest.fixture
+def centre() -> Iterator[Simulator]:
+    """Give a contact centre of 1,000 agents over TLS that remembers what it was asked."""
+    with Simulator(Settings(agents=1000, seed=7, tls=True)) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def airflow_home(tmp_path: Path, migrated_database: Path) -> Callable[..., AirflowHome]:
+    """Make Airflows that know a contact centre and, if given, a warehouse under the id ``warehouse``."""
+
+    def make(
+        centre: Simulator, warehouse: Warehouse | None = None, extra: Mapping[str, str] | None = None
+    ) -> AirflowHome:
+        environment = {**centre.environment(), **(extra or {})}
+        if warehouse is not None:
+            environment["AIRFLOW_CONN_WAREHOUSE"] = json.dumps(warehouse.connection)
+        home = AirflowHome(tmp_path / "airflow", environment)
+        home.migrate(template=migrated_database)
+        return home
+
+    return make

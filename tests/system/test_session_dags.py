@@ -1,0 +1,54 @@
+"""The DAGs that check sign-ins, run by Airflow against a contact centre over TLS."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from airflow_provider_cc.simulator import Simulator
+from scripts.airflow_home import AirflowHome
+
+MakeAirflow = Callable[..., AirflowHome]
+
+
+def test_softphones_are_checked_and_seats_given_back(centre: Simulator, airflow_home: MakeAirflow) -> None:
+    agents = [centre.agent(account) for account in centre.accounts(limit=2)]
+    second = {
+        "conn_type": "cc_agent",
+        "login": str(agents[1].agent_id),
+        "password": agents[1].agent_password,
+        "extra": {"phone_number": agents[1].softphone_number},
+    }
+    airflow = airflow_home(centre, extra={"AIRFLOW_CONN_SECOND": json.dumps(second)})
+
+    run = airflow.run_dag("cc_check_softphones", {"agent_conn_ids": ["cc_agent_default", "second"]})
+
+    assert run.state == "success", run.log
+    for index, agent in enumerate(agents):
+        told = run.xcoms["check_softphone", index]
+        assert (told["agent_id"], told["softphone_number"]) == (agent.agent_id, agent.softphone_number)
+    assert centre.signed_in_agents() == []
+    assert not [secret for secret in centre.secrets() if secret in run.log]
+    assert not [agent for agent in agents if agent.agent_password in run.log]
+
+
+def test_isales_session(centre: Simulator, airflow_home: MakeAirflow) -> None:
+    run = airflow_home(centre).run_dag("cc_isales_session")
+
+    assert run.state == "success", run.log
+    told = run.xcoms["sign_in", -1]
+    assert told["conn_id"] == "cc_isales_default"
+    assert told["expires_at"]
+    assert not [secret for secret in centre.secrets() if secret in run.log + json.dumps(told)]
+
+
+def test_a_refused_sign_in_fails_at_once(centre: Simulator, airflow_home: MakeAirflow) -> None:
+    """No retry of the task either: three more tries could lock the account."""
+    environment = centre.environment()
+    connection = json.loads(environment["AIRFLOW_CONN_CC_ISALES_DEFAULT"]) | {"password": "not-the-password"}
+    airflow = airflow_home(centre, extra={"AIRFLOW_CONN_CC_ISALES_DEFAULT": json.dumps(connection)})
+
+    run = airflow.run_dag("cc_isales_session")
+
+    assert run.tasks == {("sign_in", -1): "failed"}
+    assert "not-the-password" not in run.log
