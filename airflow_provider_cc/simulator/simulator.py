@@ -118,8 +118,7 @@ class Simulator:
         )
         try:
             await runner.setup()
-            site = web.SockSite(runner, self._socket, ssl_context=context, backlog=_BACKLOG)
-            await site.start()
+            await web.SockSite(runner, self._socket, ssl_context=context, backlog=_BACKLOG).start()
         except BaseException as error:
             ready.set_exception(error)
             raise
@@ -127,8 +126,9 @@ class Simulator:
         try:
             await self._stopping.wait()
         finally:
-            await site.stop()
-            # Connections accepted at the last moment reach the runner a little later; it must close them too.
+            # A connection just accepted takes a moment to reach the runner, which then closes it with the
+            # others. Were the listening socket closed first, asyncio would lose it, open, in between.
+            self._loop.remove_reader(self._socket)
             await asyncio.sleep(_LAST_ACCEPT_SECONDS)
             await runner.cleanup()
 
