@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -122,7 +123,7 @@ def test_a_waiting_poll_does_not_delay_the_stop(start):
     thread = threading.Thread(target=poll)
     thread.start()
     while client.cc.stats.concurrency == 0:
-        pass
+        time.sleep(0.01)
     client.cc.stop()
     thread.join(timeout=3)
     assert failed.is_set()
