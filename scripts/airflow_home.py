@@ -245,11 +245,12 @@ def _decode(value: Any) -> Any:
     return json.loads(value) if isinstance(value, str | bytes) else value
 
 
-def _end_group(process: subprocess.Popen[bytes]) -> None:
+def _end_group(leader: subprocess.Popen[bytes]) -> None:
+    """End a process group, its leader's children included: they outlive the leader by some seconds."""
+    deadline = time.monotonic() + 15
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGINT)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(timeout=20)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+        os.killpg(leader.pid, signal.SIGTERM)
+        while True:
+            leader.poll()
+            time.sleep(0.1)
+            os.killpg(leader.pid, 0 if time.monotonic() < deadline else signal.SIGKILL)

@@ -15,7 +15,7 @@ SCRATCH = CHECKOUT / ".cache" / "tests"
 
 
 def _isolate() -> Path:
-    """Drop every Airflow setting of the caller, and point Airflow and pytest at places inside the checkout."""
+    """Drop every Airflow setting of the caller; point Airflow and pytest at places inside the checkout."""
     for name in [name for name in os.environ if name.startswith("AIRFLOW_")]:
         del os.environ[name]
     SCRATCH.mkdir(parents=True, exist_ok=True)
