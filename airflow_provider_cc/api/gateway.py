@@ -67,7 +67,8 @@ class _GuidResult(msgspec.Struct):
 
 class _ConfigLoginReply(msgspec.Struct):
     code: Code = msgspec.field(name="retcode")
-    result: _GuidResult | None = None
+    # Where it has nothing to say, the gateway sends an object, null or "".
+    result: _GuidResult | str | None = None
 
 
 class _LoginInfoResult(msgspec.Struct):
@@ -126,7 +127,7 @@ def config_login(administrator: object, password: str) -> Call[Session]:
     body = {"agentId": number, "password": text_argument("password", password, 1024)}
 
     def read(reply: _ConfigLoginReply, headers: Mapping[str, str]) -> Session:
-        inside = reply.result.guid if reply.result is not None else None
+        inside = reply.result.guid if isinstance(reply.result, _GuidResult) else None
         return Session(session_value(CONFIG_LOGIN.name, "guid", inside or headers.get("Guid")))
 
     return Call(CONFIG_LOGIN, msgspec.json.encode(body), read, CONFIG_LOGIN.path, secrets=(password,))

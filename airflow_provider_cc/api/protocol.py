@@ -156,7 +156,9 @@ def _examine(call: Call[T], reply: Reply, secrets: tuple[str, ...]) -> T:
         what = f"{len(reply.body)} bytes of {clean(reply.headers.get('Content-Type', 'no type'), secrets)}"
         raise CCResponseError(endpoint.name, "not JSON", f"the reply is not a JSON object but {what}")
     if endpoint.codes:
-        code = next((_plain(fields[name]) for name in endpoint.codes if name in fields), None)
+        # On some pages `result` is the code, on others the payload: only a plain value is a code.
+        codes = (_plain(fields[name]) for name in endpoint.codes if name in fields)
+        code = next((code for code in codes if code is not None), None)
         wrapper = next((name for name in WRAPPERS if name in fields), None)
         if code is None and wrapper is not None:
             inner = bytes(fields[wrapper])
@@ -166,11 +168,10 @@ def _examine(call: Call[T], reply: Reply, secrets: tuple[str, ...]) -> T:
             raise CCResponseError(
                 endpoint.name, "no code", f"no {expected} in the reply; {_keys_seen(fields, secrets)}"
             )
-        _raise_for_code(endpoint, clean(code, secrets), _text(fields, secrets))
-    if endpoint.decode is None:
-        return call.read(msgspec.json.decode(_without_mark(reply.body)), reply.headers)
+        _raise_for_code(endpoint, code, _text(fields, secrets), secrets)
+    decode = endpoint.decode or msgspec.json.decode
     try:
-        return call.read(endpoint.decode(_without_mark(reply.body)), reply.headers)
+        return call.read(decode(_without_mark(reply.body)), reply.headers)
     except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
         # msgspec's text names types and places, never values.
         raise CCResponseError(
@@ -203,10 +204,11 @@ _ERROR_OF: dict[Meaning, type[CCError]] = {
 }
 
 
-def _raise_for_code(endpoint: Endpoint, code: str, text: str) -> None:
+def _raise_for_code(endpoint: Endpoint, code: str, text: str, secrets: tuple[str, ...]) -> None:
     error = _ERROR_OF.get(endpoint.meaning(code))
     if error is not None:
-        raise error(endpoint.name, code, text)
+        # Cleaned only to be shown: a password as short as "0" must not change what the code means.
+        raise error(endpoint.name, clean(code, secrets), text)
 
 
 def retry_after(value: str | None) -> float | None:
