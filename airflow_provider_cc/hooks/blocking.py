@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import http.client
+import re
 import socket
 import ssl
 import time
@@ -23,6 +26,9 @@ T = TypeVar("T")
 USER_AGENT = f"airflow-provider-cc/{version('airflow-provider-cc')}"
 #: No reply of the manual comes near this size, in bytes; a longer one is cut off with an error.
 MAX_BODY = 16 * 1024 * 1024
+_UNREACHABLE = (errno.EHOSTUNREACH, errno.ENETUNREACH)
+#: These say that the connection broke; every other exception of http.client that what came is no HTTP.
+_CUT_SHORT = (http.client.RemoteDisconnected, http.client.IncompleteRead)
 
 
 class _Signature(AuthBase):
@@ -46,6 +52,12 @@ class BlockingClient:
         self._settings = settings
         self.session = requests.Session()
         self.session.headers["User-Agent"] = USER_AGENT
+        if settings.verify is False:
+            # Warned of once, by the hook, in words that name the setting. Not by catch_warnings around each
+            # request: that is not safe in threads, and an event poll lasts for seconds.
+            host = re.escape(settings.host)
+            message = f"Unverified HTTPS request is being made to host '{host}'"
+            warnings.filterwarnings("ignore", message, urllib3.exceptions.InsecureRequestWarning)
 
     def exchange(self, call: Call[T], headers: Mapping[str, str], secrets: tuple[str, ...] = ()) -> T:
         """Send a call once.
@@ -64,21 +76,18 @@ class BlockingClient:
     def _send(self, call: Call[T], headers: Mapping[str, str]) -> Reply:
         settings, name = self._settings, call.endpoint.name
         try:
-            with warnings.catch_warnings():
-                if settings.verify is False:  # warned of once, by the hook, in words that name the setting
-                    warnings.simplefilter("ignore", urllib3.exceptions.InsecureRequestWarning)
-                response = self.session.request(
-                    call.endpoint.method,
-                    settings.url(call.path),
-                    data=call.body,
-                    auth=_Signature(headers),
-                    timeout=(settings.timeout, settings.timeout + call.endpoint.longest),
-                    verify=settings.verify,
-                    allow_redirects=False,
-                    stream=True,
-                )
-                with response:
-                    return Reply(response.status_code, response.headers, self._body(name, response))
+            response = self.session.request(
+                call.endpoint.method,
+                settings.url(call.path),
+                data=call.body,
+                auth=_Signature(headers),
+                timeout=(settings.timeout, settings.timeout + call.endpoint.longest),
+                verify=settings.verify,
+                allow_redirects=False,
+                stream=True,
+            )
+            with response:
+                return Reply(response.status_code, response.headers, self._body(name, response))
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             failure = connection_failure(name, error, settings)
         # Raised out here, so that the library's exception, which holds the request, is not its context.
@@ -87,7 +96,7 @@ class BlockingClient:
     def _body(self, name: str, response: requests.Response) -> bytes:
         deadline = time.monotonic() + self._settings.timeout
         parts, size = [], 0
-        for part in response.iter_content(65536):
+        for part in _parts(response):
             parts.append(part)
             size += len(part)
             if size > MAX_BODY:
@@ -95,6 +104,16 @@ class BlockingClient:
             if time.monotonic() > deadline:
                 raise requests.ReadTimeout
         return b"".join(parts)
+
+
+def _parts(response: requests.Response) -> Iterator[bytes]:
+    """Yield a body as it comes in: a plain read waits for all of it, each byte with a time-out of its own."""
+    read = getattr(response.raw, "read1", None)
+    if read is None:  # urllib3 before 2.1
+        yield from response.iter_content(4096)
+        return
+    while part := read(65536, decode_content=True):
+        yield part
 
 
 def connection_failure(endpoint: str, error: BaseException, settings: CCSettings) -> CCError:
@@ -107,35 +126,62 @@ def connection_failure(endpoint: str, error: BaseException, settings: CCSettings
     causes = list(_causes(error))
     where = f"{settings.host}:{settings.port}"
     for cause in causes:
-        if isinstance(cause, ssl.SSLCertVerificationError):
+        # aiohttp wraps it in a class that is one too, but does not say what OpenSSL found.
+        if isinstance(cause, ssl.SSLCertVerificationError) and hasattr(cause, "verify_message"):
             return CCConfigError(
                 f"connection {settings.conn_id!r}: the certificate of {where} is not trusted "
                 f"({cause.verify_message}). Set extra verify to the path of the CA bundle that signed it"
             )
-        if isinstance(cause, socket.gaierror | urllib3.exceptions.NameResolutionError):
-            return CCTransientError(endpoint, "dns", f"the name {settings.host} cannot be resolved")
+    if any(isinstance(cause, requests.exceptions.ProxyError) for cause in causes):
+        return proxy_failure(endpoint)
+    if any(isinstance(cause, socket.gaierror | urllib3.exceptions.NameResolutionError) for cause in causes):
+        return CCTransientError(endpoint, "dns", f"the name {settings.host} cannot be resolved")
+    # Before the time-outs, which urllib3 counts it among.
+    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+        return CCTransientError(endpoint, "connect", f"{where} refuses the connection")
+    if any(isinstance(cause, OSError) and cause.errno in _UNREACHABLE for cause in causes):
+        return CCTransientError(endpoint, "connect", f"{where} cannot be reached")
     if any(
         isinstance(cause, TimeoutError | requests.Timeout | urllib3.exceptions.TimeoutError)
+        and not isinstance(cause, urllib3.exceptions.NewConnectionError)
         for cause in causes
     ):
         return CCTransientError(endpoint, "timeout", f"no answer from {where} within {settings.timeout:g} s")
-    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
-        return CCTransientError(endpoint, "connect", f"{where} refuses the connection")
-    if any(isinstance(cause, ssl.SSLError) for cause in causes):
+    if any(isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError) for cause in causes):
         return CCTransientError(endpoint, "tls", f"no TLS connection to {where}: is schema right?")
-    if any(isinstance(cause, requests.exceptions.ContentDecodingError) for cause in causes):
+    if any(
+        isinstance(cause, requests.exceptions.ContentDecodingError | urllib3.exceptions.DecodeError)
+        for cause in causes
+    ):
         return CCResponseError(endpoint, "not readable", "the reply's compression is broken")
-    if any(isinstance(cause, requests.exceptions.ProxyError) for cause in causes):
-        return CCTransientError(endpoint, "connect", "the proxy of the environment does not connect")
+    if any(
+        isinstance(cause, urllib3.exceptions.InvalidChunkLength)
+        or (isinstance(cause, http.client.HTTPException) and not isinstance(cause, _CUT_SHORT))
+        for cause in causes
+    ):
+        return CCResponseError(endpoint, "not HTTP", "the reply breaks the rules of HTTP")
     if any(isinstance(cause, ValueError) for cause in causes):
         return CCConfigError(f"connection {settings.conn_id!r}: {settings.base_url} is no usable address")
+    if type(error) is OSError:  # so says requests, before it connects
+        return CCConfigError("the CA bundle in REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE cannot be read")
     if any(isinstance(cause, urllib3.exceptions.NewConnectionError) for cause in causes):
         return CCTransientError(endpoint, "connect", f"{where} cannot be reached")
     return CCTransientError(endpoint, "reset", f"the connection to {where} broke ({type(error).__name__})")
 
 
+def proxy_failure(endpoint: str) -> CCTransientError:
+    """Say that it is not the contact centre that does not answer.
+
+    :param endpoint: what was called
+    """
+    return CCTransientError(endpoint, "connect", "the proxy of the environment does not connect")
+
+
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Walk down to where a failure began: libraries wrap it as cause, context, reason or argument."""
+    """Walk down to where a failure began: libraries wrap it as cause, reason or argument.
+
+    Not the context: it leads to what the caller was handling when it made this call.
+    """
     seen: set[int] = set()
     waiting = [error]
     while waiting:
@@ -144,4 +190,4 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
             continue
         seen.add(id(current))
         yield current
-        waiting += [current.__cause__, current.__context__, getattr(current, "reason", None), *current.args]
+        waiting += [current.__cause__, getattr(current, "reason", None), *current.args]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import tenacity
+from aiohttp.http_exceptions import ContentEncodingError
+from requests.utils import get_environ_proxies, select_proxy
 from yarl import URL
 
 from airflow_provider_cc.api.protocol import Call, Reply, understand
@@ -21,7 +21,7 @@ from airflow_provider_cc.exceptions import (
     CCTransientError,
 )
 from airflow_provider_cc.hooks import retries
-from airflow_provider_cc.hooks.blocking import MAX_BODY, USER_AGENT, connection_failure
+from airflow_provider_cc.hooks.blocking import MAX_BODY, USER_AGENT, connection_failure, proxy_failure
 from airflow_provider_cc.hooks.pace import Pace
 from airflow_provider_cc.hooks.sessions import Grant
 from airflow_provider_cc.hooks.settings import CCSettings
@@ -146,15 +146,16 @@ async def _body(name: str, response: aiohttp.ClientResponse) -> bytes:
 
 
 def _failure(endpoint: str, error: BaseException, settings: CCSettings) -> CCError:
+    if isinstance(error, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError):
+        return proxy_failure(endpoint)
     if isinstance(error, aiohttp.ClientResponseError):  # what came is no HTTP, or too much of it
         return CCResponseError(endpoint, "not HTTP", "the reply breaks the rules of HTTP")
+    if isinstance(error.__cause__, ContentEncodingError):
+        return CCResponseError(endpoint, "not readable", "the reply's compression is broken")
     return connection_failure(endpoint, error, settings)
 
 
 def _proxy(base_url: str) -> str | None:
-    """Return the environment's proxy for an address, as requests would choose it."""
-    address = urlsplit(base_url)
-    if proxy_bypass(address.hostname or ""):
-        return None
-    proxies = getproxies()
-    return proxies.get(address.scheme) or proxies.get("all")
+    """Return the environment's proxy for an address, as requests chooses it."""
+    proxy = select_proxy(base_url, get_environ_proxies(base_url))
+    return proxy if not proxy or "://" in proxy else f"http://{proxy}"

@@ -65,7 +65,7 @@ class CCSettings:
 
         :param path: from the host's root
         """
-        return path if "://" in path else self.base_url + path
+        return path if path.startswith(("https://", "http://")) else self.base_url + path
 
     def require(self, needed: dict[str, str], why: str) -> None:
         """Insist on fields, naming every one that is missing.
@@ -81,13 +81,16 @@ class CCSettings:
             )
 
     def ssl_context(self) -> ssl.SSLContext | bool:
-        """Return how the asynchronous client checks certificates; the same as the blocking one."""
+        """Return how the asynchronous client checks certificates; the same as the blocking one.
+
+        :raises CCConfigError: the CA bundle cannot be read
+        """
         if self.verify is False:
             return False
         if self.verify is True:  # the same authorities as requests
             environment = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-            return ssl.create_default_context(cafile=environment or where())
-        return ssl.create_default_context(cafile=self.verify)
+            return _trusting(environment or where())
+        return _trusting(self.verify)
 
 
 def read_settings(connection: Connection, default_port: int, known_extras: Iterable[str]) -> CCSettings:
@@ -110,13 +113,16 @@ def read_settings(connection: Connection, default_port: int, known_extras: Itera
             ", ".join(sorted(known)),
         )
     host = (connection.host or "").strip()
-    if "/" in host or "@" in host:
+    if any(char in "/@?#" or char.isspace() for char in host):
         problems.append(
             "host must be a bare name or address: put https or http into schema, the port into port"
         )
     schema = (connection.schema or "https").strip().lower()
     if schema not in ("https", "http"):
         problems.append("schema must be https (or, for a test, http)")
+    port = connection.port or default_port
+    if not 1 <= port <= 65535:
+        problems.append("port must be a number from 1 to 65535")
     settings = {
         name: _read(name, extra.get(name), problems) for name in _COMMON if extra.get(name) not in (None, "")
     }
@@ -128,7 +134,7 @@ def read_settings(connection: Connection, default_port: int, known_extras: Itera
         conn_id=connection.conn_id,
         conn_type=connection.conn_type or "",
         host=host.strip("[]"),
-        port=connection.port or default_port,
+        port=port,
         schema=schema,
         login=(connection.login or "").strip(),
         password=connection.password or "",
@@ -137,13 +143,27 @@ def read_settings(connection: Connection, default_port: int, known_extras: Itera
     )
 
 
+def _trusting(bundle: str) -> ssl.SSLContext:
+    """Return how to trust the authorities in a file, or in a directory prepared by ``c_rehash``."""
+    try:
+        if os.path.isdir(bundle):
+            return ssl.create_default_context(capath=bundle)
+        return ssl.create_default_context(cafile=bundle)
+    except OSError as error:
+        raise CCConfigError(f"the CA bundle {bundle!r} cannot be read: {error.strerror or error}") from None
+
+
 def _verify(value: Any) -> bool | str:
     try:
         return as_bool(value)
     except ValueError:
-        if isinstance(value, str):
-            return value
-        raise
+        if not isinstance(value, str):
+            raise
+    try:
+        _trusting(value)  # now, and not as a connection that breaks again and again
+    except CCConfigError as error:
+        raise ValueError from error
+    return value
 
 
 def _positive(value: Any) -> float:
@@ -175,7 +195,7 @@ def as_bool(value: Any) -> bool:
 
 #: Extras of all types: how to read each, and what it must be.
 _COMMON: dict[str, tuple[Any, str]] = {
-    "verify": (_verify, "true, false or the path of a CA bundle"),
+    "verify": (_verify, "true, false or the path of a CA bundle that can be read"),
     "timeout": (_positive, "a number of seconds above 0"),
     "max_concurrency": (_count, "a whole number from 1 to 1000"),
     "requests_per_second": (_positive, "a number above 0"),
