@@ -120,13 +120,14 @@ class CCHook(CCForm, BaseHook):
         return True, f"Signed in to {self.hook_name} at {self.settings.base_url}."
 
     def _send_once(self, call: Call[T]) -> T:
-        grant = self.sessions.get()
+        unanswered = self.sessions.unanswered
+        grant = self.sessions.get(unanswered)
         try:
             try:
                 result = self.client.exchange(call, grant.headers, self._secrets(grant))
             except CCSessionLapsed as error:
                 self.log.info("%s: the session has lapsed, signing in again.", self.cc_conn_id)
-                grant = self.sessions.renew(grant, error)
+                grant = self.sessions.renew(grant, error, unanswered)
                 result = self.client.exchange(call, grant.headers, self._secrets(grant))
         except CCBusinessError as error:
             grant.note(error)

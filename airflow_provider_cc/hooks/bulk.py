@@ -89,14 +89,15 @@ class BulkClient:
     async def _once(self, call: Call[T]) -> T:
         if self._pace.limits:
             await self._pace.turn()
-        grant = self._sessions.fresh
+        sessions, unanswered = self._sessions, self._sessions.unanswered
+        grant = sessions.fresh
         if grant is None:
-            grant = await asyncio.to_thread(self._sessions.get)
+            grant = await asyncio.to_thread(sessions.get, unanswered)
         try:
             try:
                 result = await self._exchange(call, grant)
             except CCSessionLapsed as error:
-                grant = await asyncio.to_thread(self._sessions.renew, grant, error)
+                grant = await asyncio.to_thread(sessions.renew, grant, error, unanswered)
                 result = await self._exchange(call, grant)
         except CCBusinessError as error:
             grant.note(error)

@@ -11,10 +11,10 @@ from airflow_provider_cc.api.protocol import Session
 from airflow_provider_cc.exceptions import (
     CCAuthError,
     CCBusinessError,
+    CCConfigError,
     CCError,
     CCSessionLapsed,
     CCSignInUnavailable,
-    CCTransientError,
 )
 
 #: A session is renewed this long before its end, or a tenth of its lifetime before if that is less (seconds).
@@ -59,6 +59,11 @@ def _end(begun: float, lifetime: float | None) -> float:
     return float("inf") if lifetime is None else begun + lifetime - min(LEAD, lifetime / 10)
 
 
+def _again(error: CCError) -> CCError:
+    """Return an exception's copy, for another thread to raise."""
+    return type(error)(*error.args)
+
+
 class SessionKeeper:
     """Gives out one session to any number of threads; coroutines ask it from a thread.
 
@@ -86,7 +91,7 @@ class SessionKeeper:
         self._lock = threading.Lock()
         self._grant: Grant | None = None
         self._final: CCAuthError | None = None
-        self._unanswered: list[CCSignInUnavailable] = []
+        self._unanswered: list[CCError] = []
         self.sign_ins = 0
 
     @property
@@ -95,22 +100,30 @@ class SessionKeeper:
         grant = self._grant
         return grant if grant is not None and time.monotonic() < grant.stale_at else None
 
-    def get(self) -> Grant:
+    @property
+    def unanswered(self) -> int:
+        """How many sign-ins have failed without a refusal; a call notes it when it begins."""
+        return len(self._unanswered)
+
+    def get(self, unanswered: int | None = None) -> Grant:
         """Return a session that can be used, signing in if there is none.
 
+        :param unanswered: :attr:`unanswered` when the call began, if not now: a sign-in that failed since
+            is not repeated for it
         :raises CCAuthError: refused, now or earlier
         :raises CCTransientError: the contact centre does not answer
         """
-        return self.fresh or self._acquire(instead_of=None)
+        return self.fresh or self._acquire(None, None, unanswered)
 
-    def renew(self, refused: Grant, error: CCSessionLapsed) -> Grant:
+    def renew(self, refused: Grant, error: CCSessionLapsed, unanswered: int | None = None) -> Grant:
         """Return a session in place of one that a call was refused with; one sign-in serves all who ask.
 
         :param refused: the session that was refused
         :param error: the refusal
+        :param unanswered: as for :meth:`get`
         :raises CCAuthError: it had never worked, or the new sign-in is refused
         """
-        return self._acquire(instead_of=refused, error=error)
+        return self._acquire(refused, error, unanswered)
 
     def sign_in(self) -> Grant:
         """Sign in now, whatever is at hand.
@@ -132,25 +145,32 @@ class SessionKeeper:
         with self._lock:
             self._grant = None
 
-    def _acquire(self, instead_of: Grant | None, error: CCSessionLapsed | None = None) -> Grant:
-        unanswered = len(self._unanswered)
+    def _acquire(
+        self, instead_of: Grant | None, error: CCSessionLapsed | None, unanswered: int | None
+    ) -> Grant:
+        if unanswered is None:
+            unanswered = self.unanswered
         with self._lock:
             self._raise_if_final()
-            if len(self._unanswered) > unanswered:  # the sign-in that this one waited for
-                raise self._unanswered[-1]
-            current = self._grant
-            if current is not None and current is instead_of:
-                if not current.worked:
+            current = self.fresh
+            # Somebody else may have been faster while this one waited for the lock …
+            if current is not None and current is not instead_of:
+                return current
+            # … or have failed for both.
+            if self.unanswered > unanswered:
+                raise _again(self._unanswered[-1])
+            lapsed = self._grant
+            if lapsed is not None and lapsed is instead_of:
+                if not lapsed.worked:
                     self._final = error
                     self._raise_if_final()
                 self._grant = None
                 return self._signed_in()
-            # Somebody else may have been faster while this one waited for the lock.
-            return self.fresh or self._refreshed() or self._shared() or self._signed_in()
+            return self._refreshed() or self._shared() or self._signed_in()
 
     def _raise_if_final(self) -> None:
         if self._final is not None:
-            raise type(self._final)(*self._final.args)
+            raise _again(self._final)
 
     def _shared(self) -> Grant | None:
         session = self._store.load() if self._store is not None else None
@@ -177,9 +197,13 @@ class SessionKeeper:
         except CCAuthError as error:
             self._final = error
             raise
-        except CCTransientError as error:
+        except CCConfigError as error:  # nothing was sent
+            self._unanswered.append(error)
+            raise
+        except CCError as error:
+            # Also a 500 or what is no HTTP: nobody knows what became of the credential, so it rests.
             self._unanswered.append(CCSignInUnavailable(*error.args))
-            raise self._unanswered[-1] from None
+            raise _again(self._unanswered[-1]) from None
         return self._keep(session, begun)
 
     def _keep(self, session: Session, begun: float) -> Grant:
