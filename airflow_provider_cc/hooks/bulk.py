@@ -53,14 +53,13 @@ class BulkClient:
 
     async def __aenter__(self) -> BulkClient:
         settings = self._settings
+        self._signed_by: Grant | None = None
         # unsafe: gateways are reached by address, and a load balancer's cookie comes from there too.
-        cookies = aiohttp.CookieJar(unsafe=True)
-        cookies.update_cookies(self._cookies.get_dict(), URL(settings.base_url))
         self._http = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=settings.ssl_context(), keepalive_timeout=30),
             timeout=aiohttp.ClientTimeout(total=settings.timeout),
             headers={"User-Agent": USER_AGENT},
-            cookie_jar=cookies,
+            cookie_jar=aiohttp.CookieJar(unsafe=True),
         )
         return self
 
@@ -101,6 +100,7 @@ class BulkClient:
                 result = await self._exchange(call, grant)
         except CCBusinessError as error:
             grant.note(error)
+            self._pace.accepted()
             raise
         except CCTransientError as error:
             if error.code == "HTTP 429" or error.retry_after is not None:
@@ -112,6 +112,10 @@ class BulkClient:
 
     async def _exchange(self, call: Call[T], grant: Grant) -> T:
         self.requests += 1
+        if grant is not self._signed_by:
+            # Its sign-in went over requests, and with it came the cookie of the node that knows the session.
+            self._signed_by = grant
+            self._http.cookie_jar.update_cookies(self._cookies.get_dict(), URL(self._settings.base_url))
         url = self._urls.get(call.path)
         if url is None:
             url = self._urls[call.path] = URL(self._settings.url(call.path))
@@ -120,7 +124,7 @@ class BulkClient:
                 call.endpoint.method,
                 url,
                 data=call.body,
-                headers=grant.headers,
+                headers=grant.headers if call.headers is None else {**grant.headers, **call.headers},
                 allow_redirects=False,
                 proxy=self._proxy,
             ) as response:
@@ -128,7 +132,7 @@ class BulkClient:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             failure = _failure(call.endpoint.name, error, self._settings)
         else:
-            return understand(call, reply, grant.secrets)
+            return understand(call, reply, (*grant.secrets, self._settings.password))
         # Raised out here, so that the library's exception, which holds the request, is not its context.
         raise failure
 
