@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any, ClassVar, TypeVar
 
 import tenacity
@@ -16,6 +15,7 @@ from airflow_provider_cc.hooks import retries
 from airflow_provider_cc.hooks.blocking import BlockingClient
 from airflow_provider_cc.hooks.bulk import BulkClient
 from airflow_provider_cc.hooks.forms import CCForm
+from airflow_provider_cc.hooks.once import once
 from airflow_provider_cc.hooks.sessions import Grant, SessionKeeper
 from airflow_provider_cc.hooks.settings import CCSettings, read_settings
 from airflow_provider_cc.hooks.share import VariableStore
@@ -52,9 +52,9 @@ class CCHook(CCForm, BaseHook):
         """Return the call that trades a session for a new one, where the system has one."""
         return None
 
-    @cached_property
+    @once
     def settings(self) -> CCSettings:
-        """The connection, read from Airflow once.
+        """Read the connection from Airflow, once.
 
         :raises CCConfigError: a field or an extra that makes no sense
         """
@@ -69,15 +69,15 @@ class CCHook(CCForm, BaseHook):
             )
         return settings
 
-    @cached_property
+    @once
     def client(self) -> BlockingClient:
-        """The client for single calls."""
+        """Make the client for single calls, once."""
         self.settings.require({"host": self._label("host")}, "every call")
         return BlockingClient(self.settings)
 
-    @cached_property
+    @once
     def sessions(self) -> SessionKeeper:
-        """The keeper of this hook's session.
+        """Make the keeper of this hook's session, once.
 
         :raises CCConfigError: the connection lacks what signing in needs
         """
