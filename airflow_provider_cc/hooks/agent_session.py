@@ -93,8 +93,6 @@ class AgentSession:
         try:
             with self._lock:
                 self._exchange(api.agent_sign_out(self.agent_id), self._guid)
-        except CCSessionLapsed:
-            pass  # the Guid is dead, and with it the agent's session
         except CCError as error:
             log.warning(
                 "Agent %d could not be signed out (%s); without polls the gateway does it in two minutes.",
@@ -112,6 +110,8 @@ class AgentSession:
                 raise
             log.info("Agent %d is no longer signed in, signing in again.", self.agent_id)
             self.sign_in()
+            if call.endpoint is not api.EVENTS:
+                self.poll()  # as after the first sign-in: further calls may want the Guid that a poll yields
             result = self._exchange(call, self._guid)
         self._worked = True
         return result
