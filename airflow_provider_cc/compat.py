@@ -45,4 +45,5 @@ def get_variable(key: str) -> Any:
 
     :param key: name of the Variable
     """
-    return Variable.get(key, **{"default" if AIRFLOW_V_3_0_PLUS else "default_var": None})
+    default: dict[str, Any] = {"default" if AIRFLOW_V_3_0_PLUS else "default_var": None}
+    return Variable.get(key, **default)

@@ -18,7 +18,7 @@ from airflow_provider_cc.api.protocol import (
     whole_number,
 )
 from airflow_provider_cc.api.text import printable
-from airflow_provider_cc.exceptions import CCBusinessError, CCError, CCResponseError
+from airflow_provider_cc.exceptions import CCBusinessError, CCResponseError
 
 #: Longest ``accountCode`` ("Querying Agent Information by Sign-in Account", table of the request body).
 MAX_ACCOUNT_CODE = 64
@@ -96,14 +96,14 @@ class DirectoryAgent(msgspec.Struct, frozen=True):
 class DirectoryPage(msgspec.Struct, frozen=True):
     """A page of the directory.
 
-    :param total: how many lines the whole directory has, as said by this page
+    :param total: how many lines the whole directory has, as said by this page; some releases do not say
     :param agents: the lines that could be read
     :param unreadable: account (or place on the page) and failure of each line that could not
     """
 
-    total: int
+    total: int | None
     agents: list[DirectoryAgent]
-    unreadable: list[tuple[str, CCError]]
+    unreadable: list[tuple[str, CCResponseError]]
 
 
 class _TokenReply(msgspec.Struct):
@@ -321,10 +321,8 @@ def query_directory(
 
     def read(reply: _DirectoryReply, headers: Mapping[str, str]) -> DirectoryPage:
         total = whole_number(DIRECTORY.name, "total", reply.total)
-        if total is None:
-            raise CCResponseError(DIRECTORY.name, "shape", "no total in the reply: the end cannot be known")
         rows = reply.data or []
-        expected = min(page_size, max(0, total - page * page_size))
+        expected = 0 if total is None else min(page_size, max(0, total - page * page_size))
         if len(rows) < expected:
             raise CCResponseError(
                 DIRECTORY.name,
@@ -354,9 +352,9 @@ def query_directory_account(account: str) -> Call[list[DirectoryAgent]]:
     return Call(DIRECTORY, body, read, DIRECTORY.path)
 
 
-def _directory_page(total: int, page: int, rows: list[_DirectoryRow]) -> DirectoryPage:
+def _directory_page(total: int | None, page: int, rows: list[_DirectoryRow]) -> DirectoryPage:
     agents: list[DirectoryAgent] = []
-    unreadable: list[tuple[str, CCError]] = []
+    unreadable: list[tuple[str, CCResponseError]] = []
     for place, row in enumerate(rows):
         try:
             account = short_text(DIRECTORY.name, "userAccount", row.userAccount, MAX_ACCOUNT)

@@ -80,7 +80,8 @@ class CCManagementHook(CCHook):
             if page.unreadable:
                 raise page.unreadable[0][1]
             yield from page.agents
-            if number * page_size >= page.total:
+            end = not page.agents if page.total is None else number * page_size >= page.total
+            if end:
                 return
 
     def _sign_in_call(self) -> Call[Session]:

@@ -13,8 +13,8 @@ def session_row(hook: CCHook) -> dict[str, Any]:
     """Sign in and describe the session without showing it.
 
     :param hook: whose session
-    :return: ``conn_id``, ``signed_in_at`` and ``expires_at`` (ISO 8601, UTC; ``None`` where nobody says when),
-        ``shared``: whether other tasks can use it
+    :return: ``conn_id``, ``signed_in_at``, ``expires_at`` (ISO 8601, UTC; ``None`` where nobody says when)
+        and ``shared``: whether other tasks can use it
     :raises CCAuthError: refused
     """
     begun = pendulum.now("UTC")

@@ -1,0 +1,1 @@
+"""From the contact centre into a database."""

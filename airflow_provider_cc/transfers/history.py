@@ -1,0 +1,91 @@
+"""The history table: one row for each version of an agent, without gap or overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from airflow_provider_cc.transfers.difference import Difference, Row
+
+
+def write(
+    connection: sa.engine.Connection,
+    history: sa.Table,
+    agent: sa.Table,
+    tenant: str,
+    delivered: Sequence[str],
+    difference: Difference,
+    stamp: datetime,
+) -> None:
+    """Close the versions that end with this run and open those that begin; before the agent table changes.
+
+    An active row that has no open version – history was switched on later – gets one from now on.
+
+    :param connection: in the chunk's transaction
+    :param history: the history table
+    :param agent: the agent table, still as it was
+    :param tenant: tenant
+    :param delivered: the columns that the source delivers
+    :param difference: what the chunk changes
+    :param stamp: when the run began
+    """
+    moved = difference.changed + difference.reactivated
+    before = _attributes(connection, agent, history, tenant, [account for account, _ in moved])
+    unversioned = _without_open_version(connection, history, tenant, difference.unchanged)
+    ending = [account for account, _ in moved] + difference.gone
+    if ending:
+        connection.execute(
+            sa.update(history)
+            .where(history.c.tenant == tenant, history.c.account.in_(ending), history.c.valid_to.is_(None))
+            .values(valid_to=stamp)
+        )
+    beginning = [_version(row, delivered, {}) for row in difference.added]
+    beginning += [_version(row, delivered, before[row[0]]) for row in moved]
+    now = _attributes(connection, agent, history, tenant, unversioned)
+    beginning += [{"account": account, **values} for account, values in now.items()]
+    if beginning:
+        # Every row names every column: a statement for many rows is made from the first one.
+        empty = dict.fromkeys(_names(agent, history))
+        fixed = {"tenant": tenant, "valid_from": stamp, "valid_to": None}
+        connection.execute(history.insert(), [{**empty, **version, **fixed} for version in beginning])
+
+
+def _version(row: Row, delivered: Sequence[str], before: dict[str, Any]) -> dict[str, Any]:
+    account, values = row
+    return {"account": account, **before, **dict(zip(delivered, values, strict=True))}
+
+
+def _names(agent: sa.Table, history: sa.Table) -> list[str]:
+    keys = {column.name for column in history.primary_key}
+    return [column.name for column in agent.columns if column.name in history.c and column.name not in keys]
+
+
+def _attributes(
+    connection: sa.engine.Connection,
+    agent: sa.Table,
+    history: sa.Table,
+    tenant: str,
+    accounts: Sequence[str],
+) -> dict[str, dict[str, Any]]:
+    if not accounts:
+        return {}
+    names = _names(agent, history)
+    query = sa.select(agent.c.account, *(agent.c[name] for name in names)).where(
+        agent.c.tenant == tenant, agent.c.account.in_(accounts)
+    )
+    return {account: dict(zip(names, values, strict=True)) for account, *values in connection.execute(query)}
+
+
+def _without_open_version(
+    connection: sa.engine.Connection, history: sa.Table, tenant: str, accounts: Sequence[str]
+) -> list[str]:
+    if not accounts:
+        return []
+    query = sa.select(history.c.account).where(
+        history.c.tenant == tenant, history.c.account.in_(accounts), history.c.valid_to.is_(None)
+    )
+    versioned = {account for (account,) in connection.execute(query)}
+    return [account for account in accounts if account not in versioned]
