@@ -13,6 +13,10 @@ from airflow_provider_cc.exceptions import CCSignInUnavailable, CCTransientError
 MAX_TRIES = 5
 #: Seconds after which no further try begins.
 MAX_SECONDS = 120.0
+#: Longest wait before the second try, in seconds; twice as long before each further one …
+FIRST_BACK_OFF = 1.0
+#: … up to this.
+LONGEST_BACK_OFF = 20.0
 #: A server's Retry-After beyond this many seconds is not waited for in full.
 MAX_WAIT = 60.0
 
@@ -51,7 +55,8 @@ def pause(error: BaseException | None, tries: int) -> float:
     :param tries: how many there have been
     """
     asked = error.retry_after if isinstance(error, CCTransientError) else None
-    own = random.uniform(0.05, min(20.0, 0.5 * 2**tries))  # noqa: S311 - spreads load, guards nothing
+    longest = min(LONGEST_BACK_OFF, FIRST_BACK_OFF * 2 ** (tries - 1))
+    own = random.uniform(longest / 20, longest)  # noqa: S311 - spreads load, guards nothing
     return own if asked is None else min(asked, MAX_WAIT) + own / 10
 
 
