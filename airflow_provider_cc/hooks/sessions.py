@@ -161,10 +161,10 @@ class SessionKeeper:
                 raise _again(self._unanswered[-1])
             lapsed = self._grant
             if lapsed is not None and lapsed is instead_of:
+                self._grant = None
                 if not lapsed.worked:
                     self._final = error
                     self._raise_if_final()
-                self._grant = None
                 return self._signed_in()
             return self._refreshed() or self._shared() or self._signed_in()
 
