@@ -135,7 +135,9 @@ def define(columns: Sequence[Column], agent: str, history: str | None, reject: s
             sa.Column("finished_at", UtcTime()),
             sa.Column("source", sa.String(100), nullable=False),
             *counts,
-            # How many transactions of this run are committed: tells a lost answer from a lost commit.
+            # How many tries there have been: an earlier one that is still at work finds out and gives way.
+            sa.Column("tries", sa.Integer(), nullable=False),
+            # How many chunks of this run are committed: tells a lost answer from a lost commit.
             sa.Column("commits", sa.Integer(), nullable=False),
             sa.Column("error", sa.Text()),
         ),

@@ -46,6 +46,7 @@ class Warehouse:
         self._key = run_key
         self._tenant = run_key["tenant"]
         self._delivered = tuple(delivered)
+        self._try = 1
         self._commits = 0
         self._last_written = Counts()
         #: When the run began, by the database's clock; every stamp of the run.
@@ -62,31 +63,22 @@ class Warehouse:
         def work(connection: sa.engine.Connection) -> Counts | None:
             create(connection, self._tables)
             run = self._tables.run
-            unfinished = (
-                connection.execute(
-                    sa.select(run)
-                    .where(self._is_run(run), run.c.finished_at.is_(None))
-                    .order_by(run.c.started_at.desc())
-                    .limit(1)
-                )
-                .mappings()
-                .first()
-            )
-            if unfinished is not None:
-                self.stamp, self._commits = unfinished["started_at"], unfinished["commits"]
-                return Counts(**{name: unfinished[column] for name, column in COUNT_COLUMNS.items()})
+            earlier = self._take_over(connection)
+            if earlier is not None:
+                return earlier
             latest = connection.execute(
                 sa.select(sa.func.max(run.c.started_at)).where(run.c.tenant == self._tenant)
             ).scalar()
             # Two runs never share a stamp, not even on a database whose clock is coarse or was set back.
             now = database_now(connection)
             self.stamp = now if latest is None or now > latest else latest + timedelta(milliseconds=1)
-            self._commits = 0
+            self._try, self._commits = 1, 0
             connection.execute(
                 run.insert().values(
                     **self._key,
                     started_at=self.stamp,
                     source=source,
+                    tries=1,
                     commits=0,
                     **dict.fromkeys(COUNT_COLUMNS.values(), 0),
                 )
@@ -94,6 +86,23 @@ class Warehouse:
             return None
 
         return self._transaction(work)
+
+    def _take_over(self, connection: sa.engine.Connection) -> Counts | None:
+        """Make an unfinished run this try's own; return the counts of the earlier ones."""
+        run = self._tables.run
+        stamp = connection.execute(
+            sa.select(sa.func.max(run.c.started_at)).where(self._is_run(run), run.c.finished_at.is_(None))
+        ).scalar()
+        if stamp is None:
+            return None
+        self.stamp = stamp
+        # A write before the read: it waits for the chunk that an earlier try may just be committing.
+        connection.execute(sa.update(run).where(self._is_started(run)).values(tries=run.c.tries + 1))
+        row = connection.execute(sa.select(run).where(self._is_started(run))).mappings().one()
+        if row["finished_at"] is not None:
+            return None
+        self._try, self._commits = row["tries"], row["commits"]
+        return Counts(**{name: row[column] for name, column in COUNT_COLUMNS.items()})
 
     def finished_rejects(self) -> Iterator[str]:
         """Iterate over the accounts that earlier tries of this run have rejected."""
@@ -120,6 +129,7 @@ class Warehouse:
         rejects = [Reject(shown, BAD_CODE, "bad_code", reason) for shown, reason in bad]
 
         def work(connection: sa.engine.Connection) -> None:
+            self._hold(connection)
             reject = self._tables.reject
             connection.execute(sa.delete(reject).where(self._is_this(reject), reject.c.endpoint == BAD_CODE))
             self._insert_rejects(connection, rejects)
@@ -169,22 +179,14 @@ class Warehouse:
         number = self._commits + 1
 
         def work(connection: sa.engine.Connection) -> Counts:
-            # First of all, as only a write makes SQLite lock; and each number can be committed only once.
-            run = self._tables.run
-            taken = connection.execute(
-                sa.update(run)
-                .where(self._is_started(run), run.c.commits == number - 1)
-                .values(commits=number)
-            ).rowcount
+            if self._hold(connection) == number:
+                # The commit of an earlier attempt at this chunk went through; only its answer was lost.
+                return self._last_written
             difference = compare(chunk, self._known(connection, chunk), self.stamp)
             written = counted(chunk, difference, spent)
-            if taken == 0:
-                # The commit of an earlier attempt at this chunk went through; only its answer was lost.
-                self._expect_commits(connection, number)
-                return self._last_written
             self._apply(connection, difference)
             self._insert_rejects(connection, chunk.rejects)
-            self._enter(connection, written)
+            self._enter(connection, written, number)
             self._last_written = written
             return written
 
@@ -209,6 +211,7 @@ class Warehouse:
 
     def _close(self, error: str | None, finished: bool, counts: Counts) -> None:
         def work(connection: sa.engine.Connection) -> None:
+            self._hold(connection)
             run = self._tables.run
             connection.execute(
                 sa.update(run)
@@ -304,21 +307,28 @@ class Warehouse:
                 ],
             )
 
-    def _enter(self, connection: sa.engine.Connection, written: Counts) -> None:
+    def _enter(self, connection: sa.engine.Connection, written: Counts, number: int) -> None:
         run = self._tables.run
         sums = {
             column: run.c[column] + getattr(written, name)
             for name, column in COUNT_COLUMNS.items()
             if getattr(written, name)
         }
-        if sums:
-            connection.execute(sa.update(run).where(self._is_started(run)).values(**sums))
+        connection.execute(sa.update(run).where(self._is_started(run)).values(commits=number, **sums))
 
-    def _expect_commits(self, connection: sa.engine.Connection, number: int) -> None:
+    def _hold(self, connection: sa.engine.Connection) -> int:
+        """Lock this run's ledger row until the transaction ends; return how many chunks are committed.
+
+        Every transaction that writes opens with it, as only a write makes SQLite lock.
+
+        :raises CCError: a later try has taken the run over
+        """
         run = self._tables.run
-        commits = connection.execute(sa.select(run.c.commits).where(self._is_started(run))).scalar()
-        if commits != number:
-            raise CCError("another try of this very run is writing to the table: this one gives way")
+        connection.execute(sa.update(run).where(self._is_started(run)).values(tries=run.c.tries))
+        row = connection.execute(sa.select(run.c.tries, run.c.commits).where(self._is_started(run))).first()
+        if row is None or row.tries != self._try:
+            raise CCError("another try of this very run is at work on the table: this one gives way")
+        return int(row.commits)
 
     def _is_run(self, table: sa.Table) -> Any:
         return sa.and_(*(table.c[name] == self._key[name] for name in RUN_KEY))
