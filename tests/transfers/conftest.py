@@ -1,0 +1,128 @@
+"""Real databases, a contact centre over TLS, and the operator between them; nothing is mocked."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from airflow_provider_cc.simulator import Settings, Simulator
+from airflow_provider_cc.transfers.agents_to_sql import CCAgentsToSqlOperator
+from scripts.postgres import postgres
+from tests.transfers.database import Database
+
+#: Runs one sync of its own and returns the counts.
+Sync = Callable[..., dict[str, Any]]
+MakeCentre = Callable[..., Simulator]
+
+
+@pytest.fixture(scope="session")
+def postgres_connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    with postgres(tmp_path_factory.mktemp("postgres") / "server") as connection:
+        yield json.loads(connection)
+
+
+@pytest.fixture
+def postgres_database(postgres_connection: dict[str, Any]) -> Database:
+    """Give an empty PostgreSQL database."""
+    host, port, login = (postgres_connection[name] for name in ("host", "port", "login"))
+    database = Database(f"postgresql+psycopg2://{login}@{host}:{port}/postgres", postgres_connection)
+    schemas = database.query("SELECT nspname FROM pg_namespace WHERE nspname !~ '^(pg_|information_)'")
+    database.execute(*(f'DROP SCHEMA "{name}" CASCADE' for (name,) in schemas), "CREATE SCHEMA public")
+    return database
+
+
+@pytest.fixture
+def sqlite_database(tmp_path: Path) -> Database:
+    """Give an empty SQLite file."""
+    return _file_database("sqlite", tmp_path)
+
+
+@pytest.fixture(params=["sqlite", "duckdb", "postgres"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+    """Give an empty database of each kind."""
+    if request.param == "postgres":
+        found: Database = request.getfixturevalue("postgres_database")
+        return found
+    return _file_database(request.param, tmp_path)
+
+
+def _file_database(kind: str, folder: Path) -> Database:
+    path = folder / f"warehouse.{kind}"
+    return Database(f"{kind}:///{path}", {"conn_type": kind, "host": str(path)})
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Keep one set of certificates: making one takes longer than many a test."""
+    return tmp_path_factory.mktemp("certificates")
+
+
+@pytest.fixture
+def make_centre(certificates: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeCentre]:
+    """Start contact centres over TLS and tell Airflow of the latest one."""
+    running: list[Simulator] = []
+
+    def make(agents: int, **settings: Any) -> Simulator:
+        settings = {"seed": 7, "tls": True, "cert_dir": certificates, "count_accounts": True, **settings}
+        centre = Simulator(Settings(agents=agents, **settings)).start()
+        running.append(centre)
+        for name, value in centre.environment().items():
+            monkeypatch.setenv(name, value)
+        return centre
+
+    yield make
+    for centre in running:
+        centre.stop()
+
+
+@pytest.fixture
+def centre(make_centre: MakeCentre) -> Simulator:
+    """Give a contact centre of twelve agents."""
+    return make_centre(12)
+
+
+def _syncs(database: Database, monkeypatch: pytest.MonkeyPatch) -> Sync:
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(dict(database.connection)))
+    number = iter(range(1, 1_000_000))
+
+    def sync(
+        operator: type[CCAgentsToSqlOperator] = CCAgentsToSqlOperator,
+        task_id: str = "sync",
+        run_id: str | None = None,
+        **arguments: Any,
+    ) -> dict[str, Any]:
+        task = SimpleNamespace(run_id=run_id or f"run_{next(number)}", map_index=-1)
+        return operator(task_id=task_id, sql_conn_id="warehouse", **arguments).execute({"ti": task})
+
+    return sync
+
+
+@pytest.fixture
+def sync(database: Database, monkeypatch: pytest.MonkeyPatch) -> Sync:
+    """Sync into the database of each kind, each time in a DAG run of its own."""
+    return _syncs(database, monkeypatch)
+
+
+@pytest.fixture
+def sqlite_sync(sqlite_database: Database, monkeypatch: pytest.MonkeyPatch) -> Sync:
+    """Sync into SQLite, for what does not depend on the database."""
+    return _syncs(sqlite_database, monkeypatch)
+
+
+@pytest.fixture
+def postgres_sync(postgres_database: Database, monkeypatch: pytest.MonkeyPatch) -> Sync:
+    """Sync into PostgreSQL, for what only it can show."""
+    return _syncs(postgres_database, monkeypatch)
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """Hear everything that is logged."""
+    caplog.set_level(logging.DEBUG)
+    return caplog

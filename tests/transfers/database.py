@@ -1,0 +1,67 @@
+"""A database that the sync writes to and a test looks into."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+TABLES = ("cc_agent", "cc_agent_history", "cc_agent_reject", "cc_sync_run")
+
+
+@dataclass(frozen=True)
+class Database:
+    """A database, as SQLAlchemy and as Airflow name it.
+
+    Nothing stays open between calls: DuckDB admits one process at a time.
+    """
+
+    url: str
+    connection: Mapping[str, Any]
+
+    @property
+    def kind(self) -> str:
+        return str(self.connection["conn_type"])
+
+    def execute(self, *statements: str, rows: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Run statements in one transaction, each once for every row, if there are any."""
+        engine = sa.create_engine(self.url, poolclass=sa.pool.NullPool)
+        with engine.begin() as connection:
+            for statement in statements:
+                if rows:
+                    connection.execute(sa.text(statement), list(rows))
+                else:
+                    connection.exec_driver_sql(statement)
+
+    def query(self, sql: str, **values: Any) -> list[tuple[Any, ...]]:
+        """Return the rows of a query, moments in UTC."""
+        engine = sa.create_engine(self.url, poolclass=sa.pool.NullPool)
+        with engine.connect() as connection:
+            return [tuple(map(_plain, row)) for row in connection.execute(sa.text(sql), values)]
+
+    def tables(self) -> set[str]:
+        """Return the names of all tables that are not the database's own."""
+        if self.kind == "sqlite":
+            sql = "SELECT name FROM sqlite_master WHERE type = 'table'"
+        else:
+            sql = (
+                "SELECT table_name FROM information_schema.tables"
+                " WHERE table_schema NOT IN ('pg_catalog', 'information_schema')"
+            )
+        return {name for (name,) in self.query(sql)}
+
+    def dump(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Return every row of every table."""
+        return {name: sorted(self.query(f"SELECT * FROM {name}"), key=repr) for name in self.tables()}
+
+
+def _plain(value: Any) -> Any:
+    """Return moments alike, however a database hands them out."""
+    if isinstance(value, str) and len(value) == 26 and value[4:5] == "-" and value[10:11] == " ":
+        value = datetime.fromisoformat(value)  # SQLite keeps them as text
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    return value
