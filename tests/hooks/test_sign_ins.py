@@ -1,0 +1,245 @@
+"""How often a hook signs in: once, however many want it; again in time, or once after a lapse."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from airflow_provider_cc.api import gateway as gateway_api
+from airflow_provider_cc.api import isales as isales_api
+from airflow_provider_cc.exceptions import CCSessionLapsed
+from airflow_provider_cc.hooks.gateway import CCGatewayHook
+from airflow_provider_cc.hooks.isales import CCISalesHook
+from airflow_provider_cc.hooks.management import CCManagementHook
+from tests.hooks.support import INFO, TASKS, TOKEN, VDN_AGENTS, at_once, in_threads, info, one_by_one
+
+#: Each system with a hook, its name in the statistics, a call, that call's name and its sign-in's.
+SYSTEMS = {
+    "management": (CCManagementHook, info, INFO, TOKEN),
+    "gateway": (CCGatewayHook, lambda: gateway_api.any_call("GET", VDN_AGENTS), VDN_AGENTS, "config/login"),
+    "isales": (CCISalesHook, lambda: isales_api.any_call(TASKS), TASKS, "auth/login"),
+}
+EVERY_SYSTEM = pytest.mark.parametrize("system", SYSTEMS)
+EVERY_WAY = pytest.mark.parametrize("make", [one_by_one, in_threads, at_once])
+
+
+def accounts(cc, count):
+    return [info(account) for account in cc.accounts(limit=count)]
+
+
+def failures(results):
+    return [result for result in results if isinstance(result, BaseException)]
+
+
+@EVERY_SYSTEM
+def test_nothing_is_sent_before_the_first_call(cc, system):
+    hook = SYSTEMS[system][0]()
+    assert hook.sessions.sign_ins == 0
+    assert cc.stats.requests() == 0
+
+
+@EVERY_SYSTEM
+@EVERY_WAY
+def test_the_first_use_signs_in_once_however_many_want_it(cc, system, make):
+    hook, call, endpoint, sign_in = SYSTEMS[system]
+    cc.faults.latency, cc.faults.only = 0.1, {sign_in}
+    results = make(hook(), [call() for _ in range(20)])
+    assert failures(results) == []
+    assert (cc.stats.sign_ins(system), cc.stats.requests(sign_in), cc.stats.requests(endpoint)) == (1, 1, 20)
+
+
+def test_64_coroutines_share_one_sign_in(cc, management):
+    cc.faults.latency, cc.faults.only = 0.1, {TOKEN}
+    results = at_once(management, accounts(cc, 64))
+    assert [result.agent_id for result in results] == [cc.agent(a).agent_id for a in cc.accounts(limit=64)]
+    assert cc.stats.sign_ins() == 1
+
+
+@EVERY_SYSTEM
+def test_both_clients_share_one_session(cc, system):
+    hook, call, endpoint, _ = SYSTEMS[system]
+    hook = hook()
+    hook.send(call())
+    assert failures(at_once(hook, [call(), call()])) == []
+    hook.send(call())
+    assert (cc.stats.sign_ins(), cc.stats.requests(endpoint)) == (1, 4)
+
+
+def test_threads_that_meet_a_new_hook_share_its_making(cc, monkeypatch):
+    made = []
+    original = CCManagementHook._keeper
+
+    def slowly(self, shared):
+        time.sleep(0.05)  # long enough for the others to come in
+        made.append(threading.get_ident())
+        return original(self, shared)
+
+    monkeypatch.setattr(CCManagementHook, "_keeper", slowly)
+    assert failures(in_threads(CCManagementHook(), accounts(cc, 20))) == []
+    assert (len(made), cc.stats.sign_ins()) == (1, 1)
+
+
+def test_hooks_of_one_connection_have_their_own_sessions(cc):
+    one_by_one(CCManagementHook(), [info()])
+    one_by_one(CCManagementHook(), [info()])
+    assert cc.stats.sign_ins() == 2
+
+
+# Before the end of a session
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "fresh", "stale"), [(3600, 3535, 3541), (600, 535, 541), (100, 88, 91), (10, 7, 9.1)]
+)
+def test_a_token_is_renewed_a_minute_or_a_tenth_before_its_end(cc, management, clock, lifetime, fresh, stale):
+    cc.settings.token_lifetime = lifetime
+    management.send(info())
+    clock.ahead = fresh
+    management.send(info())
+    assert cc.stats.sign_ins() == 1
+    clock.ahead = stale
+    management.send(info())
+    assert cc.stats.sign_ins() == 2
+
+
+@EVERY_WAY
+def test_a_renewal_in_time_serves_everyone(cc, management, clock, make):
+    management.send(info())
+    clock.ahead = 3550
+    assert failures(make(management, accounts(cc, 20))) == []
+    assert (cc.stats.sign_ins(), cc.stats.statuses[401]) == (2, 0)
+
+
+def test_no_call_goes_out_with_a_token_that_has_ended(cc, management):
+    cc.settings.token_lifetime = 1
+    end = time.monotonic() + 2.2
+    while time.monotonic() < end:
+        management.send(info())
+    assert cc.stats.statuses[401] == 0
+    assert 3 <= cc.stats.sign_ins() <= 4
+
+
+def test_a_config_guid_has_no_end_that_anybody_knows(cc, gateway, clock):
+    gateway.call("GET", VDN_AGENTS)
+    clock.ahead = 10**9
+    gateway.call("GET", VDN_AGENTS)
+    assert cc.stats.sign_ins("gateway") == 1
+
+
+# After a lapse
+
+
+@EVERY_SYSTEM
+@EVERY_WAY
+def test_a_lapse_costs_one_sign_in_and_one_more_try_of_each_call(cc, system, make):
+    hook, call, endpoint, sign_in = SYSTEMS[system]
+    hook = hook()
+    hook.send(call())
+    cc.expire_sessions()
+    if make is not one_by_one:
+        cc.faults.latency = 0.1  # so that all calls are under way when the first is refused
+    cc.stats.reset()
+    results = make(hook, [call() for _ in range(20)])
+    assert failures(results) == []
+    assert cc.stats.requests(sign_in) == 1
+    assert cc.stats.requests(endpoint) == (21 if make is one_by_one else 40)
+
+
+@EVERY_SYSTEM
+def test_every_lapse_of_a_session_that_worked_is_mended(cc, system):
+    hook, call, _, _ = SYSTEMS[system]
+    hook = hook()
+    for _ in range(4):
+        hook.send(call())
+        cc.expire_sessions()
+    assert cc.stats.sign_ins(system) == 4
+
+
+async def test_sessions_that_end_during_a_bulk_run_are_mended(cc, management):
+    cc.faults.latency, cc.faults.expire_every = 0.005, 0.3
+    turn = asyncio.Semaphore(16)
+
+    async def ask(bulk, account):
+        async with turn:
+            return await bulk.call(info(account))
+
+    async with management.bulk() as bulk:
+        agents = await asyncio.gather(*(ask(bulk, account) for account in list(cc.accounts()) * 8))
+    assert len(agents) == 800
+    assert 1 < cc.stats.sign_ins() < 20
+
+
+def test_a_declined_call_counts_as_a_session_that_works(cc, management):
+    with pytest.raises(Exception, match="no_agent"):
+        management.query_agent_info("nobody")
+    cc.expire_sessions()
+    assert management.query_agent_info("agent000000").agent_id == 10001
+
+
+def test_a_lapse_is_repeated_only_once_per_call(cc, management):
+    management.send(info())
+    cc.faults.errors, cc.faults.only = {401: 1.0}, {INFO}
+    cc.stats.reset()
+    with pytest.raises(CCSessionLapsed, match="HTTP 401"):
+        management.send(info())
+    assert (cc.stats.requests(INFO), cc.stats.requests(TOKEN)) == (2, 1)
+
+
+@EVERY_WAY
+def test_calls_that_are_refused_for_ever_cause_at_most_two_sign_ins(cc, management, make):
+    management.send(info())
+    cc.faults.errors, cc.faults.only = {401: 1.0}, {INFO}
+    for _ in range(3):
+        if make is one_by_one:
+            with pytest.raises(CCSessionLapsed):
+                make(management, accounts(cc, 20))
+        else:
+            assert {type(result) for result in make(management, accounts(cc, 20))} == {CCSessionLapsed}
+    assert cc.stats.sign_ins() == 2
+
+
+@EVERY_WAY
+def test_a_session_refused_before_it_ever_worked_is_final(cc, management, make):
+    cc.faults.errors, cc.faults.only = {401: 1.0}, {INFO}
+    for _ in range(3):
+        if make is one_by_one:
+            with pytest.raises(CCSessionLapsed):
+                make(management, accounts(cc, 20))
+        else:
+            assert {type(result) for result in make(management, accounts(cc, 20))} == {CCSessionLapsed}
+    assert cc.stats.requests(TOKEN) == 1
+
+
+def test_a_final_refusal_sends_nothing_more(cc, management):
+    cc.faults.errors, cc.faults.only = {401: 1.0}, {INFO}
+    with pytest.raises(CCSessionLapsed):
+        management.send(info())
+    cc.stats.reset()
+    cc.faults.errors = {}
+    with pytest.raises(CCSessionLapsed, match="queryAgentInfoByAccount: HTTP 401"):
+        management.send(info())
+    assert cc.stats.requests() == 0
+
+
+def test_a_token_that_a_new_one_cancels_does_not_start_a_race(cc, management):
+    cc.settings.new_token_cancels_old = True
+    for _ in range(3):
+        assert failures(in_threads(management, accounts(cc, 20))) == []
+    assert cc.stats.sign_ins() == 1
+
+
+def test_sign_ins_are_counted(cc, management):
+    management.send(info())
+    cc.expire_sessions()
+    management.send(info())
+    assert management.sessions.sign_ins == 2
+
+
+def test_a_dropped_session_is_asked_for_again(cc, management):
+    management.send(info())
+    management.sessions.drop()
+    management.send(info())
+    assert cc.stats.sign_ins() == 2
