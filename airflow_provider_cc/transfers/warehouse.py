@@ -161,12 +161,23 @@ class Warehouse:
         return self._transaction(work)
 
     def not_seen(self) -> Iterator[str]:
-        """Iterate over the accounts with an active row that neither this run nor a later one has stamped."""
+        """Iterate over the accounts with an active row that neither this run nor a later one has stamped.
+
+        In pages, and nothing stays open between them: on SQLite, who reads keeps others from writing.
+        """
         agent = self._tables.agent
         query = sa.select(agent.c.account).where(
             agent.c.tenant == self._tenant, agent.c.is_active, agent.c.synced_at < self.stamp
         )
-        yield from (account for (account,) in self._stream(query.order_by(agent.c.account)))
+        after = ""
+
+        def work(connection: sa.engine.Connection) -> Sequence[str]:
+            page = query.where(agent.c.account > after).order_by(agent.c.account).limit(FETCH)
+            return [account for (account,) in connection.execute(page)]
+
+        while page := self._transaction(work):
+            yield from page
+            after = page[-1]
 
     def write(self, chunk: Chunk, spent: Counts) -> Counts:
         """Write a chunk, in one transaction with its history, its rejects and the ledger.
