@@ -64,9 +64,10 @@ build: $(UV) ## build the wheel and the source archive into dist/
 requirements: $(UV) ## renew the pinned requirements of every Airflow version
 	for version in $(AIRFLOWS); do \
 	  lint=; [ $$version != 3.3.2 ] || lint="--group lint"; \
-	  echo "apache-airflow==$$version" | $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
+	  $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
 	    --no-header --no-annotate --no-emit-index-url --extra duckdb --extra postgres --group test $$lint \
-	    --constraints - --output-file requirements/airflow-$$version.txt pyproject.toml; \
+	    --constraints requirements/airflow-$$version.in --output-file requirements/airflow-$$version.txt \
+	    pyproject.toml; \
 	done
 
 .PHONY: ci

@@ -19,6 +19,9 @@ from typing import Any
 
 from scripts.ports import free_port
 
+# Longer than any command takes; one that hangs is ended.
+_COMMAND_SECONDS = 280
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 
@@ -63,6 +66,7 @@ class AirflowHome:
             "AIRFLOW_HOME": str(directory),
             "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__MAX_TASK_RETRY_DELAY": "1",  # s: here a retry waits for nothing
             "AIRFLOW__CORE__PARALLELISM": "4",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
             **environment,
@@ -97,6 +101,7 @@ class AirflowHome:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                timeout=_COMMAND_SECONDS,
                 check=False,
             ).returncode
         if code and must_succeed:

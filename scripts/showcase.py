@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import sqlalchemy
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -62,31 +64,24 @@ def show_tables(console: Console, warehouse: str) -> None:
     :param warehouse: SQLAlchemy URL of the database
     """
     with _connection(warehouse) as connection:
-        console.print(
+        for table in (
             _table(
                 connection,
                 "cc_agent, the first rows",
-                "SELECT account, agent_id, agent_type, agent_status, softphone_number, is_active, synced_at"
+                "SELECT account, agent_id, agent_type, agent_status, softphone_number, is_active"
                 " FROM cc_agent ORDER BY account LIMIT 5",
-            )
-        )
-        types = connection.execute(
-            sqlalchemy.text(
-                "SELECT agent_type, count(*) FROM cc_agent GROUP BY agent_type ORDER BY agent_type"
-            )
-        )
-        per_type = Table("type", "means", "agents", title="Agents per type", title_justify="left")
-        for agent_type, agents in types:
-            per_type.add_row(str(agent_type), AGENT_TYPES.get(agent_type, "unknown"), str(agents))
-        console.print(per_type)
-        console.print(
+            ),
+            _agents_per_type(connection),
             _table(
                 connection,
                 "cc_agent_reject, accounts that could not be read",
                 "SELECT account, endpoint, code, message FROM cc_agent_reject ORDER BY account",
-            )
-        )
-        console.print(_ledger(connection))
+            ),
+            _ledger(connection),
+        ):
+            console.print()
+            console.print(table)
+        console.print()
 
 
 def shown(path: Path) -> str:
@@ -105,12 +100,35 @@ def _connection(warehouse: str) -> Iterator[sqlalchemy.engine.Connection]:
         engine.dispose()
 
 
+def _agents_per_type(connection: sqlalchemy.engine.Connection) -> Table:
+    table = _empty_table("cc_agent, agents per type", "agent_type", "meaning", "agents")
+    for agent_type, agents in connection.execute(
+        sqlalchemy.text("SELECT agent_type, count(*) FROM cc_agent GROUP BY agent_type ORDER BY agent_type")
+    ):
+        table.add_row(str(agent_type), AGENT_TYPES.get(agent_type, "unknown"), str(agents))
+    return table
+
+
 def _table(connection: sqlalchemy.engine.Connection, title: str, sql: str) -> Table:
     result = connection.execute(sqlalchemy.text(sql))
-    table = Table(*result.keys(), title=title, title_justify="left")
+    table = _empty_table(title, *result.keys())
     for row in result:
         table.add_row(*map(_cell, row))
     return table
+
+
+def _empty_table(title: str, *columns: str) -> Table:
+    # As little frame as can be: the widest table just fits a terminal of 80 columns.
+    return Table(
+        *columns,
+        title=f"[bold]{title}",
+        title_justify="left",
+        title_style="",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
 
 
 def _ledger(connection: sqlalchemy.engine.Connection) -> Table:
@@ -118,10 +136,7 @@ def _ledger(connection: sqlalchemy.engine.Connection) -> Table:
     result = connection.execute(sqlalchemy.text("SELECT * FROM cc_sync_run ORDER BY started_at"))
     names = list(result.keys())
     runs = [dict(zip(names, row, strict=True)) for row in result]
-    table = Table(title="cc_sync_run, the ledger", title_justify="left")
-    table.add_column("dag_id")
-    for run in runs:
-        table.add_column(run["dag_id"])
+    table = _empty_table("cc_sync_run, the ledger", "dag_id", *(run["dag_id"] for run in runs))
     for name in names:
         if name != "dag_id":
             table.add_row(name, *(_cell(run[name]) for run in runs))
@@ -129,4 +144,6 @@ def _ledger(connection: sqlalchemy.engine.Connection) -> Table:
 
 
 def _cell(value: object) -> str:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
     return "–" if value is None else str(value)
