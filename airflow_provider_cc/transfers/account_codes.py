@@ -48,12 +48,12 @@ def spool_codes(codes: Iterable[Any], spool: Spool) -> tuple[int, int, int]:
     for batch in batches(codes, BATCH):
         fine: list[str] = []
         for code in batch:
-            text = str(code) if isinstance(code, int) else code
+            text = str(code) if type(code) is int else code
             reason = _reason_against(text)
             if reason is None:
                 fine.append(text)
             else:
-                bad += spool.add_bad(_shown(text), reason)
+                bad += spool.add_bad(repr(text), _shown(text), reason)
         requested += len(batch)
         good += spool.add(fine)
     return requested, good + bad, bad

@@ -36,7 +36,7 @@ class Spool:
             PRAGMA journal_mode = OFF;
             PRAGMA synchronous = OFF;
             CREATE TABLE account (id INTEGER PRIMARY KEY, code TEXT NOT NULL UNIQUE, state INTEGER NOT NULL);
-            CREATE TABLE bad (shown TEXT PRIMARY KEY, reason TEXT NOT NULL) WITHOUT ROWID;
+            CREATE TABLE bad (code TEXT PRIMARY KEY, shown TEXT NOT NULL, reason TEXT NOT NULL) WITHOUT ROWID;
             CREATE TABLE answer (code TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
             BEGIN;
             """
@@ -57,18 +57,19 @@ class Spool:
         """
         return self._insert(codes, _WAITING)
 
-    def add_bad(self, shown: str, reason: str) -> int:
+    def add_bad(self, code: str, shown: str, reason: str) -> int:
         """Keep a code that cannot be asked for.
 
+        :param code: tells it from every other one
         :param shown: the code, as far as it can be shown
         :param reason: what is wrong with it
         :return: 1 if it was not there yet, else 0
         """
-        return self._changes("INSERT OR IGNORE INTO bad VALUES (?, ?)", [(shown, reason)])
+        return self._changes("INSERT OR IGNORE INTO bad VALUES (?, ?, ?)", [(code, shown, reason)])
 
     def bad(self) -> Iterator[tuple[str, str]]:
         """Iterate over the codes that cannot be asked for, each with its reason."""
-        yield from self._db.execute("SELECT shown, reason FROM bad ORDER BY shown")
+        yield from self._db.execute("SELECT shown, reason FROM bad ORDER BY code")
 
     def mark_done(self, codes: Iterable[str]) -> tuple[int, int]:
         """Note what earlier tries have finished.
@@ -78,10 +79,21 @@ class Spool:
         """
         marked = new = 0
         for batch in batches(codes, BATCH):
-            update = f"UPDATE account SET state = {_DONE} WHERE code = ? AND state = {_WAITING}"  # noqa: S608
-            marked += self._changes(update, [(code,) for code in batch])
+            marked += self._finish(batch)
             new += self._insert(batch, _DONE)
         return marked + new, new
+
+    def skip(self, codes: Iterable[str]) -> int:
+        """Note what need not be asked for, as far as it was to be.
+
+        :param codes: any number of them
+        :return: how many were to be asked for
+        """
+        return sum(self._finish(batch) for batch in batches(codes, BATCH))
+
+    def _finish(self, batch: list[str]) -> int:
+        update = f"UPDATE account SET state = {_DONE} WHERE code = ? AND state = {_WAITING}"  # noqa: S608
+        return self._changes(update, [(code,) for code in batch])
 
     def meet(self, codes: list[str]) -> tuple[set[str], int]:
         """Note the codes on a page of the directory.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from airflow_provider_cc.simulator import Simulator
 from tests.transfers.conftest import Sync
 from tests.transfers.database import Database
