@@ -250,7 +250,9 @@ class CCAgentsToSqlOperator(BaseOperator):
     def _resume(self, warehouse: Warehouse, spool: Spool, counts: Counts, earlier: Counts) -> None:
         rejected, not_in_source = spool.mark_done(warehouse.finished_rejects())
         counts.rejected += rejected
-        counts.synced, more = spool.mark_done(warehouse.finished_rows())
+        synced, more = spool.mark_done(warehouse.finished_rows())
+        # Of what another DAG has synced since, only what this run was to ask for is its business.
+        counts.synced = synced + spool.skip(warehouse.later_rows())
         counts.requested += not_in_source + more
         counts.unique += not_in_source + more
         counts.resumed = rejected + counts.synced

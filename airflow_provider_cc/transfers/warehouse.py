@@ -111,14 +111,16 @@ class Warehouse:
         yield from (account for (account,) in self._stream(query))
 
     def finished_rows(self) -> Iterator[str]:
-        """Iterate over the accounts whose row earlier tries of this run, or later runs, have stamped.
+        """Iterate over the accounts whose row earlier tries of this run have stamped."""
+        yield from self._active(self._tables.agent.c.synced_at == self.stamp)
 
-        What a later run has written is newer than what this one would write.
-        """
+    def later_rows(self) -> Iterator[str]:
+        """Iterate over the accounts whose row a later run has stamped: this one would leave it alone."""
+        yield from self._active(self._tables.agent.c.synced_at > self.stamp)
+
+    def _active(self, condition: Any) -> Iterator[str]:
         agent = self._tables.agent
-        query = sa.select(agent.c.account).where(
-            agent.c.tenant == self._tenant, agent.c.synced_at >= self.stamp, agent.c.is_active
-        )
+        query = sa.select(agent.c.account).where(agent.c.tenant == self._tenant, agent.c.is_active, condition)
         yield from (account for (account,) in self._stream(query))
 
     def write_bad_codes(self, bad: Iterable[tuple[str, str]]) -> None:
