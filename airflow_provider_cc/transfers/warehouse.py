@@ -138,6 +138,7 @@ class Warehouse:
 
         if rejects:
             self._transaction(work)
+            log.warning("%d accounts rejected: %s: bad_code", len(rejects), BAD_CODE)
 
     def active_count(self) -> int:
         """Return how many rows are active."""

@@ -121,8 +121,31 @@ def postgres_sync(postgres_database: Database, monkeypatch: pytest.MonkeyPatch) 
     return _syncs(postgres_database, monkeypatch)
 
 
+class Log:
+    """Everything that is said: Airflow 3 logs past the standard library, Airflow 2 through it."""
+
+    def __init__(self, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
+        self._caplog = caplog
+        self._capfd = capfd
+        self._printed = ""
+
+    @property
+    def text(self) -> str:
+        self._printed += "".join(self._capfd.readouterr())
+        return self._caplog.text + self._printed
+
+    @property
+    def messages(self) -> list[str]:
+        """What this package's own loggers said, but for hooks and operators."""
+        return [
+            record.getMessage()
+            for record in self._caplog.records
+            if record.name.startswith("airflow_provider_cc.transfers")
+        ]
+
+
 @pytest.fixture
-def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+def log(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Log:
     """Hear everything that is logged."""
     caplog.set_level(logging.DEBUG)
-    return caplog
+    return Log(caplog, capfd)

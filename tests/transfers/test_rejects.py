@@ -1,0 +1,289 @@
+"""An account that cannot be read becomes a reject that says why; the run goes on, up to a limit."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from airflow_provider_cc.exceptions import CCAuthError, CCError
+from airflow_provider_cc.simulator import Simulator
+from tests.transfers.conftest import Log, MakeCentre, Sync
+from tests.transfers.database import Database
+
+INFO = "queryAgentInfoByAccount"
+GOOD = {"returnCode": "0", "description": "", "data": {"workNo": 7, "agentType": 4, "agentStatus": "0"}}
+
+
+def info(**data: Any) -> dict[str, Any]:
+    return {**GOOD, "data": {"workNo": 7, "agentType": 4, "agentStatus": "0", **data}}
+
+
+REPLIES: dict[str, tuple[int, Any, str]] = {
+    "html": (200, "<html>Please sign in</html>", "not JSON"),
+    "empty": (200, b"", "not JSON"),
+    "cut short": (200, b'{"returnCode":"0","data":{"workNo":7', "not JSON"),
+    "no object": (200, [GOOD], "not JSON"),
+    "null": (200, b"null", "not JSON"),
+    "bytes that are no text": (200, b"\xff\xfe{}", "not JSON"),
+    "unknown envelope": (200, {"status": "ok", "payload": {}}, "no code"),
+    "no data": (200, {"returnCode": "0"}, "shape"),
+    "data is a list": (200, {"returnCode": "0", "data": [1]}, "shape"),
+    "data is a text": (200, {"returnCode": "0", "data": "7"}, "shape"),
+    "agent ID is no number": (200, info(workNo="seven"), "shape"),
+    "agent ID is an object": (200, info(workNo={"id": 7}), "shape"),
+    "agent ID is negative": (200, info(workNo=-7), "shape"),
+    "agent ID is zero": (200, info(workNo=0), "shape"),
+    "agent ID is too large": (200, info(workNo=10**12), "shape"),
+    "agent type is no number": (200, info(agentType="audio"), "shape"),
+    "agent status is an object": (200, info(agentStatus={"a": 1}), "shape"),
+    "agent status is too long": (200, info(agentStatus="x" * 65), "shape"),
+    "agent ID is empty": (200, info(workNo=""), "no_agent"),
+    "agent ID is missing": (200, {"returnCode": "0", "data": {"agentType": 4}}, "no_agent"),
+    "unknown code": (200, {"returnCode": "42", "description": "no"}, "42"),
+    "code is a number": (200, {"returnCode": 1, "description": "no"}, "1"),
+    "HTTP 400": (400, {"error": "x"}, "HTTP 400"),
+    "HTTP 404": (404, "<html>gone</html>", "HTTP 404"),
+    "HTTP 500": (500, b"", "HTTP 500"),
+    "HTTP 302": (302, b"", "HTTP 302"),
+    "HTTP 418": (418, b"teapot", "HTTP 418"),
+}
+
+
+def rejects(database: Database) -> list[tuple[Any, ...]]:
+    return database.query("SELECT account, endpoint, code FROM cc_agent_reject ORDER BY account")
+
+
+@pytest.mark.parametrize("name", REPLIES)
+def test_a_reply_that_cannot_be_used_is_a_reject(
+    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync, name: str
+) -> None:
+    status, body, code = REPLIES[name]
+    centre.faults.overrides = {"agent000003": (status, body)}
+
+    sqlite_sync(accounts=list(centre.accounts()), softphones="none")
+
+    assert rejects(sqlite_database) == [("agent000003", INFO, code)]
+    assert sqlite_database.query("SELECT COUNT(*) FROM cc_agent") == [(11,)]
+
+
+def test_a_reject_leaves_the_row_as_it_was(centre: Simulator, database: Database, sync: Sync) -> None:
+    accounts = list(centre.accounts())
+    sync(accounts=accounts, softphones="none")
+    before = database.query("SELECT * FROM cc_agent WHERE account = 'agent000003'")
+    centre.faults.overrides = {"agent000003": (200, info(workNo=8, agentType="?"))}
+
+    counts = sync(accounts=accounts, softphones="none")
+
+    assert counts["rejected"] == 1
+    assert database.query("SELECT * FROM cc_agent WHERE account = 'agent000003'") == before
+
+
+def test_a_reject_has_the_key_and_the_stamp_of_its_run(
+    centre: Simulator, database: Database, sync: Sync
+) -> None:
+    sync(accounts=["nobody", "agent000001"], softphones="none", run_id="the run", tenant="north")
+
+    ((dag_id, task_id, run_id, map_index, tenant, at),) = database.query(
+        "SELECT dag_id, task_id, run_id, map_index, tenant, rejected_at FROM cc_agent_reject"
+    )
+    assert (dag_id, task_id, run_id, map_index, tenant) == ("adhoc_airflow", "sync", "the run", -1, "north")
+    assert [(at,)] == database.query("SELECT started_at FROM cc_sync_run")
+
+
+def test_the_message_says_what_the_centre_said(
+    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync
+) -> None:
+    text = "Konto 'gesperrt' \x1b[31m\r\n" + "x" * 5000
+    centre.faults.overrides = {"agent000003": (200, {"returnCode": "42", "description": text})}
+
+    sqlite_sync(accounts=list(centre.accounts()), softphones="none")
+
+    ((message,),) = sqlite_database.query("SELECT message FROM cc_agent_reject")
+    assert message.startswith("Konto 'gesperrt' [31m")
+    assert message.isprintable()
+    assert len(message) == 500
+
+
+def test_a_very_long_code_fits(centre: Simulator, database: Database, sync: Sync) -> None:
+    centre.faults.overrides = {"agent000003": (200, {"returnCode": "9" * 3000})}
+
+    sync(accounts=list(centre.accounts()), softphones="none")
+
+    ((code,),) = database.query("SELECT code FROM cc_agent_reject")
+    assert code == "9" * 100
+
+
+def test_nul_characters_in_a_reply_do_not_stop_the_run(
+    centre: Simulator, database: Database, sync: Sync
+) -> None:
+    centre.faults.overrides = {
+        "agent000003": (200, {"returnCode": "4\0002", "description": "a\0b"}),
+        "agent000004": (200, info(agentStatus="a\0b")),
+    }
+
+    counts = sync(accounts=list(centre.accounts()), softphones="none")
+
+    assert counts["rejected"] == 2
+
+
+def test_an_account_that_does_not_exist_is_a_reject(
+    make_centre: MakeCentre, database: Database, sync: Sync
+) -> None:
+    for code in ("0", "1"):
+        centre = make_centre(3, missing_account_code=code)
+        sync(accounts=["nobody", *centre.accounts()], softphones="none")
+
+    assert {code for _, _, code in rejects(database)} == {"no_agent", "1"}
+
+
+def test_a_line_of_the_directory_without_agent_id_is_a_reject(
+    make_centre: MakeCentre, database: Database, sync: Sync
+) -> None:
+    make_centre(3, directory_omits=frozenset({"workNo"}))
+
+    with pytest.raises(CCError, match="rejected"):
+        sync()
+
+    assert rejects(database) == [
+        (account, "agentAccount/query", "no_agent")
+        for account in ("agent000000", "agent000001", "agent000002")
+    ]
+    assert database.query("SELECT * FROM cc_agent") == []
+
+
+def test_a_line_of_the_directory_that_cannot_be_read_is_a_reject(
+    centre: Simulator, database: Database, sync: Sync
+) -> None:
+    sync()
+    centre.change_agent("agent000003", agent_id="seven")
+
+    counts = sync()
+
+    assert (counts["synced"], counts["rejected"], counts["deactivated"]) == (11, 1, 0)
+    assert rejects(database) == [("agent000003", "agentAccount/query", "shape")]
+    assert database.query("SELECT is_active FROM cc_agent WHERE account = 'agent000003'") in (
+        [(1,)],
+        [(True,)],
+    )
+
+
+def test_a_line_that_cannot_be_read_rejects_only_its_account_in_a_list(
+    centre: Simulator, database: Database, sync: Sync
+) -> None:
+    centre.change_agent("agent000003", softphone_number={"a": 1})
+
+    counts = sync(accounts=list(centre.accounts()))
+
+    assert (counts["synced"], counts["rejected"]) == (11, 1)
+    assert rejects(database) == [("agent000003", "agentAccount/query", "shape")]
+
+
+# How many are too many
+
+
+def with_missing(centre: Simulator, missing: int) -> list[str]:
+    accounts = list(centre.accounts())
+    for account in accounts[:missing]:
+        centre.remove_agent(account)
+    return accounts
+
+
+@pytest.mark.parametrize(
+    ("limit", "missing"), [(0.5, 6), (0.25, 3), (6, 6), (1.0, 11), (1, 1), (0, 0), (0.0, 0)]
+)
+def test_as_many_rejects_as_allowed_pass(
+    centre: Simulator, sqlite_sync: Sync, limit: float, missing: int
+) -> None:
+    counts = sqlite_sync(accounts=with_missing(centre, missing), softphones="none", max_rejects=limit)
+
+    assert counts["rejected"] == missing
+
+
+@pytest.mark.parametrize(("limit", "missing"), [(0.5, 7), (0.25, 4), (6, 7), (1, 2), (0, 1), (0.0, 1)])
+def test_one_reject_more_fails(
+    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync, limit: float, missing: int
+) -> None:
+    with pytest.raises(CCError, match=f"{missing} accounts rejected, more than max_rejects={limit}"):
+        sqlite_sync(accounts=with_missing(centre, missing), softphones="none", max_rejects=limit)
+
+    assert len(rejects(sqlite_database)) == missing
+
+
+def test_too_many_rejects_stop_the_run_early(make_centre: MakeCentre, database: Database, sync: Sync) -> None:
+    centre = make_centre(400)
+    accounts = with_missing(centre, 300)
+
+    with pytest.raises(CCError, match="max_rejects=10"):
+        sync(accounts=accounts, softphones="none", max_rejects=10, chunk_size=20)
+
+    assert centre.stats.requests(INFO) < 200
+
+
+def test_all_rejected_fails_whatever_is_allowed(centre: Simulator, database: Database, sync: Sync) -> None:
+    with pytest.raises(CCError, match="all 12 accounts were rejected: see cc_agent_reject"):
+        sync(accounts=with_missing(centre, 12), softphones="none", max_rejects=1.0)
+
+    ((finished, error),) = database.query("SELECT finished_at, error FROM cc_sync_run")
+    assert finished is None
+    assert error == "all 12 accounts were rejected: see cc_agent_reject"
+
+
+# What the log and the tables do not say
+
+
+def test_the_log_sums_rejects_up_by_endpoint_and_code(centre: Simulator, sqlite_sync: Sync, log: Log) -> None:
+    centre.faults.overrides = {"agent000003": (200, "<html>"), "agent000004": (200, "<html>")}
+
+    sqlite_sync(accounts=["", None, "nobody", *centre.accounts()], softphones="none")
+
+    said = {message for message in log.messages if "rejected:" in message}
+    assert said == {
+        f"2 accounts rejected: {INFO}: not JSON",
+        f"1 accounts rejected: {INFO}: no_agent",
+        "2 accounts rejected: account_code: bad_code",
+    }
+
+
+def test_the_log_names_no_account_and_no_person(centre: Simulator, sqlite_sync: Sync, log: Log) -> None:
+    accounts = [*centre.accounts(), "nobody.at.all", "q" * 65]
+    centre.faults.overrides = {"agent000003": (200, {"returnCode": "42", "description": "agent000003"})}
+
+    sqlite_sync(accounts=accounts, history_table="cc_agent_history")
+    centre.remove_agent("agent000005")
+    sqlite_sync()
+
+    agents = [centre.agent(account) for account in centre.accounts()]
+    personal = {value for agent in agents for value in (agent.user_name, agent.phone, agent.email)}
+    for value in {*accounts, *personal}:
+        assert value not in log.text
+
+
+def test_no_secret_is_in_any_table_or_log_line(
+    make_centre: MakeCentre,
+    database: Database,
+    sync: Sync,
+    log: Log,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    centre = make_centre(6, echo_secrets=True)
+    agents = [centre.agent(account) for account in centre.accounts()]
+    known = {agent.account: agent.password for agent in agents} | {"agent000003": "WrongPass-lilac-gorge"}
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_PASSWORDS", json.dumps({"conn_type": "generic", "password": json.dumps(known)})
+    )
+    sync(
+        accounts=list(known),
+        softphones="login_params",
+        passwords_conn_id="passwords",
+        history_table="cc_agent_history",
+    )
+    centre.settings.app_secret = "another"
+    with pytest.raises(CCAuthError):
+        sync()
+
+    secrets = {*centre.secrets(), *known.values()}
+    secrets |= {value for agent in agents for value in (agent.agent_password, agent.sip_password)}
+    written = f"{database.dump()} {log.text}"
+    assert not [secret for secret in secrets if secret and secret in written and secret != "another"]
