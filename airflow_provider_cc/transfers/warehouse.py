@@ -102,7 +102,21 @@ class Warehouse:
         if row["finished_at"] is not None:
             return None
         self._try, self._commits = row["tries"], row["commits"]
+        if row["error"] is not None:
+            self._forget_rejects(connection)
         return Counts(**{name: row[column] for name, column in COUNT_COLUMNS.items()})
+
+    def _forget_rejects(self, connection: sa.engine.Connection) -> None:
+        """Let a try after a failed one ask again for whom that one rejected: one cause may explain both.
+
+        Otherwise a run that failed for its rejects could never end well. Who lost their row stays rejected.
+        """
+        agent, reject, run = self._tables.agent, self._tables.reject, self._tables.run
+        closed = sa.select(agent.c.account).where(
+            agent.c.tenant == self._tenant, agent.c.synced_at == self.stamp, sa.not_(agent.c.is_active)
+        )
+        connection.execute(sa.delete(reject).where(self._is_this(reject), reject.c.account.not_in(closed)))
+        connection.execute(sa.update(run).where(self._is_started(run)).values(error=None, rejected=0))
 
     def finished_rejects(self) -> Iterator[str]:
         """Iterate over the accounts that earlier tries of this run have rejected."""
