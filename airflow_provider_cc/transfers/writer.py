@@ -113,10 +113,18 @@ class ChunkWriter:
         since = Counts(
             requests=spent.requests - self._entered.requests, sign_ins=spent.sign_ins - self._entered.sign_ins
         )
-        self._counts.add(await asyncio.to_thread(self._warehouse.write, chunk, since))
+        await self._commit(chunk, since)
         self._entered = spent
         self.check_rejects()
         self._log_progress()
+
+    async def _commit(self, chunk: Chunk, since: Counts) -> None:
+        writing = asyncio.ensure_future(asyncio.to_thread(self._warehouse.write, chunk, since))
+        try:
+            await asyncio.wait({writing})
+        finally:
+            # A failure elsewhere cannot call it back, so the books wait for what becomes of it.
+            self._counts.add(await writing)
 
     def check_rejects(self) -> None:
         """Insist that not too many accounts were rejected.
