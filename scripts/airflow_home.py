@@ -174,31 +174,40 @@ class AirflowHome:
         self._standalone.wait()
         raise AirflowFailed(f"Airflow ended, see {self.log}\n{self._log_end()}")
 
-    def start_run(self, dag_id: str, run_id: str, conf: Mapping[str, Any] | None = None) -> None:
-        """Trigger a DAG of the running :meth:`standalone`, as soon as Airflow knows it.
+    def unpause(self, dag_id: str) -> None:
+        """Let the running :meth:`standalone` schedule a DAG, as soon as it knows it.
+
+        A DAG with a schedule has its first run at once: the one that was due last.
+
+        :param dag_id: the DAG
+        """
+        known = "SELECT 1 FROM dag JOIN serialized_dag USING (dag_id) WHERE dag_id = ?"
+        self._wait_until(lambda: self._query(known, dag_id), 90, dag_id)
+        self.airflow("dags", "unpause", "--yes", dag_id)
+
+    def trigger(self, dag_id: str, run_id: str, conf: Mapping[str, Any] | None = None) -> None:
+        """Start a run in the running :meth:`standalone`.
 
         :param dag_id: the DAG
         :param run_id: name for the run
         :param conf: its params, where they differ from the defaults
         """
-        self._wait_until(lambda: self._query("SELECT 1 FROM dag WHERE dag_id = ?", dag_id), 90, dag_id)
-        self._wait_until(
-            lambda: self._query("SELECT 1 FROM serialized_dag WHERE dag_id = ?", dag_id), 90, dag_id
-        )
-        self.airflow("dags", "unpause", "--yes", dag_id)
         self.airflow("dags", "trigger", dag_id, "--run-id", run_id, *_conf_option(conf))
 
-    def wait_for(self, dag_id: str, run_id: str, seconds: float = 120) -> Run:
-        """Wait for the end of a run of the running :meth:`standalone`.
+    def wait_for(self, dag_id: str, run_id: str = "%", seconds: float = 120) -> Run:
+        """Wait for the end of a run in the running :meth:`standalone`.
 
         :param dag_id: the DAG
-        :param run_id: the run
+        :param run_id: the run; the first that ends, unless given
         :param seconds: how long
         """
-        ended = "SELECT 1 FROM dag_run WHERE dag_id = ? AND run_id = ? AND state IN ('success', 'failed')"
-        self._wait_until(lambda: self._query(ended, dag_id, run_id), seconds, f"{dag_id} {run_id}")
+        ended = (
+            "SELECT run_id FROM dag_run WHERE dag_id = ? AND run_id LIKE ? AND state IN ('success', 'failed')"
+        )
+        self._wait_until(lambda: self._query(ended, dag_id, run_id), seconds, f"end of {dag_id}")
         logs = sorted((self.directory / "logs").rglob("*.log"))
-        return self.result(dag_id, run_id, "\n".join(log.read_text(errors="replace") for log in logs))
+        log = "\n".join(path.read_text(errors="replace") for path in logs)
+        return self.result(dag_id, self._query(ended, dag_id, run_id)[0][0], log)
 
     def result(self, dag_id: str, run_id: str, log: str) -> Run:
         """Read from the metadata database what became of a run.

@@ -62,8 +62,8 @@ def serve(console: Console) -> None:
             airflow.wait_for_web()
         for dag_id in DAGS:
             with step(console, f"Airflow runs {dag_id}"):
-                airflow.start_run(dag_id, "make_ui")
-                must_succeed(dag_id, airflow.wait_for(dag_id, "make_ui"), airflow.log)
+                airflow.unpause(dag_id)
+                must_succeed(dag_id, airflow.wait_for(dag_id), airflow.log)
         show_tables(console, warehouse)
         console.print(
             f"Airflow is at [bold]http://127.0.0.1:{airflow.port}[/], user [bold]admin[/], "

@@ -15,7 +15,8 @@ def test_directory_sync_by_the_scheduler(
     airflow = airflow_home(centre, duckdb_warehouse)
 
     with airflow.standalone():
-        airflow.start_run("cc_agents_from_directory", "by_hand")
+        airflow.unpause("cc_agents_from_directory")
+        airflow.trigger("cc_agents_from_directory", "by_hand")
         run = airflow.wait_for("cc_agents_from_directory", "by_hand")
 
     assert run.state == "success", run.log
