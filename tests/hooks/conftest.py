@@ -114,30 +114,30 @@ def isales(cc: Simulator) -> CCISalesHook:
     return CCISalesHook()
 
 
-@pytest.fixture
-def logged(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Callable[[], str]:
-    """Give all that was logged so far, down to DEBUG, tracebacks included, and all that was printed.
+class Logged:
+    """All that was logged so far, down to DEBUG, tracebacks included, and all that was printed.
 
-    From Airflow 3 on, a hook's own logger writes past the handlers of the standard library.
+    From Airflow 3 on, a hook's own logger writes past the handlers of the standard library; before, it
+    writes to both.
     """
+
+    def __init__(self, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
+        self._caplog, self._capfd, self._printed = caplog, capfd, ""
+
+    def text(self) -> str:
+        self._printed += "".join(self._capfd.readouterr())
+        return self._caplog.text + self._printed
+
+    def times(self, words: str) -> int:
+        return max(self.text().count(words) - self._printed.count(words), self._printed.count(words))
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Logged:
     caplog.set_level(logging.DEBUG)
-    for name in (
-        "urllib3",
-        "requests",
-        "aiohttp",
-        "asyncio",
-        "airflow",
-        "airflow.task",
-        "airflow_provider_cc",
-    ):
+    for name in ("urllib3", "requests", "aiohttp", "asyncio", "airflow.task", "airflow_provider_cc"):
         caplog.set_level(logging.DEBUG, name)
-    printed: list[str] = []
-
-    def logged() -> str:
-        printed.extend(capfd.readouterr())
-        return caplog.text + "".join(printed)
-
-    return logged
+    return Logged(caplog, capfd)
 
 
 class Clock:

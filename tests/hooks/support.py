@@ -86,7 +86,7 @@ CLIENTS: dict[str, Callable[[CCHook, Call[Any]], Any]] = {
 
 
 def read_request(connection: socket.socket) -> bytes:
-    """Read a request with its body."""
+    """Read a request, or a reply, with its body."""
     data = b""
     while b"\r\n\r\n" not in data:
         if not (part := connection.recv(65536)):
@@ -172,20 +172,19 @@ def proxy(seen: list[bytes]) -> Handler:
     """Do what a web proxy does: tunnels, and plain requests; notes the first line of each."""
 
     def handle(client: socket.socket) -> None:
-        request = read_request(client)
-        first, _, rest = request.partition(b"\r\n")
-        seen.append(first)
-        method, target, version = first.split(b" ")
-        if method != b"CONNECT":
-            host, _, path = target.removeprefix(b"http://").partition(b"/")
-            request = b"%b /%b %b\r\n" % (method, path, version) + rest
-        name, _, port = (target if method == b"CONNECT" else host).decode().partition(":")
-        with socket.create_connection((name, int(port)), timeout=10) as server:
-            if method == b"CONNECT":
-                client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            else:
-                server.sendall(request)
-            _relay(client, server)
+        while request := read_request(client):
+            first, _, rest = request.partition(b"\r\n")
+            seen.append(first)
+            method, target, version = first.split(b" ")
+            tunnel = method == b"CONNECT"
+            where, _, path = target.removeprefix(b"http://").partition(b"/")
+            name, _, port = where.decode().partition(":")
+            with socket.create_connection((name, int(port)), timeout=10) as server:
+                if tunnel:
+                    client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                    return _relay(client, server)
+                server.sendall(b"%b /%b %b\r\n%b" % (method, path, version, rest))
+                client.sendall(read_request(server))
 
     return handle
 

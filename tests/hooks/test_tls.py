@@ -58,7 +58,7 @@ def test_verify_false_warns_once_and_only_in_our_words(cc, reconnect, logged):
         hook.send(info())
         in_threads(hook, [info() for _ in range(10)])
         at_once(hook, [info() for _ in range(10)])
-    assert logged().count("cc_management_default has verify=false") == 1
+    assert logged.times("cc_management_default has verify=false") == 1
     assert [str(other.message) for other in others if "HTTPS" in str(other.message)] == []
 
 

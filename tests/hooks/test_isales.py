@@ -1,0 +1,131 @@
+"""CC-iSales: a pair of tokens, traded for a new one while that works, and the pages' two disagreements."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from airflow_provider_cc.exceptions import CCAuthError, CCBusinessError
+from airflow_provider_cc.hooks.isales import CCISalesHook
+from tests.hooks.support import TASKS
+
+REFRESH, LOGIN = "auth/refresh", "auth/login"
+
+
+def counts(cc):
+    return cc.stats.requests(LOGIN), cc.stats.requests(REFRESH)
+
+
+def test_a_call_returns_the_whole_reply(cc, isales):
+    assert isales.call(TASKS, json={"name": "t"}) == {"result": 0, "resultData": {"taskId": "1"}}
+
+
+@pytest.mark.parametrize("path", ["business/tasks", "/business/tasks"])
+def test_a_path_begins_with_or_without_a_slash(cc, isales, path):
+    assert isales.call(path)["result"] == 0
+
+
+def test_a_call_that_is_declined_says_so(cc, isales):
+    with pytest.raises(CCBusinessError, match="HTTP 404"):
+        isales.call("business/nothing")
+
+
+@pytest.mark.parametrize(
+    ("header", "kind"), itertools.product(["Authentication", "Authorization"], ["token", "refreshToken"])
+)
+def test_either_token_goes_into_either_header(start, header, kind):
+    cc = start(isales_header=header, isales_token_kind=kind, record=True)
+    CCISalesHook().call(TASKS)
+    (asked,) = [request for request in cc.stats.recorded if request.endpoint == TASKS]
+    other = {"Authentication", "Authorization"} - {header}
+    assert asked.headers[header].startswith("Bearer ")
+    assert not other & set(asked.headers)
+
+
+def test_the_defaults_are_authentication_and_token(cc, connect):
+    connection = cc.connections()["cc_isales_default"]
+    connect("cc_isales_default", {**connection, "extra": {"verify": cc.ca_file}})
+    assert CCISalesHook().call(TASKS)["result"] == 0
+
+
+def test_a_pair_is_refreshed_before_the_token_ends(cc, isales, clock):
+    isales.call(TASKS)
+    clock.ahead = 280  # of 300
+    isales.call(TASKS)
+    assert (counts(cc), cc.stats.statuses[401]) == ((1, 1), 0)
+
+
+def test_refreshing_goes_on_and_on(cc, isales, clock):
+    for _ in range(5):
+        isales.call(TASKS)
+        clock.ahead += 280
+    assert counts(cc) == (1, 4)
+
+
+def test_without_a_living_refresh_token_it_signs_in(cc, isales, clock):
+    isales.call(TASKS)
+    clock.ahead = 3599
+    isales.call(TASKS)
+    assert counts(cc) == (2, 0)
+
+
+def test_a_refresh_that_is_refused_is_followed_by_a_sign_in(cc, isales, clock):
+    isales.call(TASKS)
+    cc.expire_sessions()
+    clock.ahead = 280
+    isales.call(TASKS)
+    assert counts(cc) == (2, 1)
+
+
+@pytest.mark.parametrize("status", [500, 502])
+def test_a_refresh_without_an_answer_is_followed_by_a_sign_in(cc, isales, clock, status):
+    isales.call(TASKS)
+    cc.faults.errors, cc.faults.only = {status: 1.0}, {REFRESH}
+    clock.ahead = 280
+    isales.call(TASKS)
+    assert counts(cc) == (2, 1)
+
+
+def test_a_refresh_that_is_refused_does_not_lock_the_account(cc, isales, clock):
+    isales.call(TASKS)
+    cc.expire_sessions()
+    cc.faults.refuse_sign_ins = {"isales"}
+    clock.ahead = 280
+    for _ in range(3):
+        with pytest.raises(CCAuthError, match="auth/login"):
+            isales.call(TASKS)
+    assert cc.stats.refused("isales") == 1
+
+
+def test_a_lapse_is_mended_by_a_sign_in(cc, isales):
+    isales.call(TASKS)
+    cc.expire_sessions()
+    isales.call(TASKS)
+    assert counts(cc) == (2, 0)
+
+
+def test_refresh_trades_the_pair_now(cc, isales):
+    isales.login()
+    isales.refresh()
+    isales.call(TASKS)
+    assert counts(cc) == (1, 1)
+
+
+def test_refresh_without_a_pair_signs_in(cc, isales):
+    isales.refresh()
+    assert counts(cc) == (1, 0)
+
+
+def test_login_signs_in_now(cc, isales):
+    isales.login()
+    isales.login()
+    assert counts(cc) == (2, 0)
+
+
+def test_numbers_may_come_as_texts(cc, isales, clock):
+    cc.faults.vary_types = True
+    isales.call(TASKS)
+    clock.ahead = 280
+    isales.call(TASKS)
+    assert counts(cc) == (1, 1)
