@@ -64,7 +64,8 @@ async def _answers(run: Run, agent: DirectoryAgent) -> tuple[Any, ...]:
 
 async def _close_unlisted(run: Run) -> None:
     """Ask once more, one by one, for each active account that no page listed; errors close nothing."""
-    for batch in batches(run.warehouse.not_seen(), BATCH):
+    # Not beyond a chunk: so much, and no more, is asked for again after a kill.
+    for batch in batches(run.warehouse.not_seen(), min(BATCH, run.chunk_size)):
         accounts = iter(run.spool.unknown(batch))
 
         async def worker(accounts: Any = accounts) -> None:
