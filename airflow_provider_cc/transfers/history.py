@@ -22,7 +22,8 @@ def write(
 ) -> None:
     """Close the versions that end with this run and open those that begin; before the agent table changes.
 
-    An active row that has no open version – history was switched on later – gets one from now on.
+    An active row that has no open version, or another one – the table was written without its history for a
+    while – gets one from now on.
 
     :param connection: in the chunk's transaction
     :param history: the history table
@@ -34,8 +35,8 @@ def write(
     """
     moved = difference.changed + difference.reactivated
     before = _attributes(connection, agent, history, tenant, [account for account, _ in moved])
-    unversioned = _without_open_version(connection, history, tenant, difference.unchanged)
-    ending = [account for account, _ in moved] + difference.gone
+    unversioned = _out_of_step(connection, agent, history, tenant, difference.unchanged)
+    ending = [account for account, _ in moved] + difference.gone + unversioned
     if ending:
         connection.execute(
             sa.update(history)
@@ -79,13 +80,27 @@ def _attributes(
     return {account: dict(zip(names, values, strict=True)) for account, *values in connection.execute(query)}
 
 
-def _without_open_version(
-    connection: sa.engine.Connection, history: sa.Table, tenant: str, accounts: Sequence[str]
+def _out_of_step(
+    connection: sa.engine.Connection,
+    agent: sa.Table,
+    history: sa.Table,
+    tenant: str,
+    accounts: Sequence[str],
 ) -> list[str]:
+    """Return the accounts whose row is not as their open version says, or that have none."""
     if not accounts:
         return []
-    query = sa.select(history.c.account).where(
-        history.c.tenant == tenant, history.c.account.in_(accounts), history.c.valid_to.is_(None)
+    names = _names(agent, history)
+    same_agent = sa.and_(history.c.tenant == agent.c.tenant, history.c.account == agent.c.account)
+    query = (
+        sa.select(agent.c.account, *(table.c[name] for table in (agent, history) for name in names))
+        .select_from(agent.join(history, sa.and_(same_agent, history.c.valid_to.is_(None))))
+        .where(agent.c.tenant == tenant, agent.c.account.in_(accounts))
     )
-    versioned = {account for (account,) in connection.execute(query)}
-    return [account for account in accounts if account not in versioned]
+    # Compared here: not every column type that a subclass may add can be compared by every database.
+    in_step = {
+        account
+        for account, *values in connection.execute(query)
+        if values[: len(names)] == values[len(names) :]
+    }
+    return [account for account in accounts if account not in in_step]

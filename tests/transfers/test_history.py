@@ -1,0 +1,241 @@
+"""The history has a version for every moment, and only one."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from airflow_provider_cc.simulator import Simulator
+from tests.transfers.conftest import MakeCentre, Sync
+from tests.transfers.database import Database
+
+ATTRIBUTES = ("agent_id", "agent_type", "agent_status", "softphone_number")
+HISTORY = "cc_agent_history"
+#: Who held a softphone at a moment; as the documentation has it.
+HELD_BY = f"""
+SELECT account FROM {HISTORY}
+WHERE softphone_number = :softphone
+  AND valid_from <= :moment AND (valid_to > :moment OR valid_to IS NULL)
+"""
+ANN = "agent000003"
+
+
+def versions(database: Database) -> dict[str, list[tuple[Any, ...]]]:
+    """Return the versions of each account in order: begin, end, attributes."""
+    chains: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
+    names = ", ".join(ATTRIBUTES)
+    for account, *version in database.query(
+        f"SELECT account, valid_from, valid_to, {names} FROM {HISTORY} ORDER BY account, valid_from"
+    ):
+        chains[account].append(tuple(version))
+    return chains
+
+
+def starts(database: Database) -> list[datetime]:
+    """Return when each run began."""
+    return [begun for (begun,) in database.query("SELECT started_at FROM cc_sync_run ORDER BY started_at")]
+
+
+def assert_agrees(database: Database) -> None:
+    """Insist that the open versions are the active rows, and that no chain has a gap or an overlap."""
+    names = ", ".join(ATTRIBUTES)
+    table = {
+        account: (bool(active), changed_at, values)
+        for account, active, changed_at, *values in database.query(
+            f"SELECT account, is_active, changed_at, {names} FROM cc_agent"
+        )
+    }
+    chains = versions(database)
+    assert set(chains) == set(table)
+    for account, chain in chains.items():
+        active, changed_at, values = table[account]
+        begun, ended, *attributes = chain[-1]
+        assert begun < ended if ended else active
+        assert list(attributes) == values
+        assert changed_at == (begun if active else ended)
+        for (_, end, *_), (begin, *_) in pairwise(chain):
+            assert end is not None
+            assert end <= begin
+
+
+def test_a_first_version_begins_with_the_run(centre: Simulator, database: Database, sync: Sync) -> None:
+    sync(history_table=HISTORY)
+
+    (begun,) = starts(database)
+    assert all([begin, end] == [begun, None] for ((begin, end, *_),) in versions(database).values())
+    assert len(versions(database)) == 12
+
+
+def test_a_change_closes_one_version_and_opens_the_next(
+    centre: Simulator, database: Database, sync: Sync
+) -> None:
+    sync(history_table=HISTORY)
+    old = centre.agent(ANN).softphone_number
+    centre.change_agent(ANN, softphone_number="555")
+
+    sync(history_table=HISTORY)
+
+    first, second = starts(database)
+    (before, after) = versions(database)[ANN]
+    assert (before[0], before[1], before[-1]) == (first, second, old)
+    assert (after[0], after[1], after[-1]) == (second, None, "555")
+    assert sum(map(len, versions(database).values())) == 13
+
+
+def test_no_change_writes_no_version(centre: Simulator, database: Database, sync: Sync) -> None:
+    sync(history_table=HISTORY)
+    before = database.dump()[HISTORY]
+
+    sync(history_table=HISTORY)
+
+    assert database.dump()[HISTORY] == before
+
+
+def test_absence_is_a_gap_between_two_versions(centre: Simulator, database: Database, sync: Sync) -> None:
+    sync(history_table=HISTORY)
+    ann = centre.agent(ANN)
+    centre.remove_agent(ANN)
+    sync(history_table=HISTORY)
+    sync(history_table=HISTORY)
+    centre.add_agent(ANN, agent_id=ann.agent_id, softphone_number=ann.softphone_number)
+
+    counts = sync(history_table=HISTORY)
+
+    first, gone, _, back = starts(database)
+    assert counts["reactivated"] == 1
+    assert [version[:2] for version in versions(database)[ANN]] == [(first, gone), (back, None)]
+    assert_agrees(database)
+
+
+def test_a_version_keeps_what_the_source_does_not_deliver(
+    centre: Simulator, database: Database, sync: Sync
+) -> None:
+    accounts = list(centre.accounts())
+    sync(accounts=accounts, history_table=HISTORY)
+    number = centre.agent(ANN).softphone_number
+    centre.change_agent(ANN, agent_status="9", softphone_number="555")
+
+    sync(accounts=accounts, softphones="none", history_table=HISTORY)
+
+    _, latest = versions(database)[ANN]
+    assert latest[-2:] == ("9", number)
+    assert_agrees(database)
+
+
+def test_a_reject_leaves_the_open_version_open(centre: Simulator, database: Database, sync: Sync) -> None:
+    accounts = list(centre.accounts())
+    sync(accounts=accounts, history_table=HISTORY)
+    before = database.dump()[HISTORY]
+    centre.faults.overrides = {ANN: (500, "")}
+
+    assert sync(accounts=accounts, history_table=HISTORY)["rejected"] == 1
+
+    assert database.dump()[HISTORY] == before
+
+
+def test_history_can_be_switched_on_later(centre: Simulator, database: Database, sync: Sync) -> None:
+    sync()
+    centre.change_agent(ANN, softphone_number="555")
+    centre.remove_agent("agent000004")
+    centre.add_agent("newcomer")
+
+    sync(history_table=HISTORY)
+
+    assert {version[:2] for chain in versions(database).values() for version in chain} == {
+        (starts(database)[1], None)
+    }
+    assert set(versions(database)) == set(centre.accounts())
+
+
+def test_history_can_be_switched_off_for_a_while(centre: Simulator, database: Database, sync: Sync) -> None:
+    sync(history_table=HISTORY)
+    centre.change_agent(ANN, softphone_number="555")
+    sync()
+
+    counts = sync(history_table=HISTORY)
+
+    assert counts["changed"] == 0
+    first, _, third = starts(database)
+    assert [(begin, end, number) for begin, end, *_, number in versions(database)[ANN]] == [
+        (first, third, versions(database)[ANN][0][-1]),
+        (third, None, "555"),
+    ]
+    assert sum(map(len, versions(database).values())) == 13
+
+
+def test_who_held_a_softphone_at_a_moment(centre: Simulator, database: Database, sync: Sync) -> None:
+    number = centre.agent(ANN).softphone_number
+    sync(history_table=HISTORY)
+    centre.change_agent(ANN, softphone_number="555")
+    sync(history_table=HISTORY)
+    centre.change_agent("agent000004", softphone_number=number)
+    sync(history_table=HISTORY)
+
+    def holders(moment: datetime) -> list[str]:
+        when = moment.replace(tzinfo=None) if database.kind == "sqlite" else moment
+        if database.kind == "sqlite":
+            when = when.isoformat(" ", "microseconds")
+        return [name for (name,) in database.query(HELD_BY, softphone=number, moment=when)]
+
+    first, second, third = starts(database)
+    assert [holders(moment) for moment in (first, first + (second - first) / 2)] == [[ANN], [ANN]]
+    assert [holders(moment) for moment in (second, second + (third - second) / 2)] == [[], []]
+    assert holders(third) == ["agent000004"]
+
+
+def test_two_tenants_have_a_history_each(make_centre: MakeCentre, database: Database, sync: Sync) -> None:
+    centre = make_centre(3)
+    sync(history_table=HISTORY, tenant="north")
+    sync(history_table=HISTORY, tenant="south")
+    centre.change_agent("agent000001", softphone_number="555")
+
+    sync(history_table=HISTORY, tenant="south")
+
+    rows = database.query(f"SELECT tenant, COUNT(*) FROM {HISTORY} GROUP BY tenant ORDER BY tenant")
+    assert rows == [("north", 3), ("south", 4)]
+    closed = database.query(f"SELECT tenant, account FROM {HISTORY} WHERE valid_to IS NOT NULL")
+    assert closed == [("south", "agent000001")]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_no_gap_and_no_overlap_in_any_series_of_changes(
+    make_centre: MakeCentre, database: Database, sync: Sync, seed: int
+) -> None:
+    """Change, remove and bring back at random; every run, from either source, leaves a sound history."""
+    chance = random.Random(seed)  # noqa: S311
+    centre = make_centre(10)
+    everybody = list(centre.accounts())
+    truth: list[dict[str, str]] = []
+    for _ in range(8):
+        for account in chance.sample(everybody, 4):
+            if account not in set(centre.accounts()):
+                centre.add_agent(account, softphone_number=str(chance.randrange(100, 105)))
+            elif chance.random() < 0.4:
+                centre.remove_agent(account)
+            else:
+                centre.change_agent(
+                    account,
+                    softphone_number=str(chance.randrange(100, 105)),
+                    agent_type=chance.choice([4, 5]),
+                    agent_status=chance.choice("012"),
+                )
+        # A removed account is closed by either source: the directory no longer lists it.
+        source = {"accounts": everybody} if chance.random() < 0.5 else {}
+        sync(history_table=HISTORY, chunk_size=3, max_rejects=1.0, min_snapshot_ratio=0.0, **source)
+        truth.append({account: centre.agent(account).softphone_number for account in centre.accounts()})
+        assert_agrees(database)
+
+    chains = versions(database)
+    for moment, numbers in zip(starts(database), truth, strict=True):
+        then = {
+            account: number
+            for account, chain in chains.items()
+            for begin, end, *_, number in chain
+            if begin <= moment and (end is None or end > moment)
+        }
+        assert then == numbers
