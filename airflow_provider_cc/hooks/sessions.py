@@ -55,8 +55,16 @@ class Grant:
         self.worked = self.worked or not error.code.startswith("HTTP")
 
 
+def lead(lifetime: float) -> float:
+    """Return how long before its end a session is renewed.
+
+    :param lifetime: the whole of it, in seconds
+    """
+    return min(LEAD, lifetime / 10)
+
+
 def _end(begun: float, lifetime: float | None) -> float:
-    return float("inf") if lifetime is None else begun + lifetime - min(LEAD, lifetime / 10)
+    return float("inf") if lifetime is None else begun + lifetime - lead(lifetime)
 
 
 def _again(error: CCError) -> CCError:

@@ -12,12 +12,14 @@ from cryptography.fernet import Fernet, InvalidToken
 
 from airflow_provider_cc.api.protocol import Session
 from airflow_provider_cc.compat import Variable, get_variable
+from airflow_provider_cc.hooks.sessions import lead
 
 log = logging.getLogger(__name__)
 
 
 class _Shared(msgspec.Struct):
     token: str
+    lifetime: float | None
     expires_at: float | None
     refresh_token: str | None
     refresh_expires_at: float | None
@@ -56,7 +58,8 @@ class VariableStore:
             log.warning("Variable %s cannot be read (%s): signing in.", self._variable, type(error).__name__)
             return None
         left = _left(shared.expires_at)
-        if left is not None and left - min(60.0, left / 10) <= 0:
+        # Of the whole lifetime: of what is left, it would shrink with every look, down to nothing.
+        if left is not None and left <= lead(shared.lifetime or 0.0):
             return None
         return Session(shared.token, left, shared.refresh_token, _left(shared.refresh_expires_at))
 
@@ -67,6 +70,7 @@ class VariableStore:
         """
         shared = _Shared(
             session.token,
+            session.lifetime,
             _until(session.lifetime),
             session.refresh_token,
             _until(session.refresh_lifetime),

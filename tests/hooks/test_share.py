@@ -1,0 +1,202 @@
+"""A session that other tasks find in an Airflow Variable, of which nobody else can make anything."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from airflow_provider_cc.hooks import share
+from airflow_provider_cc.hooks.isales import CCISalesHook
+from airflow_provider_cc.hooks.management import CCManagementHook
+from tests.hooks.support import INFO, TASKS, at_once, info
+from tests.hooks.test_sign_ins import SYSTEMS
+
+EVERY_SYSTEM = pytest.mark.parametrize("system", SYSTEMS)
+VARIABLE = "cc_token__cc_management_default"
+
+
+class Variables(dict):
+    """Stands in for Airflow's Variables, which a test has no database for."""
+
+    failing = False
+    writes = 0
+
+    def read(self, key):
+        if self.failing:
+            raise RuntimeError("the metadata database is away")
+        return self.get(key)
+
+    def set(self, key, value):
+        if self.failing:
+            raise RuntimeError("the metadata database is away")
+        self.writes += 1
+        self[key] = value
+
+
+@pytest.fixture
+def variables(monkeypatch):
+    variables = Variables()
+    monkeypatch.setattr(share, "get_variable", variables.read)
+    monkeypatch.setattr(share, "Variable", variables)
+    return variables
+
+
+@pytest.fixture
+def shared(cc, reconnect, variables):
+    """A contact centre all of whose connections share their session."""
+    for system in SYSTEMS:
+        reconnect(f"cc_{system}_default", extra={"share_session": True})
+    return cc
+
+
+@EVERY_SYSTEM
+def test_a_second_hook_does_not_sign_in(shared, variables, system):
+    hook, call, _, sign_in = SYSTEMS[system]
+    for _ in range(3):
+        hook().send(call())
+    assert (shared.stats.requests(sign_in), list(variables)) == (1, [f"cc_token__cc_{system}_default"])
+
+
+def test_a_bulk_run_uses_it_too(shared):
+    at_once(CCManagementHook(), [info()] * 20)
+    at_once(CCManagementHook(), [info()] * 20)
+    assert shared.stats.sign_ins() == 1
+
+
+@EVERY_SYSTEM
+def test_the_variable_holds_nothing_that_can_be_read(shared, variables, system):
+    hook, call, _, _ = SYSTEMS[system]
+    hook().send(call())
+    (stored,) = variables.values()
+    assert stored.startswith("gAAAA")
+    assert not [secret for secret in shared.secrets() if secret in stored]
+    assert len(shared.secrets()) > 5
+
+
+def test_without_the_extra_nothing_is_stored(cc, variables, management):
+    management.send(info())
+    assert variables == {}
+
+
+def test_a_shared_session_that_has_lapsed_is_mended_and_shared_again(shared):
+    CCManagementHook().send(info())
+    shared.expire_sessions()
+    CCManagementHook().send(info())
+    CCManagementHook().send(info())
+    assert (shared.stats.sign_ins(), shared.stats.statuses[401]) == (2, 1)
+
+
+def test_a_shared_session_that_is_refused_for_ever_costs_one_sign_in(shared):
+    CCManagementHook().send(info())
+    shared.faults.errors, shared.faults.only = {401: 1.0}, {INFO}
+    shared.stats.reset()
+    hook = CCManagementHook()
+    for _ in range(3):
+        with pytest.raises(Exception, match="HTTP 401"):
+            hook.send(info())
+    assert shared.stats.sign_ins() == 1
+
+
+@pytest.mark.parametrize("garbage", ["", "garbage", "gAAAAAB", "{}", "ä", "gAAAAABm" + "A" * 200, 7])
+def test_garbage_in_the_variable_is_overwritten(shared, variables, garbage):
+    variables[VARIABLE] = garbage
+    CCManagementHook().send(info())
+    CCManagementHook().send(info())
+    assert shared.stats.sign_ins() == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"token":5}', b"\xff"])
+def test_sealed_garbage_is_overwritten(shared, variables, content):
+    store = CCManagementHook().sessions._store
+    variables[VARIABLE] = store._cipher.encrypt(content).decode()
+    CCManagementHook().send(info())
+    assert shared.stats.sign_ins() == 1
+
+
+@pytest.mark.parametrize("field", ["password", "login", "port"])
+def test_what_changes_in_the_connection_makes_the_session_unreadable(
+    shared, start, connect, variables, field
+):
+    CCManagementHook().send(info())
+    before = variables[VARIABLE]
+    other = start(app_secret="another", app_key="another")
+    connection = other.connections()["cc_management_default"]
+    if field == "password":
+        other.settings.app_key = shared.settings.app_key
+        connection = {**connection, "login": shared.settings.app_key}
+    connect("cc_management_default", connection, extra={"share_session": True})
+    CCManagementHook().send(info())
+    assert (other.stats.sign_ins(), other.stats.statuses[401]) == (1, 0)
+    assert variables[VARIABLE] != before
+
+
+def test_a_session_of_another_connection_cannot_be_read(shared, connect, variables):
+    CCManagementHook().send(info())
+    connection = shared.connections()["cc_management_default"]
+    connect("other", connection, extra={"share_session": True})
+    variables["cc_token__other"] = variables[VARIABLE]
+    CCManagementHook("other").send(info())
+    assert shared.stats.sign_ins() == 2
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "age", "sign_ins"),
+    [(3600, 3535, 1), (3600, 3545, 2), (100, 85, 1), (100, 95, 2), (100, 200, 2)],
+)
+def test_a_session_near_its_end_is_not_taken(shared, monkeypatch, lifetime, age, sign_ins):
+    shared.settings.token_lifetime = lifetime
+    CCManagementHook().send(info())
+    now = time.time()
+    monkeypatch.setattr(share.time, "time", lambda: now + age)
+    CCManagementHook().send(info())
+    assert shared.stats.sign_ins() == sign_ins
+
+
+def test_a_session_in_the_middle_of_its_life_is_taken_and_renewed_in_time(shared, monkeypatch, clock):
+    CCManagementHook().send(info())
+    now = time.time()
+    monkeypatch.setattr(share.time, "time", lambda: now + 3000 + clock.ahead)
+    hook = CCManagementHook()
+    hook.send(info())
+    clock.ahead = 500
+    hook.send(info())
+    assert shared.stats.sign_ins() == 1
+    clock.ahead = 545
+    hook.send(info())
+    assert shared.stats.sign_ins() == 2
+
+
+def test_a_refreshed_pair_is_shared(shared, clock):
+    CCISalesHook().call(TASKS)
+    hook = CCISalesHook()
+    hook.call(TASKS)
+    clock.ahead = 280
+    hook.call(TASKS)
+    clock.ahead = 0
+    CCISalesHook().call(TASKS)
+    assert (shared.stats.requests("auth/login"), shared.stats.requests("auth/refresh")) == (1, 1)
+
+
+def test_variables_that_are_away_do_not_stop_a_task(shared, variables, logged):
+    variables.failing = True
+    CCManagementHook().send(info())
+    assert shared.stats.sign_ins() == 1
+    assert logged.times("cannot be read (RuntimeError)") == 1
+    assert logged.times("cannot be written (RuntimeError)") == 1
+
+
+def test_a_refused_sign_in_stores_nothing(shared, variables):
+    shared.faults.refuse_sign_ins = {"management"}
+    with pytest.raises(Exception, match="HTTP 403"):
+        CCManagementHook().send(info())
+    assert variables == {}
+
+
+@EVERY_SYSTEM
+def test_test_connection_neither_reads_nor_writes_the_variable(shared, variables, system):
+    hook, call, _, sign_in = SYSTEMS[system]
+    hook().send(call())
+    stored, writes = dict(variables), variables.writes
+    assert hook().test_connection()[0] is True
+    assert (shared.stats.requests(sign_in), dict(variables), variables.writes) == (2, stored, writes)
