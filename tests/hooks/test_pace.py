@@ -1,0 +1,175 @@
+"""A bulk run finds the pace that the server allows, and keeps to the one that the connection sets."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+
+import pytest
+
+from airflow_provider_cc.hooks import pace
+from airflow_provider_cc.hooks.management import CCManagementHook
+from airflow_provider_cc.hooks.pace import Pace
+from tests.hooks.support import INFO, at_once, info
+
+
+class World:
+    """Time that passes only by waiting, and a server that accepts so many requests in each second."""
+
+    def __init__(self, limit):
+        self.now = 1000.0
+        self.limit = limit
+        self.accepted = []
+        self.refused = []
+        self._in_window = {}
+
+    def monotonic(self):
+        return self.now
+
+    async def sleep(self, seconds):
+        assert seconds > 0
+        self.now += seconds
+
+    def ask(self):
+        window = int(self.now)
+        self._in_window[window] = self._in_window.get(window, 0) + 1
+        if self._in_window[window] > self.limit:
+            self.refused.append(self.now)
+            return False
+        self.accepted.append(self.now)
+        return True
+
+    async def run(self, pace, seconds, retry_after=None, cost=0.001):
+        """Ask for so long, one request after the other, each of which takes a moment."""
+        end = self.now + seconds
+        while self.now < end:
+            if pace.limits:
+                await pace.turn()
+            self.now += cost
+            if self.ask():
+                pace.accepted()
+            else:
+                pace.refused(retry_after)
+
+    def rate(self, begin, end):
+        """Accepted requests a second between two moments of the run."""
+        return sum(1000 + begin <= moment < 1000 + end for moment in self.accepted) / (end - begin)
+
+
+@pytest.fixture
+def world(monkeypatch):
+    def world(limit):
+        world = World(limit)
+        monkeypatch.setattr(pace, "time", world)
+        monkeypatch.setattr(pace.asyncio, "sleep", world.sleep)
+        return world
+
+    return world
+
+
+@pytest.mark.parametrize("limit", [5, 50, 500])
+async def test_the_rate_ends_near_what_the_server_accepts(world, limit):
+    world = world(limit)
+    await world.run(Pace(), 60)
+    assert 0.85 * limit <= world.rate(10, 60) <= limit
+    assert len(world.refused) < 0.05 * len(world.accepted)
+
+
+async def test_the_rate_rises_again_when_the_server_allows_more(world):
+    world = world(50)
+    free = Pace()
+    await world.run(free, 20)
+    world.limit = 200
+    await world.run(free, 180)
+    assert world.rate(190, 200) > 150
+
+
+async def test_nothing_waits_while_nothing_is_refused(world):
+    world, free = world(10**9), Pace()
+    await world.run(free, 1)
+    assert not free.limits
+    assert len(world.accepted) == pytest.approx(1000, abs=2)
+
+
+@pytest.mark.parametrize(("asked", "pause"), [(None, 1.0), (3.0, 3.0), (0.0, 0.0), (10_000.0, 60.0)])
+async def test_everybody_pauses_for_as_long_as_the_server_asks(world, asked, pause):
+    world, shared = world(10**9), Pace()
+    shared.accepted()
+    shared.refused(asked)
+    await shared.turn()
+    assert world.now - 1000.0 == pytest.approx(pause, abs=1.0)
+    assert world.now - 1000.0 >= pause
+
+
+@pytest.mark.parametrize("ceiling", [0.5, 20, 300])
+async def test_a_ceiling_is_kept_to_from_the_beginning(world, ceiling):
+    world = world(10**9)
+    await world.run(Pace(ceiling), 30, cost=0.0001)
+    assert len(world.accepted) / 30 == pytest.approx(ceiling, rel=0.1)
+
+
+async def test_a_ceiling_stays_one_after_a_refusal(world):
+    world, ceiling = world(20), Pace(40)
+    await world.run(ceiling, 20)
+    world.limit = 10**9
+    await world.run(ceiling, 300)
+    assert world.rate(300, 320) == pytest.approx(40, rel=0.1)
+
+
+# With a contact centre and a real clock
+
+
+def test_a_bulk_run_ends_near_the_rate_that_the_centre_accepts(cc, management):
+    management.sessions.sign_in()
+    cc.faults.rate_limit = 150
+    cc.stats.reset()
+    calls = [info(account) for account in itertools.islice(itertools.cycle(cc.accounts()), 400)]
+    turn = asyncio.Semaphore(16)
+
+    async def run():
+        async with management.bulk() as bulk:
+
+            async def ask(call):
+                async with turn:
+                    return await bulk.call(call)
+
+            return await asyncio.gather(*map(ask, calls))
+
+    begun = time.monotonic()
+    assert len(asyncio.run(run())) == 400
+    assert 1.5 < time.monotonic() - begun < 8
+    assert cc.stats.statuses[429] < 60
+
+
+def test_a_pause_that_one_call_was_asked_for_is_kept_by_all(cc, management):
+    management.sessions.sign_in()
+    cc.faults.rate_limit, cc.faults.retry_after = 1, 1
+    cc.stats.reset()
+
+    async def run():
+        async with management.bulk() as bulk:
+            await asyncio.gather(*(bulk.call(info()) for _ in range(3)))
+
+    begun = time.monotonic()
+    asyncio.run(run())
+    assert time.monotonic() - begun >= 1
+    assert cc.stats.statuses[429] <= 4
+
+
+async def test_declined_calls_count_as_accepted(cc, management, monkeypatch):
+    accepted = []
+    monkeypatch.setattr(Pace, "accepted", lambda self: accepted.append(self))
+    async with management.bulk() as bulk:
+        await asyncio.gather(*(bulk.call(info("nobody")) for _ in range(5)), return_exceptions=True)
+    assert len(accepted) == 5
+
+
+def test_the_ceiling_of_the_connection_is_kept(cc, reconnect):
+    reconnect("cc_management_default", extra={"requests_per_second": "40"})
+    hook = CCManagementHook()
+    hook.sessions.sign_in()
+    begun = time.monotonic()
+    at_once(hook, [info(account) for account in cc.accounts(limit=41)])
+    assert 1.0 <= time.monotonic() - begun < 2.5
+    assert cc.stats.requests(INFO) == 41
