@@ -89,7 +89,7 @@ class ChunkWriter:
     async def rest(self) -> None:
         """Write what is left."""
         async with self._writing:
-            if len(self._chunk) or self._chunk.gone:
+            while len(self._chunk) or self._chunk.gone:
                 await self._write()
 
     def log_rejects(self) -> None:
@@ -106,8 +106,9 @@ class ChunkWriter:
                 await self._write()
 
     async def _write(self) -> None:
-        chunk, self._chunk = self._chunk, Chunk()
-        self._room.set()
+        chunk = self._next_chunk()
+        if len(self._chunk) < self._chunk_size:
+            self._room.set()
         await self._look_closer(chunk)
         spent = self._spent()
         since = Counts(
@@ -117,6 +118,16 @@ class ChunkWriter:
         self._entered = spent
         self.check_rejects()
         self._log_progress()
+
+    def _next_chunk(self) -> Chunk:
+        """Take a chunk, and no more: by as much as waits longer, more would be asked again after a kill."""
+        waiting, size = self._chunk, self._chunk_size
+        if len(waiting) <= size:
+            self._chunk = Chunk()
+            return waiting
+        left = max(0, size - len(waiting.rows))
+        self._chunk = Chunk(waiting.rows[size:], waiting.rejects[left:])
+        return Chunk(waiting.rows[:size], waiting.rejects[:left], waiting.gone)
 
     async def _commit(self, chunk: Chunk, since: Counts) -> None:
         writing = asyncio.ensure_future(asyncio.to_thread(self._warehouse.write, chunk, since))
