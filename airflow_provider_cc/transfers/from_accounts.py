@@ -55,7 +55,7 @@ async def sync_accounts(run: Run, softphones_from_directory: bool) -> None:
 async def _answers(run: Run, account: str, with_directory: bool) -> tuple[Any, ...]:
     info = await run.client.call(api.query_agent_info(account))
     if with_directory:
-        return info, _directory_line(run, account)
+        return info, await _directory_line(run, account)
     if run.passwords is not None:
         return info, await run.login_params(account)
     return (info,)
@@ -68,10 +68,12 @@ def _kept(page: DirectoryPage) -> Iterator[tuple[str, bytes]]:
         yield account, msgspec.json.encode(_Unreadable(error.endpoint, error.code, error.text))
 
 
-def _directory_line(run: Run, account: str) -> DirectoryAgent:
+async def _directory_line(run: Run, account: str) -> DirectoryAgent:
     kept = run.spool.answer(account)
-    if kept is None:  # not listed: it has no softphone there
-        return DirectoryAgent(account, None, None, None)
+    if kept is None:
+        # Perhaps its line moved, while the pages were read, to one that was read before: asked by itself.
+        found = await run.client.call(api.query_directory_account(account))
+        return found[0] if found else DirectoryAgent(account, None, None, None)
     line: _Line | _Unreadable = msgspec.json.decode(kept, type=_Line | _Unreadable)
     if isinstance(line, _Unreadable):
         raise CCResponseError(line.endpoint, line.code, line.text)

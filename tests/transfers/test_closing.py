@@ -1,0 +1,182 @@
+"""A list of accounts closes a row only on the directory's own word."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from airflow_provider_cc.simulator import Simulator
+from tests.transfers.conftest import Log, MakeCentre, Sync
+from tests.transfers.database import Database
+
+ANN = "agent000003"
+DIRECTORY = "agentAccount/query"
+
+
+def row(database: Database, account: str = ANN) -> tuple[Any, ...]:
+    ((active, agent_id, status),) = database.query(
+        "SELECT is_active, agent_id, agent_status FROM cc_agent WHERE account = :account", account=account
+    )
+    return bool(active), agent_id, status
+
+
+def rejects(database: Database) -> list[tuple[Any, ...]]:
+    return database.query("SELECT account, endpoint, code FROM cc_agent_reject")
+
+
+@pytest.fixture
+def synced(centre: Simulator, sync: Sync) -> list[str]:
+    """Sync everybody once; return the accounts."""
+    accounts = list(centre.accounts())
+    sync(accounts=accounts, softphones="none")
+    return accounts
+
+
+@pytest.mark.parametrize("code", ["0", "1"])
+def test_an_account_that_both_deny_is_closed_and_rejected(
+    centre: Simulator, database: Database, sync: Sync, synced: list[str], code: Any
+) -> None:
+    centre.settings.missing_account_code = code
+    _, agent_id, status = row(database)
+    centre.remove_agent(ANN)
+
+    counts = sync(accounts=synced, softphones="none")
+
+    assert row(database) == (False, agent_id, status)
+    assert (counts["deactivated"], counts["rejected"], counts["synced"]) == (1, 1, 11)
+    assert rejects(database) == [(ANN, DIRECTORY, "no_agent")]
+
+
+def test_a_closed_account_is_not_looked_for_again(
+    centre: Simulator, database: Database, sync: Sync, synced: list[str]
+) -> None:
+    centre.remove_agent(ANN)
+    sync(accounts=synced, softphones="none")
+    centre.stats.reset()
+
+    counts = sync(accounts=synced, softphones="none")
+
+    assert (counts["deactivated"], counts["rejected"]) == (0, 1)
+    assert centre.stats.requests(DIRECTORY) == 0
+
+
+def test_an_account_that_was_never_there_is_not_looked_for(
+    centre: Simulator, sync: Sync, synced: list[str]
+) -> None:
+    centre.stats.reset()
+
+    sync(accounts=[*synced, "nobody"], softphones="none")
+
+    assert centre.stats.requests(DIRECTORY) == 0
+
+
+def test_a_closed_account_that_is_back_is_reactivated(
+    centre: Simulator, database: Database, sync: Sync, synced: list[str]
+) -> None:
+    centre.remove_agent(ANN)
+    sync(accounts=synced, softphones="none")
+    centre.add_agent(ANN)
+
+    counts = sync(accounts=synced, softphones="none")
+
+    assert counts["reactivated"] == 1
+    assert row(database)[0] is True
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        (200, {"returnCode": "1", "resultCode": "0", "data": [{"userAccount": ANN, "workNo": 7}]}),
+        (200, {"returnCode": "1", "resultCode": "1", "resultMessage": "not now"}),
+        (500, ""),
+        (404, ""),
+    ],
+    ids=["listed", "declined", "HTTP 500", "HTTP 404"],
+)
+def test_anything_but_a_clear_no_only_rejects(
+    centre: Simulator, database: Database, sync: Sync, synced: list[str], reply: tuple[int, Any]
+) -> None:
+    centre.faults.overrides = {ANN: reply}
+
+    counts = sync(accounts=synced, softphones="none")
+
+    assert row(database)[0] is True
+    assert (counts["deactivated"], counts["rejected"]) == (0, 1)
+    ((account, endpoint, _),) = rejects(database)
+    assert (account, endpoint) == (ANN, "queryAgentInfoByAccount")
+
+
+@pytest.mark.parametrize("reply", [(200, "<html>"), (200, {"odd": 1}), (418, "")])
+def test_an_answer_that_cannot_be_read_is_no_reason_to_ask(
+    centre: Simulator, database: Database, sync: Sync, synced: list[str], reply: tuple[int, Any]
+) -> None:
+    centre.faults.overrides = {ANN: reply}
+    centre.stats.reset()
+
+    sync(accounts=synced, softphones="none")
+
+    assert row(database)[0] is True
+    assert centre.stats.requests(DIRECTORY) == 0
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_directory_that_refuses_closes_nobody_and_the_run_goes_on(
+    make_centre: MakeCentre, database: Database, sync: Sync, log: Log, status: int
+) -> None:
+    centre = make_centre(60)
+    accounts = list(centre.accounts())
+    sync(accounts=accounts, softphones="none")
+    for account in accounts[:20]:
+        centre.remove_agent(account)
+    centre.faults.errors, centre.faults.only = {status: 1.0}, {DIRECTORY}
+
+    counts = sync(accounts=accounts, softphones="none", chunk_size=10)
+
+    assert (counts["deactivated"], counts["rejected"], counts["synced"]) == (0, 20, 40)
+    assert database.query("SELECT COUNT(*) FROM cc_agent WHERE is_active") == [(60,)]
+    assert "The directory refuses to be asked: no row is closed in this run." in log.messages
+    assert counts["sign_ins"] <= 2
+
+
+def test_nothing_is_closed_if_not_wanted(
+    centre: Simulator, database: Database, sync: Sync, synced: list[str]
+) -> None:
+    centre.remove_agent(ANN)
+    centre.stats.reset()
+
+    counts = sync(accounts=synced, softphones="none", deactivate_missing=False)
+
+    assert (counts["deactivated"], counts["rejected"]) == (0, 1)
+    assert row(database)[0] is True
+    assert centre.stats.requests(DIRECTORY) == 0
+
+
+def test_who_is_not_in_the_list_is_left_alone(
+    centre: Simulator, database: Database, sync: Sync, synced: list[str]
+) -> None:
+    before = database.query("SELECT * FROM cc_agent WHERE account = 'agent000003'")
+
+    counts = sync(accounts=[account for account in synced if account != ANN], softphones="none")
+
+    assert counts["deactivated"] == 0
+    assert database.query("SELECT * FROM cc_agent WHERE account = 'agent000003'") == before
+
+
+def test_an_account_without_a_password_is_not_closed(
+    centre: Simulator,
+    database: Database,
+    sync: Sync,
+    synced: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = json.dumps({account: centre.agent(account).password for account in synced if account != ANN})
+    monkeypatch.setenv("AIRFLOW_CONN_PASSWORDS", json.dumps({"conn_type": "generic", "password": known}))
+    centre.stats.reset()
+
+    counts = sync(accounts=synced, softphones="login_params", passwords_conn_id="passwords")
+
+    assert (counts["deactivated"], counts["rejected"]) == (0, 1)
+    assert row(database)[0] is True
+    assert centre.stats.requests(DIRECTORY) == 0

@@ -1,0 +1,391 @@
+"""The directory: who is listed is synced, who is gone is closed, and nobody is closed by mistake."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_provider_cc.exceptions import CCAuthError, CCError
+from airflow_provider_cc.simulator import Simulator
+from tests.transfers.conftest import Log, MakeCentre, Sync
+from tests.transfers.database import Database
+
+
+def active(database: Database) -> set[str]:
+    return {account for (account,) in database.query("SELECT account FROM cc_agent WHERE is_active")}
+
+
+def closed(database: Database) -> set[str]:
+    return {account for (account,) in database.query("SELECT account FROM cc_agent WHERE NOT is_active")}
+
+
+def test_who_is_gone_is_closed(centre: Simulator, database: Database, sync: Sync) -> None:
+    sync()
+    before = database.query("SELECT agent_id, softphone_number FROM cc_agent WHERE account = 'agent000003'")
+    centre.remove_agent("agent000003")
+
+    counts = sync()
+
+    assert (counts["synced"], counts["deactivated"], counts["unchanged"]) == (11, 1, 11)
+    assert closed(database) == {"agent000003"}
+    last = "SELECT agent_id, softphone_number FROM cc_agent WHERE account = 'agent000003'"
+    assert database.query(last) == before
+
+
+def test_who_is_closed_is_stamped_by_the_run(centre: Simulator, database: Database, sync: Sync) -> None:
+    sync()
+    centre.remove_agent("agent000003")
+    sync()
+
+    first, second = (at for (at,) in database.query("SELECT started_at FROM cc_sync_run ORDER BY started_at"))
+    stamps = "SELECT first_seen_at, changed_at, synced_at FROM cc_agent WHERE account = 'agent000003'"
+    assert database.query(stamps) == [(first, second, second)]
+
+
+def test_who_is_closed_stays_closed(centre: Simulator, database: Database, sync: Sync) -> None:
+    sync()
+    centre.remove_agent("agent000003")
+    sync()
+    before = database.query("SELECT * FROM cc_agent WHERE account = 'agent000003'")
+
+    counts = sync()
+
+    assert counts["deactivated"] == 0
+    assert database.query("SELECT * FROM cc_agent WHERE account = 'agent000003'") == before
+
+
+def test_who_comes_back_is_reactivated(centre: Simulator, database: Database, sync: Sync) -> None:
+    sync()
+    ann = centre.agent("agent000003")
+    centre.remove_agent("agent000003")
+    sync()
+    centre.add_agent("agent000003", agent_id=ann.agent_id, softphone_number="555")
+
+    counts = sync()
+
+    assert (counts["reactivated"], counts["changed"], counts["added"]) == (1, 0, 0)
+    assert database.query("SELECT account FROM cc_agent WHERE softphone_number = '555' AND is_active") == [
+        ("agent000003",)
+    ]
+
+
+def test_each_candidate_is_confirmed_by_a_query_of_its_own(centre: Simulator, sqlite_sync: Sync) -> None:
+    sqlite_sync()
+    for account in ("agent000003", "agent000004"):
+        centre.remove_agent(account)
+    centre.stats.reset()
+
+    sqlite_sync()
+
+    assert dict(centre.stats.accounts) == {"agent000003": 1, "agent000004": 1}
+
+
+def test_more_than_a_thousand_are_closed(make_centre: MakeCentre, database: Database, sync: Sync) -> None:
+    centre = make_centre(2300)
+    sync()
+    for account in list(centre.accounts())[:1100]:
+        centre.remove_agent(account)
+
+    counts = sync()
+
+    assert (counts["deactivated"], counts["synced"]) == (1100, 1200)
+    assert active(database) == set(centre.accounts())
+
+
+@pytest.mark.parametrize(
+    "reply", [(500, ""), (404, ""), (200, "<html>"), (200, {"resultCode": "1"}), (200, {})]
+)
+def test_an_error_closes_nobody(
+    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync, reply: tuple[int, Any]
+) -> None:
+    sqlite_sync()
+    centre.remove_agent("agent000003")
+    centre.faults.overrides = {"agent000003": reply}
+
+    counts = sqlite_sync()
+
+    assert (counts["deactivated"], counts["synced"]) == (0, 11)
+    assert "agent000003" in active(sqlite_database)
+
+
+def test_a_refused_question_closes_nobody_and_fails(
+    centre: Simulator, database: Database, sync: Sync
+) -> None:
+    sync()
+    centre.remove_agent("agent000003")
+    centre.faults.overrides = {"agent000003": (403, "")}
+
+    with pytest.raises(CCAuthError):
+        sync()
+
+    assert closed(database) == set()
+
+
+def test_somebody_else_under_that_name_is_not_taken_for_the_account(
+    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync
+) -> None:
+    """A centre that ignores the filter answers with whom it likes."""
+    sqlite_sync()
+    centre.remove_agent("agent000003")
+    other = {"resultCode": "0", "total": 1, "data": [{"userAccount": "agent000004", "workNo": 7}]}
+    centre.faults.overrides = {"agent000003": (200, other)}
+
+    sqlite_sync()
+
+    ids = sqlite_database.query("SELECT account FROM cc_agent WHERE agent_id = 7")
+    assert ids == []
+
+
+def test_nobody_is_closed_if_not_wanted(centre: Simulator, database: Database, sync: Sync) -> None:
+    sync()
+    centre.remove_agent("agent000003")
+    centre.stats.reset()
+
+    counts = sync(deactivate_missing=False)
+
+    assert (counts["deactivated"], closed(database)) == (0, set())
+    assert dict(centre.stats.accounts) == {}
+
+
+# A directory that is suspiciously short
+
+
+def test_a_short_directory_fails_before_the_first_write(
+    centre: Simulator, database: Database, sync: Sync
+) -> None:
+    sync()
+    for account in list(centre.accounts())[:7]:
+        centre.remove_agent(account)
+    centre.change_agent("agent000011", agent_type=99)
+    before = {name: database.dump()[name] for name in ("cc_agent", "cc_agent_reject")}
+
+    with pytest.raises(CCError, match="lists 5 accounts, min_snapshot_ratio asks for 6"):
+        sync()
+
+    assert {name: database.dump()[name] for name in before} == before
+
+
+def test_a_short_directory_passes_with_a_lower_ratio(
+    centre: Simulator, database: Database, sync: Sync
+) -> None:
+    sync()
+    for account in list(centre.accounts())[:7]:
+        centre.remove_agent(account)
+
+    assert sync(min_snapshot_ratio=0.4)["deactivated"] == 7
+
+
+def test_an_empty_directory_fails(centre: Simulator, database: Database, sync: Sync) -> None:
+    sync()
+    for account in list(centre.accounts()):
+        centre.remove_agent(account)
+
+    with pytest.raises(CCError, match="lists 0 accounts"):
+        sync()
+
+    assert len(active(database)) == 12
+
+
+def test_closed_rows_do_not_count_in_the_ratio(centre: Simulator, sqlite_sync: Sync) -> None:
+    sqlite_sync()
+    for account in list(centre.accounts())[:6]:
+        centre.remove_agent(account)
+    sqlite_sync()
+    for account in list(centre.accounts())[:3]:
+        centre.remove_agent(account)
+
+    assert sqlite_sync()["deactivated"] == 3
+
+
+# A directory that does not say how long it is
+
+
+def test_a_directory_without_total_is_read_to_its_end(
+    make_centre: MakeCentre, database: Database, sync: Sync
+) -> None:
+    centre = make_centre(230, directory_omits=frozenset({"total"}))
+
+    counts = sync()
+
+    assert (counts["synced"], active(database)) == (230, set(centre.accounts()))
+
+
+def test_a_directory_without_total_closes_who_is_gone(
+    make_centre: MakeCentre, database: Database, sync: Sync
+) -> None:
+    centre = make_centre(120, directory_omits=frozenset({"total"}))
+    sync()
+    centre.remove_agent("agent000003")
+
+    assert sync()["deactivated"] == 1
+    assert closed(database) == {"agent000003"}
+
+
+def test_a_short_directory_without_total_closes_nobody(
+    make_centre: MakeCentre, database: Database, sync: Sync
+) -> None:
+    centre = make_centre(12, directory_omits=frozenset({"total"}))
+    sync()
+    for account in list(centre.accounts())[:7]:
+        centre.remove_agent(account)
+
+    with pytest.raises(CCError, match="lists 5 accounts"):
+        sync()
+
+    assert len(active(database)) == 12
+
+
+# A directory that changes while it is read
+
+
+def once_on(page: int, change: Callable[[], object]) -> Callable[[int], None]:
+    """Make a change when a page is asked for, the first time only."""
+    done: list[int] = []
+
+    def on_page(number: int) -> None:
+        if number == page and not done:
+            done.append(number)
+            change()
+
+    return on_page
+
+
+def test_removals_while_paging_lose_nobody(make_centre: MakeCentre, database: Database, sync: Sync) -> None:
+    centre = make_centre(450)
+    sync()
+
+    def leave() -> None:
+        for account in list(centre.accounts())[:30]:
+            centre.remove_agent(account)
+
+    centre.on_directory_page = once_on(2, leave)
+
+    sync()
+    centre.on_directory_page = None
+
+    assert active(database) >= set(centre.accounts())
+    sync()
+    assert active(database) == set(centre.accounts())
+
+
+def test_removals_while_paging_lose_nobody_who_is_new(
+    make_centre: MakeCentre, database: Database, sync: Sync
+) -> None:
+    centre = make_centre(450)
+
+    def leave() -> None:
+        for account in list(centre.accounts())[:30]:
+            centre.remove_agent(account)
+
+    centre.on_directory_page = once_on(2, leave)
+
+    counts = sync()
+
+    assert active(database) >= set(centre.accounts())
+    assert counts["unique"] == counts["synced"]
+
+
+def test_arrivals_while_paging_lose_nobody(make_centre: MakeCentre, database: Database, sync: Sync) -> None:
+    centre = make_centre(450)
+    for account in list(centre.accounts())[:120]:
+        centre.remove_agent(account)
+
+    def arrive() -> None:
+        for number in range(120):
+            centre.add_agent(f"agent{number:06d}")
+
+    centre.on_directory_page = once_on(2, arrive)
+
+    sync()
+
+    assert active(database) == set(centre.accounts())
+
+
+def test_comings_and_goings_on_every_page_close_nobody_by_mistake(
+    make_centre: MakeCentre, database: Database, sync: Sync
+) -> None:
+    centre = make_centre(450)
+    sync()
+    there = set(centre.accounts())
+
+    def on_page(number: int) -> None:
+        if number:
+            centre.remove_agent(f"agent{number * 7:06d}")
+            centre.add_agent(f"agent{number * 7:06d}")
+            centre.remove_agent(f"agent{number * 11 + 200:06d}")
+            centre.add_agent(f"agent{number * 11 + 200:06d}")
+
+    centre.on_directory_page = on_page
+
+    counts = sync()
+
+    assert counts["deactivated"] == 0
+    assert active(database) == there
+
+
+def test_one_leaves_as_another_comes_and_nobody_known_is_lost(
+    make_centre: MakeCentre, database: Database, sync: Sync
+) -> None:
+    """The total stays, yet one line has moved to a page that was read before."""
+    centre = make_centre(250)
+    sync()
+
+    def swap() -> None:
+        centre.remove_agent("agent000000")
+        centre.add_agent("newcomer")
+
+    centre.on_directory_page = once_on(1, swap)
+    centre.change_agent("agent000100", softphone_number="555")
+
+    sync()
+
+    assert active(database) >= set(centre.accounts()) - {"newcomer"}
+    assert database.query("SELECT softphone_number FROM cc_agent WHERE account = 'agent000100'") == [("555",)]
+
+
+def test_one_leaves_as_another_comes_and_a_list_keeps_its_softphones(
+    make_centre: MakeCentre, sqlite_database: Database, sqlite_sync: Sync
+) -> None:
+    centre = make_centre(250)
+    accounts = list(centre.accounts())
+
+    def swap() -> None:
+        centre.remove_agent("agent000000")
+        centre.add_agent("newcomer")
+
+    centre.on_directory_page = once_on(1, swap)
+
+    sqlite_sync(accounts=accounts)
+
+    numbers = dict(sqlite_database.query("SELECT account, softphone_number FROM cc_agent"))
+    assert numbers["agent000100"] == centre.agent("agent000100").softphone_number
+
+
+def test_a_directory_that_never_rests_says_so(make_centre: MakeCentre, sqlite_sync: Sync, log: Log) -> None:
+    centre = make_centre(250)
+    names = iter(range(1000))
+    centre.on_directory_page = lambda page: centre.add_agent(f"newcomer{next(names)}")
+
+    counts = sqlite_sync()
+
+    assert counts["synced"] >= 250
+    assert "The directory changed in every pass; what was missed comes with the next run." in log.messages
+
+
+def test_a_repeated_line_is_a_duplicate(
+    make_centre: MakeCentre, sqlite_database: Database, sqlite_sync: Sync
+) -> None:
+    centre = make_centre(150)
+
+    def arrive() -> None:
+        centre.add_agent("agent000000")
+
+    centre.remove_agent("agent000000")
+    centre.on_directory_page = once_on(1, arrive)
+
+    counts = sqlite_sync()
+
+    assert counts["requested"] == counts["unique"] + counts["duplicates"]
+    assert (counts["unique"], counts["synced"], counts["duplicates"]) == (150, 150, 1)
