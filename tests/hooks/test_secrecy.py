@@ -108,10 +108,9 @@ def leaked(text, secrets):
         *("truncated", "empty", "refused"),
     ],
 )
-@pytest.mark.parametrize("refused", [200, 403])
-def test_no_secret_is_said(cc, canaries, monkeypatch, faults, refused):
+def test_no_secret_is_said(cc, canaries, monkeypatch, faults):
     monkeypatch.setattr(agent_session, "POLL_EVERY", 0.01)
-    cc.settings.echo_secrets, cc.settings.refused_status, cc.settings.event_poll = True, refused, 0.01
+    cc.settings.echo_secrets, cc.settings.refused_status, cc.settings.event_poll = True, 200, 0.01
     for name, value in vars(faults).items():
         setattr(cc.faults, name, value)
     text, secrets = canaries()
