@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import sqlalchemy as sa
 
+from airflow_provider_cc.exceptions import CCAuthError, CCError
+from airflow_provider_cc.hooks.bulk import BulkClient
 from airflow_provider_cc.simulator import Settings, Simulator
+from tests.transfers.conftest import MakeCentre, Sync
 from tests.transfers.database import Database
 from tests.transfers.killing import Moment, Tries
+from tests.transfers.meddling import Proxy, at_chunk, connect
 
 CHUNK, CONCURRENCY = 40, 8
 FROM_LIST, FROM_DIRECTORY = "list", "directory"
@@ -202,3 +207,152 @@ def test_a_run_killed_ends_like_one_that_was_not(
     assert begun_then == begun
     assert ended_then is not None
     assert error is None
+
+
+def started(database: Database) -> list[Any]:
+    return [moment for (moment,) in database.query("SELECT started_at FROM cc_sync_run ORDER BY started_at")]
+
+
+def test_a_finished_run_that_is_cleared_starts_anew(
+    centre: Simulator, database: Database, sync: Sync
+) -> None:
+    accounts = list(centre.accounts())
+    sync(accounts=accounts, softphones="none", run_id="daily")
+
+    counts = sync(accounts=accounts, softphones="none", run_id="daily")
+
+    first, second = started(database)
+    assert second > first
+    assert database.query("SELECT DISTINCT synced_at FROM cc_agent") == [(second,)]
+    assert (counts["resumed"], counts["unchanged"]) == (0, 12)
+    assert centre.stats.accounts == Counter(dict.fromkeys(accounts, 2))
+
+
+def test_of_two_tries_at_once_the_earlier_gives_way(
+    make_centre: MakeCentre, database: Database, sync: Sync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a worker loses touch with Airflow, which starts the task elsewhere while it goes on."""
+    centre = make_centre(60)
+    arguments: dict[str, Any] = {
+        "accounts": list(centre.accounts()),
+        "softphones": "none",
+        "history_table": "cc_agent_history",
+        "chunk_size": 10,
+        "run_id": "daily",
+    }
+    counts: dict[str, Any] = {}
+    at_chunk(monkeypatch, 3, lambda: counts.update(sync(**arguments)))
+
+    with pytest.raises(CCError, match="another try of this very run"):
+        sync(**arguments)
+
+    assert (counts["synced"], counts["added"], counts["resumed"]) == (60, 60, 20)
+    assert database.query("SELECT synced, added, error FROM cc_sync_run") == [(60, 60, None)]
+    assert database.query("SELECT COUNT(*), COUNT(DISTINCT synced_at) FROM cc_agent") == [(60, 1)]
+    assert database.query("SELECT COUNT(*) FROM cc_agent_history") == [(60,)]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("commit", [3, 8], ids=["of a chunk", "of the last ledger write"])
+def test_a_connection_lost_around_a_commit_counts_nothing_twice(
+    make_centre: MakeCentre,
+    postgres_database: Database,
+    postgres_sync: Sync,
+    monkeypatch: pytest.MonkeyPatch,
+    commit: int,
+    when: Literal["before", "after"],
+) -> None:
+    """The answer to COMMIT may be lost although the database has committed, or because it has not."""
+    centre = make_centre(60)
+    with Proxy(postgres_database.connection["port"]) as proxy:
+        connection = {**postgres_database.connection, "port": proxy.port}
+        monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(connection))
+        proxy.cut(commit, when)
+
+        counts = postgres_sync(
+            accounts=[*centre.accounts(), "nobody"],
+            softphones="none",
+            history_table="cc_agent_history",
+            chunk_size=10,
+        )
+
+    assert proxy.cuts == 1
+    assert (counts["synced"], counts["added"], counts["rejected"]) == (60, 60, 1)
+    assert postgres_database.query("SELECT synced, added, rejected, commits, tries FROM cc_sync_run") == [
+        (60, 60, 1, 7, 1)
+    ]
+    for table in ("cc_agent", "cc_agent_history"):
+        assert postgres_database.query(f"SELECT COUNT(*) FROM {table}") == [(60,)]
+    assert postgres_database.query("SELECT COUNT(*) FROM cc_agent_reject") == [(1,)]
+
+
+def test_what_another_dag_synced_meanwhile_is_not_counted(
+    make_centre: MakeCentre, database: Database, sync: Sync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    centre = make_centre(60)
+    accounts = list(centre.accounts(20))
+
+    def stop() -> None:
+        raise InterruptedError
+
+    at_chunk(monkeypatch, 2, stop)
+    with pytest.raises(InterruptedError):
+        sync(accounts=accounts, softphones="none", chunk_size=5, run_id="daily")
+    sync(task_id="directory")
+
+    counts = sync(accounts=accounts, softphones="none", chunk_size=5, run_id="daily")
+
+    assert (counts["requested"], counts["unique"], counts["synced"]) == (20, 20, 20)
+    assert counts["resumed"] == 20  # what is newer would be left alone, so it is not asked for either
+
+
+def test_a_run_that_failed_for_its_rejects_asks_for_them_again(
+    make_centre: MakeCentre, database: Database, sync: Sync
+) -> None:
+    """Otherwise neither Airflow's retries nor clearing the task could ever help it."""
+    centre = make_centre(60)
+    accounts = list(centre.accounts())
+    centre.faults.overrides = dict.fromkeys(accounts[:50], (500, ""))
+    arguments: dict[str, Any] = {"accounts": accounts, "softphones": "none", "chunk_size": 10}
+    with pytest.raises(CCError, match="more than max_rejects"):
+        sync(**arguments, run_id="daily")
+    centre.faults.overrides = {}
+
+    counts = sync(**arguments, run_id="daily")
+
+    assert (counts["synced"], counts["rejected"]) == (60, 0)
+    assert database.query("SELECT COUNT(*) FROM cc_agent_reject") == [(0,)]
+    assert database.query("SELECT synced, rejected, error FROM cc_sync_run") == [(60, 0, None)]
+
+
+def test_a_chunk_committed_while_the_run_failed_is_in_the_books(
+    make_centre: MakeCentre, database: Database, sync: Sync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its commit cannot be called back when another call is refused for good."""
+    centre = make_centre(60)
+    connect(monkeypatch, centre, max_concurrency=4)
+    refused = threading.Event()
+    ask = BulkClient.call
+
+    async def call(client: BulkClient, *arguments: Any) -> Any:
+        try:
+            return await ask(client, *arguments)
+        except CCAuthError:
+            refused.set()
+            raise
+
+    def shut_out() -> None:
+        centre.settings.allow_listed = False
+        assert refused.wait(10)
+
+    monkeypatch.setattr(BulkClient, "call", call)
+    at_chunk(monkeypatch, 2, shut_out)
+    arguments: dict[str, Any] = {"accounts": list(centre.accounts()), "softphones": "none", "chunk_size": 10}
+    with pytest.raises(CCAuthError):
+        sync(**arguments, run_id="daily")
+    assert database.query("SELECT synced, added FROM cc_sync_run") == [(20, 20)]
+    centre.settings.allow_listed = True
+
+    counts = sync(**arguments, run_id="daily")
+
+    assert (counts["resumed"], counts["synced"], counts["added"]) == (20, 60, 60)
