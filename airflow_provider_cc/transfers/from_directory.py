@@ -10,7 +10,7 @@ from airflow_provider_cc.api.management import DirectoryAgent, DirectoryPage
 from airflow_provider_cc.exceptions import CCBusinessError
 from airflow_provider_cc.transfers.difference import Reject
 from airflow_provider_cc.transfers.pages import read_directory
-from airflow_provider_cc.transfers.run import ROW_ERRORS, Run, too_few
+from airflow_provider_cc.transfers.run import Run, too_few
 from airflow_provider_cc.transfers.spool import BATCH, batches
 
 
@@ -80,9 +80,8 @@ async def _close_unlisted(run: Run) -> None:
 async def _look_for(run: Run, account: str) -> None:
     if not run.close_missing:
         return
-    try:
-        found = await run.client.call(api.query_directory_account(account))
-    except ROW_ERRORS:
+    found = await run.look_up(account)
+    if found is None:
         return
     if not found:
         run.writer.gone(account)

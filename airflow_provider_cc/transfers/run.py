@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_cc.api import management as api
-from airflow_provider_cc.api.management import AgentLoginParams
+from airflow_provider_cc.api.management import AgentLoginParams, DirectoryAgent
 from airflow_provider_cc.exceptions import (
     CCAuthError,
     CCBusinessError,
@@ -106,15 +106,27 @@ class Run:
             raise CCBusinessError(api.LOGIN_PARAMS.name, "bad_password", str(error)) from None
         return await self.client.call(call)
 
+    async def look_up(self, account: str) -> list[DirectoryAgent] | None:
+        """Ask the directory for a single account.
+
+        :param account: sign-in account
+        :return: its line; nothing in the list if there is none, ``None`` if the directory cannot say
+        """
+        self._calls += 1
+        try:
+            return await self.client.call(api.query_directory_account(account))
+        except ROW_ERRORS as error:
+            if isinstance(error, CCTransientError):
+                self._bear(error)
+            return None
+
     async def is_gone(self, account: str) -> bool:
         """Ask the directory for a single account; only its own word that there is none counts.
 
         :param account: sign-in account
         """
         try:
-            return not await self.client.call(api.query_directory_account(account))
-        except ROW_ERRORS:
-            return False
+            return await self.look_up(account) == []
         except CCAuthError:
             # The app key may not be entitled to this interface. Asking on would mean a sign-in each time.
             log.warning("The directory refuses to be asked: no row is closed in this run.")

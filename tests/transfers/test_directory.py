@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_cc.exceptions import CCAuthError, CCError
+from airflow_provider_cc.exceptions import CCAuthError, CCError, CCTransientError
+from airflow_provider_cc.hooks import retries
 from airflow_provider_cc.simulator import Simulator
 from tests.transfers.conftest import Log, MakeCentre, Sync
 from tests.transfers.database import Database
@@ -121,6 +122,23 @@ def test_a_refused_question_closes_nobody_and_fails(
         sync()
 
     assert closed(database) == set()
+
+
+def test_a_directory_that_has_stopped_answering_is_not_asked_for_everybody(
+    make_centre: MakeCentre, sqlite_sync: Sync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retries, "FIRST_BACK_OFF", 0.001)
+    centre = make_centre(1000)
+    sqlite_sync()
+    leavers = list(centre.accounts())[:400]
+    for account in leavers:
+        centre.remove_agent(account)
+    centre.faults.overrides = dict.fromkeys(leavers, (503, ""))
+
+    with pytest.raises(CCTransientError, match="more than 50 of the last 1000 calls failed"):
+        sqlite_sync()
+
+    assert len(centre.stats.accounts) < 120
 
 
 def test_somebody_else_under_that_name_is_not_taken_for_the_account(
