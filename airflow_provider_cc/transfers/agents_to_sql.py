@@ -111,6 +111,7 @@ class CCAgentsToSqlOperator(BaseOperator):
         self.run_table = run_table
         self._accounts: Any = accounts
         self.accounts_sql = accounts_sql
+        self._has_source = accounts is not None or accounts_sql is not None
         self.softphones = softphones
         self.passwords_conn_id = passwords_conn_id
         self.deactivate_missing = deactivate_missing
@@ -185,6 +186,13 @@ class CCAgentsToSqlOperator(BaseOperator):
             raise ValueError(f"softphones must be one of {', '.join(SOFTPHONES)}, not {self.softphones!r}")
         if self._accounts is not None and self.accounts_sql:
             raise ValueError("accounts and accounts_sql exclude each other: give one of them, or neither")
+        if self.accounts_sql is not None and not self.accounts_sql.strip():
+            raise ValueError("accounts_sql is empty")
+        if self._has_source and self._accounts is None and self.accounts_sql is None:
+            raise ValueError(
+                "accounts or accounts_sql was given, but rendered to None: that is not taken for the wish to "
+                "sync the whole directory. An empty list is a run of none"
+            )
         own = type(self).account_passwords is not CCAgentsToSqlOperator.account_passwords
         if self.softphones == "login_params" and not self.passwords_conn_id and not own:
             raise ValueError(
