@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ def write(
     tenant: str,
     delivered: Sequence[str],
     difference: Difference,
+    stamped: Collection[str],
     stamp: datetime,
 ) -> None:
     """Close the versions that end with this run and open those that begin; before the agent table changes.
@@ -31,11 +32,12 @@ def write(
     :param tenant: tenant
     :param delivered: the columns that the source delivers
     :param difference: what the chunk changes
+    :param stamped: accounts whose row is as before and stamped already
     :param stamp: when the run began
     """
     moved = difference.changed + difference.reactivated
     before = _attributes(connection, agent, history, tenant, [account for account, _ in moved])
-    unversioned = _out_of_step(connection, agent, history, tenant, difference.unchanged)
+    unversioned = _out_of_step(connection, agent, history, tenant, [*difference.unchanged, *stamped])
     ending = [account for account, _ in moved] + difference.gone + unversioned
     if ending:
         connection.execute(

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 import tenacity
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from airflow_provider_cc.exceptions import CCConfigError, CCError
-from airflow_provider_cc.transfers import history
+from airflow_provider_cc.transfers import history, postgres
 from airflow_provider_cc.transfers.counts import Counts
 from airflow_provider_cc.transfers.difference import Chunk, Difference, Known, Reject, compare
 from airflow_provider_cc.transfers.tables import COUNT_COLUMNS, RUN_KEY, Tables, create, database_now
@@ -38,6 +39,9 @@ class Warehouse:
     :param delivered: the columns that the source delivers, in the order of the values in a row
     """
 
+    #: Whether rows that are read are about to be written.
+    _locks_rows = True
+
     def __init__(
         self, engine: sa.engine.Engine, tables: Tables, run_key: dict[str, Any], delivered: Sequence[str]
     ) -> None:
@@ -45,6 +49,7 @@ class Warehouse:
         self._tables = tables
         self._key = run_key
         self._tenant = run_key["tenant"]
+        self._on_postgres = engine.dialect.name == "postgresql"
         self._delivered = tuple(delivered)
         self._try = 1
         self._commits = 0
@@ -210,9 +215,11 @@ class Warehouse:
             if self._hold(connection) == number:
                 # The commit of an earlier attempt at this chunk went through; only its answer was lost.
                 return self._last_written
-            difference = compare(chunk, self._known(connection, chunk), self.stamp)
+            stamped = self._stamp_unchanged(connection, chunk)
+            rest = Chunk([row for row in chunk.rows if row[0] not in stamped], gone=chunk.gone)
+            difference = compare(rest, self._known(connection, rest), self.stamp)
+            self._apply(connection, difference, stamped)
             written = counted(chunk, difference, spent)
-            self._apply(connection, difference)
             self._insert_rejects(connection, chunk.rejects)
             self._enter(connection, written, number)
             self._last_written = written
@@ -262,7 +269,7 @@ class Warehouse:
         query = sa.select(*columns, *(agent.c[name] for name in self._delivered)).where(
             self._is_among(accounts)
         )
-        if connection.dialect.name not in ("sqlite", "duckdb"):
+        if self._locks_rows and connection.dialect.name not in ("sqlite", "duckdb"):
             # In one order, so that two runs wait for each other instead of blocking each other for good.
             query = query.order_by(agent.c.account).with_for_update()
         return {
@@ -270,13 +277,32 @@ class Warehouse:
             for account, is_active, synced_at, *values in connection.execute(query)
         }
 
-    def _apply(self, connection: sa.engine.Connection, difference: Difference) -> None:
+    def _stamp_unchanged(self, connection: sa.engine.Connection, chunk: Chunk) -> set[str]:
+        """Stamp rows that are as before, where the database can tell without being asked for them."""
+        if not self._on_postgres or not chunk.rows:
+            return set()
+        return postgres.stamp_unchanged(
+            connection, self._tables.agent, self._tenant, self._delivered, chunk.rows, self.stamp
+        )
+
+    def _apply(
+        self, connection: sa.engine.Connection, difference: Difference, stamped: Collection[str]
+    ) -> None:
         agent, stamp = self._tables.agent, self.stamp
         if self._tables.history is not None:
             history.write(
-                connection, self._tables.history, agent, self._tenant, self._delivered, difference, stamp
+                connection,
+                self._tables.history,
+                agent,
+                self._tenant,
+                self._delivered,
+                difference,
+                stamped,
+                stamp,
             )
-        if difference.added:
+        if difference.added and self._on_postgres:
+            postgres.insert(connection, agent, self._tenant, self._delivered, difference.added, stamp)
+        elif difference.added:
             fixed = {
                 "tenant": self._tenant,
                 "is_active": True,
@@ -369,6 +395,9 @@ class Warehouse:
 
     def _is_among(self, accounts: Sequence[str]) -> Any:
         agent = self._tables.agent
+        if self._on_postgres:  # one array instead of a thousand parameters
+            array = sa.bindparam(None, list(accounts), type_=postgresql.ARRAY(agent.c.account.type))
+            return sa.and_(agent.c.tenant == self._tenant, agent.c.account == sa.any_(array))
         return sa.and_(agent.c.tenant == self._tenant, agent.c.account.in_(accounts))
 
     def query(self, sql: str) -> Iterator[Any]:
@@ -420,7 +449,10 @@ def counted(chunk: Chunk, difference: Difference, spent: Counts) -> Counts:
         synced=len(chunk.rows),
         added=len(difference.added),
         changed=len(difference.changed),
-        unchanged=len(difference.unchanged) + len(difference.later),
+        unchanged=len(chunk.rows)
+        - len(difference.added)
+        - len(difference.changed)
+        - len(difference.reactivated),
         reactivated=len(difference.reactivated),
         deactivated=len(difference.gone),
         rejected=len(chunk.rejects),
