@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 
 import sqlalchemy as sa
 
 from airflow_provider_cc.api.text import printable
 from airflow_provider_cc.transfers.counts import Counts
 from airflow_provider_cc.transfers.difference import Chunk, Known, compare
-from airflow_provider_cc.transfers.tables import database_now
+from airflow_provider_cc.transfers.tables import check, database_now
 from airflow_provider_cc.transfers.warehouse import Warehouse, counted
 
 log = logging.getLogger(__name__)
@@ -19,11 +20,24 @@ log = logging.getLogger(__name__)
 class Rehearsal(Warehouse):
     """A warehouse that only says what it would write."""
 
+    _locks_rows = False  # nobody waits for it, and a right to read is enough
+
     def begin(self, source: str) -> Counts | None:
-        """Look whether there is a table yet."""
-        agent = self._tables.agent
-        self._exists = sa.inspect(self._engine).has_table(agent.name, schema=agent.schema)
-        self.stamp = self._transaction(database_now)
+        """Look which tables there are yet.
+
+        :raises CCConfigError: one of them lacks columns
+        """
+        inspector = sa.inspect(self._engine)
+        there = [
+            table for table in self._tables.present() if inspector.has_table(table.name, schema=table.schema)
+        ]
+        self._exists = self._tables.agent in there
+
+        def work(connection: sa.engine.Connection) -> datetime:
+            check(connection, there)
+            return database_now(connection)
+
+        self.stamp = self._transaction(work)
         return None
 
     def write_bad_codes(self, bad: Iterable[tuple[str, str]]) -> None:

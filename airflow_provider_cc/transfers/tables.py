@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
@@ -154,7 +154,17 @@ def create(connection: sa.engine.Connection, tables: Tables) -> None:
     for table in tables.present():
         # With checkfirst alone, two first runs at the same time would both find nothing there.
         connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
-    for table in tables.present():
+    check(connection, tables.present())
+
+
+def check(connection: sa.engine.Connection, tables: Iterable[sa.Table]) -> None:
+    """Check the columns of tables that are there.
+
+    :param connection: to the database
+    :param tables: the tables
+    :raises CCConfigError: a table lacks columns; the text has the statements that add them
+    """
+    for table in tables:
         # By a query, since not every dialect can be asked for a table's columns.
         nothing = connection.execute(sa.select(sa.text("*")).select_from(table).limit(0))
         found = {str(name).lower() for name in nothing.keys()}  # noqa: SIM118 - a result, no dict

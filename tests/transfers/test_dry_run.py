@@ -1,0 +1,141 @@
+"""A dry run changes nothing and says what a real one would do."""
+
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+
+from airflow_provider_cc.exceptions import CCConfigError
+from airflow_provider_cc.simulator import Simulator
+from tests.transfers.conftest import Log, Sync
+from tests.transfers.database import Database
+
+HISTORY = "cc_agent_history"
+
+
+def change_the_centre(centre: Simulator) -> None:
+    """One leaves, one comes, one changes."""
+    centre.remove_agent("agent000003")
+    centre.add_agent("newcomer", agent_id=700, agent_type=11, agent_status="1", softphone_number="555")
+    centre.change_agent("agent000004", agent_id=701, agent_type=4, softphone_number="556")
+
+
+@pytest.mark.parametrize("source", ["accounts", "directory"])
+def test_without_tables_none_is_made(centre: Simulator, database: Database, sync: Sync, source: str) -> None:
+    arguments = {"accounts": list(centre.accounts())} if source == "accounts" else {}
+
+    counts = sync(dry_run=True, history_table=HISTORY, **arguments)
+
+    assert database.tables() == set()
+    assert (counts["added"], counts["synced"]) == (12, 12)
+
+
+@pytest.mark.parametrize("source", ["accounts", "directory"])
+def test_no_table_changes(centre: Simulator, database: Database, sync: Sync, source: str) -> None:
+    accounts = [*centre.accounts(), "newcomer", "nobody", ""]
+    arguments = {"accounts": accounts} if source == "accounts" else {}
+    sync(history_table=HISTORY, **arguments)
+    change_the_centre(centre)
+    before = database.dump()
+
+    counts = sync(dry_run=True, history_table=HISTORY, **arguments)
+
+    assert database.dump() == before
+    assert (counts["added"], counts["changed"], counts["deactivated"]) == (1, 1, 1)
+
+
+def test_the_real_run_then_does_what_was_said(centre: Simulator, database: Database, sync: Sync) -> None:
+    sync()
+    change_the_centre(centre)
+
+    said, done = sync(dry_run=True), sync()
+
+    names = ("requested", "unique", "synced", "added", "changed", "unchanged", "deactivated", "rejected")
+    assert [said[name] for name in names] == [done[name] for name in names]
+
+
+def test_it_says_who_would_be_added_changed_and_deactivated(
+    centre: Simulator, sqlite_sync: Sync, log: Log
+) -> None:
+    sqlite_sync()
+    old = centre.agent("agent000004")
+    change_the_centre(centre)
+    new = centre.agent("agent000004")
+
+    sqlite_sync(dry_run=True)
+
+    said = {message for message in log.messages if message.startswith("would")}
+    changes = [
+        f"{name} {getattr(old, name)} → {getattr(new, name)}"
+        for name in ("agent_id", "agent_type", "softphone_number")
+        if getattr(old, name) != getattr(new, name)
+    ]
+    assert said == {
+        "would add newcomer: agent_id 700, agent_type 11, softphone_number 555",
+        f"would change agent000004: {', '.join(changes)}",
+        "would deactivate agent000003",
+    }
+
+
+def test_it_says_who_would_be_reactivated(centre: Simulator, sqlite_sync: Sync, log: Log) -> None:
+    sqlite_sync()
+    centre.remove_agent("agent000003")
+    sqlite_sync()
+    centre.add_agent("agent000003")
+
+    counts = sqlite_sync(dry_run=True)
+
+    assert counts["reactivated"] == 1
+    assert [m for m in log.messages if m.startswith("would")] == ["would reactivate agent000003: as before"]
+
+
+def test_it_says_which_account_codes_are_bad(centre: Simulator, sqlite_sync: Sync, log: Log) -> None:
+    sqlite_sync(accounts=[" padded\x1b", *centre.accounts()], softphones="none", dry_run=True)
+
+    assert any(message.startswith("would reject  padded: ") for message in log.messages)
+
+
+def test_what_it_says_cannot_forge_a_line(centre: Simulator, sqlite_sync: Sync, log: Log) -> None:
+    centre.add_agent("a\nwould deactivate everybody")
+
+    sqlite_sync(accounts=["a\nwould deactivate everybody"], softphones="none", dry_run=True)
+
+    assert not any("\n" in message for message in log.messages)
+
+
+def test_a_table_with_other_columns_is_an_error(centre: Simulator, database: Database, sync: Sync) -> None:
+    database.execute("CREATE TABLE cc_agent (tenant VARCHAR(250), account VARCHAR(100))")
+
+    with pytest.raises(CCConfigError, match="ALTER TABLE"):
+        sync(dry_run=True)
+
+    assert database.tables() == {"cc_agent"}
+    assert centre.stats.requests() == 0
+
+
+def test_it_needs_no_right_to_write(
+    centre: Simulator, postgres_database: Database, postgres_sync: Sync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    postgres_sync()
+    change_the_centre(centre)
+    postgres_database.execute("ALTER ROLE cc SET default_transaction_read_only = on")
+    try:
+        counts = postgres_sync(dry_run=True)
+    finally:
+        postgres_database.execute(
+            "SET TRANSACTION READ WRITE", "ALTER ROLE cc RESET default_transaction_read_only"
+        )
+
+    assert counts["changed"] == 1
+
+
+def test_it_waits_for_nobody(centre: Simulator, postgres_database: Database, postgres_sync: Sync) -> None:
+    """Somebody else's open transaction holds a row."""
+    postgres_sync()
+    engine = sa.create_engine(postgres_database.url)
+    with engine.begin() as other:
+        other.exec_driver_sql("UPDATE cc_agent SET agent_type = agent_type")
+        counts = postgres_sync(dry_run=True)
+    engine.dispose()
+
+    assert counts["unchanged"] == 12
