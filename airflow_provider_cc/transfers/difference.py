@@ -50,12 +50,12 @@ class Known(NamedTuple):
 
     :param values: in the order of the columns that the source delivers
     :param is_active: whether the directory, or a query, still knew the account
-    :param synced_at: when it was last seen
+    :param synced_at: when it was last seen; ``None`` in a row from before the column was there
     """
 
     values: tuple[Any, ...]
     is_active: bool
-    synced_at: datetime
+    synced_at: datetime | None
 
 
 @dataclass
@@ -91,7 +91,7 @@ def compare(chunk: Chunk, known: Mapping[str, Known], stamp: datetime) -> Differ
         before = known.get(account)
         if before is None:
             difference.added.append(row)
-        elif before.synced_at > stamp:
+        elif before.synced_at is not None and before.synced_at > stamp:
             difference.later.append(account)
         elif not before.is_active:
             difference.reactivated.append(row)
@@ -101,6 +101,8 @@ def compare(chunk: Chunk, known: Mapping[str, Known], stamp: datetime) -> Differ
             difference.unchanged.append(account)
     for account in chunk.gone:
         before = known.get(account)
-        if before is not None and before.is_active and before.synced_at <= stamp:
+        if before is None or not before.is_active:
+            continue
+        if before.synced_at is None or before.synced_at <= stamp:
             difference.gone.append(account)
     return difference

@@ -1,0 +1,146 @@
+"""The tables: made when absent, in any schema, and told apart from tables of another shape."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from airflow_provider_cc.exceptions import CCConfigError
+from airflow_provider_cc.simulator import Simulator
+from tests.transfers.conftest import Sync
+from tests.transfers.database import TABLES, Database
+
+HISTORY = "cc_agent_history"
+KEY = "tenant VARCHAR(250), account VARCHAR(100)"
+OLD_TABLES = {
+    "cc_agent": f"CREATE TABLE cc_agent ({KEY}, note INTEGER, PRIMARY KEY (tenant, account))",
+    HISTORY: f"CREATE TABLE {HISTORY} ({KEY}, valid_from TIMESTAMP, valid_to TIMESTAMP)",
+    "cc_agent_reject": "CREATE TABLE cc_agent_reject (account VARCHAR(100))",
+    "cc_sync_run": "CREATE TABLE cc_sync_run (dag_id VARCHAR(250), task_id VARCHAR(250))",
+}
+
+
+def test_absent_tables_are_made(centre: Simulator, database: Database, sync: Sync) -> None:
+    sync(history_table=HISTORY)
+
+    assert database.tables() == set(TABLES)
+
+
+def test_no_history_table_is_made_unless_wanted(centre: Simulator, database: Database, sync: Sync) -> None:
+    sync()
+
+    assert database.tables() == set(TABLES) - {HISTORY}
+
+
+def test_tables_have_the_names_that_they_were_given(
+    centre: Simulator, database: Database, sync: Sync
+) -> None:
+    sync(table="who", history_table="was", reject_table="not_read", run_table="Runs of CC")
+
+    assert database.tables() == {"who", "was", "not_read", "Runs of CC"}
+
+
+@pytest.mark.parametrize("second_run", [{}, {"dry_run": True}])
+def test_tables_may_be_in_a_schema(
+    centre: Simulator, database: Database, sync: Sync, second_run: dict[str, bool]
+) -> None:
+    if database.kind == "sqlite":
+        schema = "main"
+    else:
+        schema = "warehouse_2"
+        database.execute(f"CREATE SCHEMA {schema}")
+    names = {
+        name: f"{schema}.{table}"
+        for name, table in zip(("table", "history_table", "reject_table", "run_table"), TABLES, strict=True)
+    }
+    sync(**names)
+
+    assert sync(**names, **second_run)["unchanged"] == 12
+    for name in names.values():
+        database.query(f"SELECT * FROM {name}")
+    assert database.query(f"SELECT COUNT(*) FROM {names['history_table']}") == [(12,)]
+
+
+def test_a_schema_that_does_not_exist_fails_soon(centre: Simulator, postgres_sync: Sync) -> None:
+    with pytest.raises(Exception, match="nowhere"):
+        postgres_sync(table="nowhere.cc_agent")
+
+    assert centre.stats.requests() == 0
+
+
+def test_columns_of_ones_own_are_left_alone(centre: Simulator, database: Database, sync: Sync) -> None:
+    sync()
+    database.execute("ALTER TABLE cc_agent ADD COLUMN note VARCHAR(20)")
+    database.execute("UPDATE cc_agent SET note = 'mine' WHERE account = 'agent000003'")
+    centre.change_agent("agent000003", softphone_number="555")
+
+    assert sync()["changed"] == 1
+
+    assert database.query("SELECT account, softphone_number FROM cc_agent WHERE note = 'mine'") == [
+        ("agent000003", "555")
+    ]
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_the_statements_for_missing_columns_work(
+    centre: Simulator, database: Database, sync: Sync, table: str
+) -> None:
+    database.execute(OLD_TABLES[table])
+
+    with pytest.raises(CCConfigError, match=f"table {table} lacks columns") as caught:
+        sync(history_table=HISTORY)
+
+    assert centre.stats.requests() == 0
+    statements = re.findall(r"ALTER TABLE [^;]+", str(caught.value))
+    database.execute(*statements)
+    assert sync(history_table=HISTORY)["added"] == 12
+
+
+def test_rows_from_before_a_column_was_added_are_taken_over(
+    centre: Simulator, database: Database, sync: Sync
+) -> None:
+    database.execute(
+        OLD_TABLES["cc_agent"],
+        "INSERT INTO cc_agent (tenant, account, note) VALUES ('cc_management_default', 'agent000003', 7)",
+    )
+    with pytest.raises(CCConfigError) as caught:
+        sync(history_table=HISTORY)
+    database.execute(*re.findall(r"ALTER TABLE [^;]+", str(caught.value)))
+
+    counts = sync(history_table=HISTORY)
+
+    assert (counts["synced"], counts["added"]) == (12, 11)
+    ((agent_id, note, synced_at),) = database.query(
+        "SELECT agent_id, note, synced_at FROM cc_agent WHERE account = 'agent000003'"
+    )
+    assert (agent_id, note) == (centre.agent("agent000003").agent_id, 7)
+    assert synced_at is not None
+    assert sync(history_table=HISTORY)["unchanged"] == 12
+
+
+def test_a_column_in_other_letter_case_is_the_same(
+    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync
+) -> None:
+    sqlite_sync()
+    sqlite_database.execute("ALTER TABLE cc_agent RENAME COLUMN agent_type TO AGENT_TYPE")
+
+    assert sqlite_sync()["unchanged"] == 12
+
+
+def test_account_and_tenant_are_the_key(centre: Simulator, database: Database, sync: Sync) -> None:
+    sync(tenant="north")
+
+    copy = "INSERT INTO cc_agent SELECT * FROM cc_agent WHERE account = 'agent000003'"
+    with pytest.raises(Exception, match=r"(?i)unique|duplicate"):
+        database.execute(copy)
+
+
+def test_text_columns_hold_the_longest_values_there_can_be(
+    centre: Simulator, database: Database, sync: Sync
+) -> None:
+    centre.add_agent("é" * 64, agent_status="ß" * 64, softphone_number="9" * 64, agent_id=2**31 - 1)
+
+    counts = sync(accounts=["é" * 64], tenant="t" * 250, run_id="r" * 250, task_id="k" * 250)
+
+    assert counts["synced"] == 1
