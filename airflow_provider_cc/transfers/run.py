@@ -148,7 +148,7 @@ class Run:
 
     def _bear(self, error: CCTransientError) -> None:
         """Bear with a call that failed, unless the server and not the call is the reason."""
-        if isinstance(error, CCSignInUnavailable) or error.code in ("dns", "tls"):
+        if isinstance(error, CCSignInUnavailable) or error.code in ("dns", "tls", "connect"):
             raise error
         self._failures.append(self._calls)
         while self._failures[0] <= self._calls - RECENT_CALLS:
