@@ -1,0 +1,393 @@
+"""What fails in passing costs nothing but time; what fails for good ends the run, soon and cleanly."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import aiohttp
+import pytest
+import sqlalchemy as sa
+
+from airflow_provider_cc.exceptions import CCAuthError, CCSignInUnavailable, CCTransientError
+from airflow_provider_cc.hooks import retries
+from airflow_provider_cc.simulator import Simulator
+from tests.transfers.conftest import MakeCentre, Sync
+from tests.transfers.database import Database
+from tests.transfers.meddling import Proxy, at_chunk, connect
+
+INFO, SIGN_IN = "queryAgentInfoByAccount", "tokenByAkSk"
+AtChunk = Callable[[int, Callable[[], object]], None]
+
+
+@pytest.fixture
+def do_at_chunk(monkeypatch: pytest.MonkeyPatch) -> AtChunk:
+    """Have something happen right before a chunk is written."""
+    return lambda number, action: at_chunk(monkeypatch, number, action)
+
+
+@pytest.fixture
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try calls again after hundredths of a second."""
+    monkeypatch.setattr(retries, "FIRST_BACK_OFF", 0.02)
+
+
+@pytest.fixture
+def centre(make_centre: MakeCentre, monkeypatch: pytest.MonkeyPatch) -> Simulator:
+    """Give a contact centre that is asked by eight at a time, and given a second to answer."""
+    centre = make_centre(400)
+    connect(monkeypatch, centre, timeout=1, max_concurrency=8)
+    return centre
+
+
+def everybody(centre: Simulator, **arguments: Any) -> dict[str, Any]:
+    """Return the arguments of a run over all accounts, to be found again by the next try."""
+    return {
+        "accounts": list(centre.accounts()),
+        "softphones": "none",
+        "history_table": "cc_agent_history",
+        "chunk_size": 50,
+        "run_id": "daily",
+        **arguments,
+    }
+
+
+def assert_all_there(centre: Simulator, database: Database, counts: dict[str, Any]) -> None:
+    """Nothing is lost, nothing is double."""
+    agents = sorted((a.account, a.agent_id) for a in map(centre.agent, centre.accounts()))
+    assert sorted(database.query("SELECT account, agent_id FROM cc_agent")) == agents
+    assert sorted(database.query("SELECT account, agent_id FROM cc_agent_history")) == agents
+    assert database.query("SELECT COUNT(*) FROM cc_agent_reject") == [(0,)]
+    assert counts["synced"] == counts["added"] == counts["requested"] == len(agents)
+    ledger = database.query("SELECT synced, added, rejected, error, finished_at FROM cc_sync_run")
+    assert [row[:4] for row in ledger] == [(len(agents), len(agents), 0, None)]
+    assert ledger[0][4] is not None
+
+
+def assert_intact(database: Database, chunks: int, error: str | None) -> None:
+    """What was committed is there, nothing came after it, and the ledger says so."""
+    for table in ("cc_agent", "cc_agent_history"):
+        assert database.query(f"SELECT COUNT(*) FROM {table}") == [(50 * chunks,)]
+    assert database.query("SELECT COUNT(*) FROM cc_agent_reject") == [(0,)]
+    ((synced, finished_at, noted),) = database.query("SELECT synced, finished_at, error FROM cc_sync_run")
+    assert (synced, finished_at) == (50 * chunks, None)
+    assert error in (noted or "") if error is not None else noted is None
+
+
+def drop_connections(database: Database) -> None:
+    """End all of the server's connections but this one."""
+    database.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+
+
+# What passes
+
+
+def test_all_faults_together(
+    make_centre: MakeCentre,
+    postgres_database: Database,
+    postgres_sync: Sync,
+    monkeypatch: pytest.MonkeyPatch,
+    do_at_chunk: AtChunk,
+) -> None:
+    centre = make_centre(3000)
+    connect(monkeypatch, centre, timeout=1.5)
+    faults = centre.faults
+    faults.only = {INFO}
+    faults.errors, faults.reset_before, faults.reset_midway = {502: 0.01}, 0.005, 0.005
+    faults.slow_share, faults.slow_seconds = 0.002, 3.0
+    faults.rate_limit, faults.retry_after = 300, 1
+    faults.expire_every = 2.0
+    do_at_chunk(5, lambda: drop_connections(postgres_database))
+
+    counts = postgres_sync(**everybody(centre, chunk_size=200))
+
+    assert_all_there(centre, postgres_database, counts)
+    statuses = centre.stats.statuses_by_endpoint[INFO]
+    assert all(statuses[status] for status in (200, 401, 429, 502, 0))
+    assert counts["sign_ins"] == centre.stats.sign_ins("management") == centre.stats.requests(SIGN_IN)
+    assert 1 < counts["sign_ins"] <= 2 + counts["seconds"] / faults.expire_every
+
+
+FAULTS: dict[str, dict[str, Any]] = {
+    "HTTP 502": {"errors": {502: 0.05}},
+    "HTTP 503 and 504": {"errors": {503: 0.03, 504: 0.03}},
+    "HTTP 502 as a web page": {"errors": {502: 0.05}, "html_errors": True},
+    "resets before the reply": {"reset_before": 0.05},
+    "resets in the reply": {"reset_midway": 0.05},
+    "replies slower than the time-out": {"slow_share": 0.01, "slow_seconds": 3.0},
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_call_that_fails_in_passing_is_made_again(
+    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync, hurry: None, fault: str
+) -> None:
+    centre.faults.only = {INFO}
+    for name, value in FAULTS[fault].items():
+        setattr(centre.faults, name, value)
+
+    counts = sqlite_sync(**everybody(centre))
+
+    assert_all_there(centre, sqlite_database, counts)
+    assert counts["requests"] > 400
+    assert counts["sign_ins"] == 1
+
+
+def test_a_session_that_lapses_is_renewed_once(
+    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync, do_at_chunk: AtChunk
+) -> None:
+    do_at_chunk(2, centre.expire_sessions)
+    do_at_chunk(5, centre.expire_sessions)
+
+    counts = sqlite_sync(**everybody(centre))
+
+    assert_all_there(centre, sqlite_database, counts)
+    assert counts["sign_ins"] == centre.stats.requests(SIGN_IN) == 3
+    assert counts["requests"] <= 400 + 2 * 8  # each call under way at the time, once more
+
+
+def test_a_refusal_for_being_too_fast_holds_up_everyone(
+    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync
+) -> None:
+    centre.faults.rate_limit, centre.faults.retry_after = 150, 1
+
+    counts = sqlite_sync(**everybody(centre))
+
+    assert_all_there(centre, sqlite_database, counts)
+    assert 0 < centre.stats.statuses[429] < 40
+
+
+def test_a_database_connection_that_drops_is_made_anew(
+    centre: Simulator, postgres_database: Database, postgres_sync: Sync, do_at_chunk: AtChunk
+) -> None:
+    do_at_chunk(4, lambda: drop_connections(postgres_database))
+
+    counts = postgres_sync(**everybody(centre))
+
+    assert_all_there(centre, postgres_database, counts)
+
+
+def test_a_sign_in_whose_connection_broke_is_repeated(
+    make_centre: MakeCentre, sqlite_database: Database, sqlite_sync: Sync, hurry: None
+) -> None:
+    centre = make_centre(100, seed=3)
+    centre.faults.only, centre.faults.reset_before = {SIGN_IN}, 0.5
+
+    counts = sqlite_sync(**everybody(centre))
+
+    assert_all_there(centre, sqlite_database, counts)
+    broken = centre.stats.statuses_by_endpoint[SIGN_IN][0]
+    assert 1 <= broken == centre.stats.requests(SIGN_IN) - 1
+
+
+# What does not
+
+
+def test_a_bad_gateway_at_a_sign_in_ends_the_run_and_a_retry_goes_on(
+    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync, do_at_chunk: AtChunk
+) -> None:
+    """Nobody knows whether the credential was looked at, so it is not sent again at once."""
+
+    def fail() -> None:
+        centre.faults.only, centre.faults.errors = {SIGN_IN}, {502: 1.0}
+        centre.expire_sessions()
+
+    do_at_chunk(3, fail)
+    with pytest.raises(CCSignInUnavailable, match="tokenByAkSk: HTTP 502"):
+        sqlite_sync(**everybody(centre))
+    assert centre.stats.requests(SIGN_IN) == 2
+    assert_intact(sqlite_database, 3, "tokenByAkSk: HTTP 502")
+    centre.faults.errors = {}
+
+    counts = sqlite_sync(**everybody(centre))
+
+    assert_all_there(centre, sqlite_database, counts)
+    assert counts["resumed"] == 150
+
+
+@pytest.mark.parametrize("concurrency", [1, 32])
+def test_a_server_that_dies_ends_the_run_within_ten_seconds(
+    make_centre: MakeCentre,
+    sqlite_database: Database,
+    sqlite_sync: Sync,
+    monkeypatch: pytest.MonkeyPatch,
+    do_at_chunk: AtChunk,
+    concurrency: int,
+) -> None:
+    """So long may the tries of one call take; that nobody listens is no account's fault."""
+    centre = make_centre(400)
+    connect(monkeypatch, centre, max_concurrency=concurrency)
+    died: list[float] = []
+
+    def die() -> None:
+        centre.stop()
+        died.append(time.monotonic())
+
+    do_at_chunk(3, die)
+    with pytest.raises(CCTransientError, match="refuses the connection"):
+        sqlite_sync(**everybody(centre))
+    assert time.monotonic() - died[0] < 10
+    ((chunks,),) = sqlite_database.query("SELECT commits FROM cc_sync_run")
+    assert 3 <= chunks <= 5  # what had been answered by then
+    assert_intact(sqlite_database, chunks, "refuses the connection")
+    centre.start()
+    connect(monkeypatch, centre)
+
+    counts = sqlite_sync(**everybody(centre))
+
+    assert_all_there(centre, sqlite_database, counts)
+    assert counts["resumed"] == 50 * chunks
+
+
+def test_a_database_gone_for_good_ends_the_run_within_half_a_minute(
+    centre: Simulator,
+    postgres_database: Database,
+    postgres_sync: Sync,
+    monkeypatch: pytest.MonkeyPatch,
+    do_at_chunk: AtChunk,
+) -> None:
+    gone: list[float] = []
+    with Proxy(postgres_database.connection["port"]) as proxy:
+        connection = {**postgres_database.connection, "port": proxy.port}
+        monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(connection))
+
+        def go_away() -> None:
+            proxy.go_away()
+            gone.append(time.monotonic())
+
+        do_at_chunk(3, go_away)
+        with pytest.raises(sa.exc.OperationalError):
+            postgres_sync(**everybody(centre))
+    assert time.monotonic() - gone[0] < 30
+    assert_intact(postgres_database, 2, None)
+    assert centre.stats.requests(INFO) <= 4 * 50 + 8
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(dict(postgres_database.connection)))
+
+    counts = postgres_sync(**everybody(centre))
+
+    assert_all_there(centre, postgres_database, counts)
+    assert counts["resumed"] == 100
+
+
+def test_a_full_disk_ends_the_run_within_half_a_minute(
+    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync, do_at_chunk: AtChunk
+) -> None:
+    full: list[float] = []
+
+    def limit(connection: Any, record: Any) -> None:
+        if full:  # SQLite keeps the limit by connection, and answers beyond it as for a full disk
+            connection.execute("PRAGMA max_page_count = 1")
+
+    def fill(connection: Any) -> None:
+        limit(connection.connection.dbapi_connection, None)
+
+    sa.event.listen(sa.engine.Engine, "connect", limit)
+    sa.event.listen(sa.engine.Engine, "begin", fill)
+    try:
+        do_at_chunk(3, lambda: full.append(time.monotonic()))
+        with pytest.raises(sa.exc.OperationalError, match="database or disk is full"):
+            sqlite_sync(**everybody(centre))
+    finally:
+        sa.event.remove(sa.engine.Engine, "connect", limit)
+        sa.event.remove(sa.engine.Engine, "begin", fill)
+    assert time.monotonic() - full[0] < 30
+    assert_intact(sqlite_database, 2, "OperationalError")
+
+    counts = sqlite_sync(**everybody(centre))
+
+    assert_all_there(centre, sqlite_database, counts)
+
+
+def test_a_secret_that_changes_in_mid_run_is_sent_once_more_at_most(
+    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync, do_at_chunk: AtChunk
+) -> None:
+    def change() -> None:
+        centre.settings.app_secret = "another-secret"
+        centre.expire_sessions()
+
+    do_at_chunk(3, change)
+
+    with pytest.raises(CCAuthError, match=SIGN_IN):
+        sqlite_sync(**everybody(centre))
+
+    assert centre.stats.requests(SIGN_IN) == 2
+    assert_intact(sqlite_database, 3, SIGN_IN)
+
+
+def test_an_address_struck_off_the_allow_list_asks_no_more(
+    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync, do_at_chunk: AtChunk
+) -> None:
+    do_at_chunk(3, lambda: setattr(centre.settings, "allow_listed", False))
+
+    with pytest.raises(CCAuthError, match=f"{INFO}: HTTP 403"):
+        sqlite_sync(**everybody(centre))
+
+    assert 1 <= centre.stats.statuses[403] <= 8
+    assert centre.stats.requests(SIGN_IN) == 1
+    assert_intact(sqlite_database, 3, "HTTP 403")
+
+
+def test_a_name_that_does_not_resolve_is_said_before_anything_is_asked(
+    centre: Simulator, sqlite_sync: Sync, monkeypatch: pytest.MonkeyPatch, hurry: None
+) -> None:
+    connect(monkeypatch, centre, host="contact-centre.invalid")
+
+    with pytest.raises(CCSignInUnavailable, match=r"contact-centre\.invalid cannot be resolved"):
+        sqlite_sync(**everybody(centre))
+
+    assert centre.stats.requests() == 0
+
+
+def test_a_name_that_no_longer_resolves_ends_the_run(
+    centre: Simulator,
+    sqlite_database: Database,
+    sqlite_sync: Sync,
+    monkeypatch: pytest.MonkeyPatch,
+    do_at_chunk: AtChunk,
+    hurry: None,
+) -> None:
+    connect(monkeypatch, centre, host="localhost", max_concurrency=8)
+    # So as not to wait until it forgets the address.
+    monkeypatch.setattr(aiohttp, "TCPConnector", partial(aiohttp.TCPConnector, use_dns_cache=False))
+
+    def lose_name() -> None:
+        def unknown(*arguments: Any, **options: Any) -> Any:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+        monkeypatch.setattr(socket, "getaddrinfo", unknown)
+        centre.faults.reset_before = 1.0  # so that connections have to be made anew
+
+    do_at_chunk(3, lose_name)
+
+    with pytest.raises(CCTransientError, match="the name localhost cannot be resolved"):
+        sqlite_sync(**everybody(centre))
+
+    assert_intact(sqlite_database, 3, "cannot be resolved")
+
+
+@pytest.mark.parametrize("unanswered", [50, 51])
+def test_more_than_fifty_failures_in_a_thousand_calls_end_the_run(
+    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync, hurry: None, unanswered: int
+) -> None:
+    accounts = list(centre.accounts())
+    centre.faults.overrides = dict.fromkeys(accounts[100 : 100 + unanswered], (502, ""))
+
+    if unanswered > 50:
+        with pytest.raises(CCTransientError, match="more than 50 of the last 1000 calls failed"):
+            sqlite_sync(**everybody(centre))
+    else:
+        assert sqlite_sync(**everybody(centre))["rejected"] == unanswered
+
+
+def test_failures_that_lie_far_apart_do_not_end_the_run(
+    make_centre: MakeCentre, sqlite_sync: Sync, monkeypatch: pytest.MonkeyPatch, hurry: None
+) -> None:
+    centre = make_centre(2400)
+    connect(monkeypatch, centre, max_concurrency=8)
+    centre.faults.overrides = dict.fromkeys(list(centre.accounts())[::40], (502, ""))
+
+    assert sqlite_sync(**everybody(centre, chunk_size=1000))["rejected"] == 60
