@@ -5,7 +5,7 @@ The same work as the general statements do, at about a quarter of the client's t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,18 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from airflow_provider_cc.transfers.difference import Row
+
+#: Types whose values PostgreSQL can compare, and hand out of an array one by one. JSON cannot be compared,
+#: and an array of arrays falls apart into their elements.
+_PLAIN = (sa.Boolean, sa.Date, sa.DateTime, sa.Integer, sa.Numeric, sa.String)
+
+
+def suits(columns: Iterable[sa.Column[Any]]) -> bool:
+    """Whether rows of these columns can travel as arrays; a subclass may have added any type.
+
+    :param columns: the columns that the source delivers
+    """
+    return all(isinstance(column.type, _PLAIN) for column in columns)
 
 
 def stamp_unchanged(

@@ -50,6 +50,7 @@ class Warehouse:
         self._key = run_key
         self._tenant = run_key["tenant"]
         self._on_postgres = engine.dialect.name == "postgresql"
+        self._by_array = self._on_postgres and postgres.suits(tables.agent.c[name] for name in delivered)
         self._delivered = tuple(delivered)
         self._try = 1
         self._commits = 0
@@ -279,7 +280,7 @@ class Warehouse:
 
     def _stamp_unchanged(self, connection: sa.engine.Connection, chunk: Chunk) -> set[str]:
         """Stamp rows that are as before, where the database can tell without being asked for them."""
-        if not self._on_postgres or not chunk.rows:
+        if not self._by_array or not chunk.rows:
             return set()
         return postgres.stamp_unchanged(
             connection, self._tables.agent, self._tenant, self._delivered, chunk.rows, self.stamp
@@ -300,7 +301,7 @@ class Warehouse:
                 stamped,
                 stamp,
             )
-        if difference.added and self._on_postgres:
+        if difference.added and self._by_array:
             postgres.insert(connection, agent, self._tenant, self._delivered, difference.added, stamp)
         elif difference.added:
             fixed = {
