@@ -344,10 +344,18 @@ def query_directory_account(account: str) -> Call[list[DirectoryAgent]]:
     body = msgspec.json.encode({"userAccount": text_argument("account", account, MAX_ACCOUNT)})
 
     def read(reply: _DirectoryReply, headers: Mapping[str, str]) -> list[DirectoryAgent]:
-        page = _directory_page(0, 0, reply.data or [])
-        if page.unreadable:
+        rows = reply.data or []
+        page = _directory_page(0, 0, rows)
+        found = [agent for agent in page.agents if agent.account == account]
+        if page.unreadable and not found:
             raise page.unreadable[0][1]
-        return [agent for agent in page.agents if agent.account == account]
+        total = whole_number(DIRECTORY.name, "total", reply.total)
+        if not found and total is not None and total > len(rows):
+            # Then this is a page of something longer, and the account may be on another one.
+            raise CCResponseError(
+                DIRECTORY.name, "not filtered", "asked for one account, the directory lists others"
+            )
+        return found
 
     return Call(DIRECTORY, body, read, DIRECTORY.path)
 

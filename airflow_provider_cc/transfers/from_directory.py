@@ -46,12 +46,18 @@ async def _take_page(run: Run, page: DirectoryPage, first_pass: bool) -> None:
     run.counts.unique += len(new)
     if page.total is not None:
         run.writer.expected = page.total
-    for account in new:
-        if account in agents:
-            await run.handle(account, _answers(run, agents[account]))
-        else:
-            error = broken[account]
-            await run.writer.reject(Reject(account, error.endpoint, error.code, error.text))
+    for account in new.intersection(broken):
+        error = broken[account]
+        await run.writer.reject(Reject(account, error.endpoint, error.code, error.text))
+    listed = [agent for account, agent in agents.items() if account in new]
+    if run.passwords is None:  # nothing more to ask: the whole page at once
+        rows = [
+            (agent.account, run.reading.values((agent,))) for agent in listed if agent.agent_id is not None
+        ]
+        await run.writer.rows(rows)
+        listed = [agent for agent in listed if agent.agent_id is None]
+    for agent in listed:
+        await run.handle(agent.account, _answers(run, agent))
 
 
 async def _answers(run: Run, agent: DirectoryAgent) -> tuple[Any, ...]:

@@ -101,13 +101,16 @@ class Spool:
         :param codes: a page of them
         :return: those that are new, and how many had been met before in this try
         """
-        before = dict(self._states(codes))
-        new = set(codes).difference(before)
-        self._insert(new, _MET)
-        finished = [(code,) for code, state in before.items() if state == _DONE]
+        marks = f"(?, {_MET})," * len(codes)
+        insert = (
+            f"INSERT INTO account (code, state) VALUES {marks[:-1]} ON CONFLICT DO NOTHING RETURNING code"
+        )
+        new = {code for (code,) in self._db.execute(insert, codes)} if codes else set()
+        known = [code for code in codes if code not in new]
+        finished = [(code,) for code, state in self._states(known) if state == _DONE]
         if finished:
             self._changes(f"UPDATE account SET state = {_MET} WHERE code = ?", finished)  # noqa: S608
-        return new, len(codes) - len(new) - len(finished)
+        return new, len(known) - len(finished)
 
     def unknown(self, codes: list[str]) -> list[str]:
         """Return the codes that are not kept.
@@ -143,6 +146,8 @@ class Spool:
         return self._changes("INSERT OR IGNORE INTO account (code, state) VALUES (?, ?)", rows)
 
     def _states(self, codes: list[str]) -> list[tuple[str, int]]:
+        if not codes:
+            return []
         marks = ",".join("?" * len(codes))
         query = f"SELECT code, state FROM account WHERE code IN ({marks})"  # noqa: S608 - only marks
         return self._db.execute(query, codes).fetchall()

@@ -6,12 +6,12 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from airflow_provider_cc.exceptions import CCError
 from airflow_provider_cc.transfers.counts import Counts
-from airflow_provider_cc.transfers.difference import Chunk, Reject
+from airflow_provider_cc.transfers.difference import Chunk, Reject, Row
 from airflow_provider_cc.transfers.warehouse import Warehouse
 
 log = logging.getLogger(__name__)
@@ -67,6 +67,15 @@ class ChunkWriter:
         :param values: of the delivered columns
         """
         self._chunk.rows.append((account, values))
+        if len(self._chunk) >= self._chunk_size:
+            await self._write_full_chunks()
+
+    async def rows(self, rows: Iterable[Row]) -> None:
+        """Take accounts that were read.
+
+        :param rows: each with the values of its delivered columns
+        """
+        self._chunk.rows.extend(rows)
         if len(self._chunk) >= self._chunk_size:
             await self._write_full_chunks()
 
