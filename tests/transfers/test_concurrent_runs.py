@@ -1,0 +1,133 @@
+"""Two runs at the same time on the same tables, as processes, end as if one had run after the other."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_cc.simulator import Simulator
+from tests.transfers.conftest import MakeCentre, Sync
+from tests.transfers.database import Database
+
+HISTORY = "cc_agent_history"
+CHECKOUT = Path(__file__).resolve().parents[2]
+BUSY: dict[str, Any] = {"history_table": HISTORY, "chunk_size": 10}
+#: Runs one sync for each set of arguments, all at once, and returns their counts.
+AtOnce = Callable[..., list[dict[str, Any]]]
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest) -> Database:
+    """Give an empty database of those that admit several processes."""
+    found: Database = request.getfixturevalue(f"{request.param}_database")
+    return found
+
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[list[subprocess.Popen[str]]]:
+    """Start two processes; importing Airflow takes them longer than all their runs."""
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.transfers.sync_process"],
+            cwd=CHECKOUT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    for process in started:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    yield started
+    for process in started:
+        process.communicate(timeout=30)
+
+
+@pytest.fixture
+def at_once(processes: list[subprocess.Popen[str]], sync: Sync) -> AtOnce:
+    def run(*runs: dict[str, Any]) -> list[dict[str, Any]]:
+        environment = {name: value for name, value in os.environ.items() if name.startswith("AIRFLOW_CONN_")}
+        for number, (process, arguments) in enumerate(zip(processes, runs, strict=True)):
+            command = {"run_id": f"at_once_{number}", "arguments": arguments, "environment": environment}
+            assert process.stdin is not None
+            print(json.dumps(command), file=process.stdin, flush=True)
+        return [json.loads(process.stdout.readline()) for process in processes if process.stdout]
+
+    return run
+
+
+def truth(centre: Simulator) -> list[tuple[Any, ...]]:
+    agents = sorted(centre.agent(account) for account in centre.accounts())
+    return [(agent.account, agent.agent_id, agent.agent_type) for agent in agents]
+
+
+def assert_sound(database: Database, centre: Simulator) -> None:
+    """Insist on the centre's truth, one open version for each active row, and a balanced ledger."""
+    rows = "SELECT account, agent_id, agent_type FROM cc_agent WHERE is_active ORDER BY account"
+    assert database.query(rows) == truth(centre)
+    versions = f"SELECT account, agent_id, agent_type FROM {HISTORY} WHERE valid_to IS NULL ORDER BY account"
+    assert database.query(versions) == truth(centre)
+    overlaps = f"""
+        SELECT a.account FROM {HISTORY} AS a JOIN {HISTORY} AS b
+          ON a.tenant = b.tenant AND a.account = b.account AND a.valid_from < b.valid_from
+        WHERE a.valid_to IS NULL OR a.valid_to > b.valid_from
+    """
+    assert database.query(overlaps) == []
+    books = """
+        SELECT COUNT(*) FROM cc_sync_run
+        WHERE finished_at IS NULL OR unique_accounts <> synced + rejected
+           OR synced <> added + changed + unchanged + reactivated
+    """
+    assert database.query(books) == [(0,)]
+
+
+def test_two_first_runs_over_a_list(make_centre: MakeCentre, database: Database, at_once: AtOnce) -> None:
+    centre = make_centre(200)
+    centre.faults.latency = 0.01
+    run = {**BUSY, "accounts": list(centre.accounts()), "softphones": "none"}
+
+    first, second = at_once(run, run)
+
+    assert_sound(database, centre)
+    assert first["added"] + second["added"] == 200
+    assert first["unchanged"] + second["unchanged"] == 200
+    assert database.query(f"SELECT COUNT(*) FROM {HISTORY}") == [(200,)]
+    assert database.query("SELECT COUNT(DISTINCT started_at) FROM cc_sync_run") == [(2,)]
+
+
+def test_a_list_and_the_directory_over_changes(
+    make_centre: MakeCentre, database: Database, sync: Sync, at_once: AtOnce
+) -> None:
+    """Each brings its own columns; who is gone is closed once."""
+    centre = make_centre(200)
+    accounts = list(centre.accounts())
+    sync(accounts=accounts, history_table=HISTORY)
+    for account in accounts[:100]:
+        centre.change_agent(account, agent_type=99)
+    for account in accounts[150:]:
+        centre.remove_agent(account)
+
+    by_list, by_directory = at_once(
+        {**BUSY, "accounts": list(reversed(accounts)), "softphones": "none"}, BUSY
+    )
+
+    assert_sound(database, centre)
+    changed = by_list["changed"] + by_directory["changed"]
+    # Each account of another type is one change, and one version: whoever comes second finds it done.
+    assert changed == len(
+        database.query(
+            f"SELECT account FROM {HISTORY} WHERE valid_to IS NULL AND valid_from > "
+            f"(SELECT MIN(started_at) FROM cc_sync_run)"
+        )
+    )
+    assert by_list["deactivated"] + by_directory["deactivated"] == 50
+    assert database.query("SELECT COUNT(*) FROM cc_agent WHERE NOT is_active") == [(50,)]
