@@ -72,6 +72,8 @@ class Warehouse:
             earlier = self._take_over(connection)
             if earlier is not None:
                 return earlier
+            # A write before the read: on SQLite, only one run at a time then looks for the latest stamp.
+            connection.execute(sa.update(run).where(sa.false()).values(commits=run.c.commits))
             latest = connection.execute(
                 sa.select(sa.func.max(run.c.started_at)).where(run.c.tenant == self._tenant)
             ).scalar()
