@@ -1,0 +1,360 @@
+"""Agents by account, softphones by password: rows out, failures raised or collected."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from airflow_provider_cc.exceptions import (
+    CCAuthError,
+    CCBusinessError,
+    CCConfigError,
+    CCResponseError,
+    CCTransientError,
+)
+from airflow_provider_cc.hooks import retries
+from airflow_provider_cc.operators.management import (
+    CCQueryAgentInfoOperator,
+    CCQueryAgentLoginParamsOperator,
+)
+from airflow_provider_cc.simulator import Simulator
+from tests.operators.conftest import Connect, MakeCentre, assert_no_secret
+
+INFO, PARAMS = "queryAgentInfoByAccount", "queryAgentLoginParams"
+
+
+def info(account_codes: Any, **arguments: Any) -> list[dict[str, Any]]:
+    return CCQueryAgentInfoOperator(task_id="t", account_codes=account_codes, **arguments).execute({})
+
+
+def params(account_conn_ids: Any, **arguments: Any) -> list[dict[str, Any]]:
+    operator = CCQueryAgentLoginParamsOperator(task_id="t", account_conn_ids=account_conn_ids, **arguments)
+    return operator.execute({})
+
+
+def expected(centre: Simulator, account: str) -> dict[str, Any]:
+    agent = centre.agent(account)
+    return {
+        "account": account,
+        "agent_id": agent.agent_id,
+        "agent_type": agent.agent_type,
+        "agent_status": agent.agent_status,
+    }
+
+
+@pytest.fixture
+def accounts(centre: Simulator, connect: Connect) -> list[str]:
+    """Give the ids of three agents' connections."""
+    return [
+        connect(f"agent_{number}", login=account, password=centre.agent(account).password)
+        for number, account in enumerate(centre.accounts(limit=3))
+    ]
+
+
+# Agent information
+
+
+def test_a_text_is_one_account(centre: Simulator) -> None:
+    assert info("agent000003") == [expected(centre, "agent000003")]
+
+
+def test_a_list_is_answered_in_its_order(centre: Simulator) -> None:
+    wanted = ["agent000005", "agent000001", "agent000005"]
+
+    assert info(wanted) == [expected(centre, account) for account in wanted]
+
+
+def test_a_tuple_is_a_list(centre: Simulator) -> None:
+    assert len(info(("agent000005", "agent000001"))) == 2
+
+
+def test_an_empty_list_is_answered_without_a_question(centre: Simulator) -> None:
+    assert info([]) == []
+    assert centre.stats.requests() == 0
+
+
+def test_one_session_serves_the_list(centre: Simulator) -> None:
+    info(list(centre.accounts()))
+
+    assert (centre.stats.sign_ins(), centre.stats.requests(INFO)) == (1, 12)
+
+
+def test_rows_are_fit_for_xcom_and_free_of_secrets(centre: Simulator) -> None:
+    rows = info(list(centre.accounts()))
+
+    assert json.loads(json.dumps(rows)) == rows
+    assert_no_secret(centre, rows)
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [
+        "",
+        " ",
+        "x" * 65,
+        None,
+        7,
+        [7],
+        [None],
+        {"agent000001": 1},
+        b"agent000001",
+        ["agent000001", ""],
+        ["agent000001", "x" * 65],
+        ["agent000001", "\ud800"],
+    ],
+)
+def test_a_bad_account_code_is_refused_before_anything_is_asked(centre: Simulator, codes: Any) -> None:
+    with pytest.raises(ValueError, match="account_code"):
+        info(codes)
+
+    assert centre.stats.requests() == 0
+
+
+@pytest.mark.parametrize("operator", [info, params])
+def test_an_unknown_way_with_errors_is_refused_before_anything_is_asked(
+    centre: Simulator, operator: Any
+) -> None:
+    with pytest.raises(ValueError, match="on_error"):
+        operator([], on_error="ignore")
+
+    assert centre.stats.requests() == 0
+
+
+def test_a_missing_account_fails_the_task(centre: Simulator) -> None:
+    with pytest.raises(CCBusinessError) as caught:
+        info(["agent000001", "nobody", "agent000002"])
+
+    assert (caught.value.endpoint, caught.value.code) == (INFO, "no_agent")
+    assert centre.stats.requests(INFO) == 2
+
+
+def test_a_missing_account_is_collected(centre: Simulator) -> None:
+    good, bad, last = info(["agent000001", "nobody", "agent000002"], on_error="collect")
+
+    assert (good, last) == (expected(centre, "agent000001"), expected(centre, "agent000002"))
+    assert {**bad, "message": ""} == {
+        "account": "nobody",
+        "endpoint": INFO,
+        "code": "no_agent",
+        "message": "",
+    }
+    assert bad["message"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "code"),
+    [((200, "<html>"), "not JSON"), ((500, ""), "HTTP 500"), ((200, {"returnCode": "42"}), "42")],
+)
+def test_an_unreadable_account_is_collected(centre: Simulator, reply: tuple[int, Any], code: str) -> None:
+    centre.faults.overrides = {"agent000001": reply}
+
+    bad, good = info(["agent000001", "agent000002"], on_error="collect")
+
+    assert (bad["endpoint"], bad["code"]) == (INFO, code)
+    assert good == expected(centre, "agent000002")
+
+
+def test_an_unreadable_answer_fails_the_task(centre: Simulator) -> None:
+    centre.faults.overrides = {"agent000001": (200, "<html>")}
+
+    with pytest.raises(CCResponseError, match=INFO):
+        info("agent000001")
+
+
+@pytest.mark.parametrize("on_error", ["raise", "collect"])
+def test_a_refused_sign_in_fails_the_task_and_is_not_repeated(centre: Simulator, on_error: str) -> None:
+    centre.settings.app_secret = "another"
+
+    with pytest.raises(CCAuthError):
+        info(list(centre.accounts()), on_error=on_error)
+
+    assert (centre.stats.refused(), centre.stats.requests()) == (1, 1)
+
+
+def test_a_silent_server_fails_the_task_even_if_errors_are_collected(
+    centre: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retries, "FIRST_BACK_OFF", 0.001)
+    centre.faults.errors, centre.faults.only = {503: 1.0}, {INFO}
+
+    with pytest.raises(CCTransientError):
+        info(["agent000001", "agent000002"], on_error="collect")
+
+    assert set(centre.stats.accounts) <= {"agent000001"}
+
+
+# The manual's user-name scenario
+
+
+@pytest.fixture
+def user(centre: Simulator, connect: Connect) -> str:
+    settings = centre.settings
+    return connect("query_user", login=settings.user_name, password=settings.user_password)
+
+
+def test_a_user_name_takes_the_place_of_the_app_key(centre: Simulator, user: str, connect: Connect) -> None:
+    known = centre.connections()["cc_management_default"]
+    connect("no_key", **{**known, "login": None, "password": None})
+
+    rows = info(["agent000001", "agent000002"], cc_conn_id="no_key", auth_conn_id=user)
+
+    assert rows == [expected(centre, "agent000001"), expected(centre, "agent000002")]
+    assert centre.stats.sign_ins("management") == 0
+    assert all("Authorization" not in request.headers for request in centre.stats.recorded)
+
+
+@pytest.mark.parametrize("on_error", ["raise", "collect"])
+def test_a_wrong_user_password_is_sent_once_also_for_a_long_list(
+    centre: Simulator, connect: Connect, on_error: str
+) -> None:
+    user = connect("query_user", login=centre.settings.user_name, password="wrong")
+
+    with pytest.raises(CCAuthError):
+        info(list(centre.accounts()) * 50, auth_conn_id=user, on_error=on_error)
+
+    assert centre.stats.requests(INFO) == 1
+
+
+def test_a_password_that_may_be_wrong_is_sent_once_also_if_the_code_does_not_say(
+    centre: Simulator, user: str
+) -> None:
+    """Before the first success, a declined call may be the fault of the password."""
+    centre.faults.overrides = dict.fromkeys(centre.accounts(), (200, {"returnCode": "1"}))
+
+    with pytest.raises(CCBusinessError):
+        info(list(centre.accounts()), auth_conn_id=user, on_error="collect")
+
+    assert centre.stats.requests(INFO) == 1
+
+
+def test_after_a_success_a_missing_account_is_collected(centre: Simulator, user: str) -> None:
+    rows = info(["agent000001", "nobody"], auth_conn_id=user, on_error="collect")
+
+    assert rows[1]["code"] == "no_agent"
+
+
+def test_a_user_without_password_is_named(centre: Simulator, connect: Connect) -> None:
+    user = connect("query_user", login="somebody")
+
+    with pytest.raises(CCConfigError, match=r"'query_user'.*password"):
+        info("agent000001", auth_conn_id=user)
+
+    assert centre.stats.requests() == 0
+
+
+# Login parameters
+
+
+def test_login_parameters_are_rows_without_secrets(centre: Simulator, accounts: list[str]) -> None:
+    rows = params(accounts)
+
+    assert rows[0] == {
+        "account": "agent000000",
+        "agent_id": centre.agent("agent000000").agent_id,
+        "softphone_number": centre.agent("agent000000").softphone_number,
+        "sip_servers": [
+            {"host": "10.10.10.11", "port": "33", "node": None, "type": "0"},
+            {"host": "10.10.10.12", "port": "8443", "node": "1", "type": "1"},
+        ],
+    }
+    assert [row["account"] for row in rows] == ["agent000000", "agent000001", "agent000002"]
+    assert json.loads(json.dumps(rows)) == rows
+    assert_no_secret(centre, rows)
+
+
+def test_a_text_is_one_connection(centre: Simulator, accounts: list[str]) -> None:
+    assert [row["account"] for row in params(accounts[1])] == ["agent000001"]
+
+
+def test_one_session_serves_all_accounts(centre: Simulator, accounts: list[str]) -> None:
+    params(accounts)
+
+    assert (centre.stats.sign_ins(), centre.stats.requests(PARAMS)) == (1, 3)
+
+
+def test_a_wrong_account_password_fails_the_task(
+    centre: Simulator, accounts: list[str], connect: Connect
+) -> None:
+    connect("agent_1", login="agent000001", password="wrong")
+
+    with pytest.raises(CCBusinessError, match=PARAMS):
+        params(accounts)
+
+
+def test_a_wrong_account_password_is_collected_and_sent_once(
+    centre: Simulator, accounts: list[str], connect: Connect
+) -> None:
+    connect("agent_1", login="agent000001", password="WrongPass-lilac-gorge")
+    centre.settings.echo_secrets = True
+
+    _, bad, good = params(accounts, on_error="collect")
+
+    assert (bad["account"], bad["endpoint"], bad["code"]) == ("agent000001", PARAMS, "1")
+    assert "WrongPass-lilac-gorge" not in str(bad)
+    assert good["account"] == "agent000002"
+    assert centre.stats.accounts["agent000001"] == 1
+
+
+@pytest.mark.parametrize(
+    "fields", [{"login": "x" * 101, "password": "p"}, {"login": "agent000001", "password": "p" * 101}]
+)
+def test_what_the_manual_does_not_allow_is_refused_before_anything_is_asked(
+    centre: Simulator, accounts: list[str], connect: Connect, fields: dict[str, str]
+) -> None:
+    bad = connect("bad", **fields)
+
+    with pytest.raises(ValueError, match="100 characters") as caught:
+        params([*accounts, bad])
+
+    assert "p" * 101 not in str(caught.value)
+    assert centre.stats.requests() == 0
+
+
+def test_a_connection_without_password_is_named_before_anything_is_asked(
+    centre: Simulator, accounts: list[str], connect: Connect
+) -> None:
+    bad = connect("bad", login="agent000001")
+
+    with pytest.raises(CCConfigError, match="'bad'"):
+        params([*accounts, bad])
+
+    assert centre.stats.requests() == 0
+
+
+@pytest.mark.parametrize("ids", [None, 7, [7], {"agent_0": 1}])
+def test_what_is_no_connection_id_is_refused(centre: Simulator, ids: Any) -> None:
+    with pytest.raises(ValueError, match="account_conn_ids must be a text or a list of texts"):
+        params(ids)
+
+    assert centre.stats.requests() == 0
+
+
+# Any operator
+
+
+def test_what_the_call_needs_is_named_in_full(centre: Simulator, connect: Connect) -> None:
+    connect("empty", conn_type="cc_management")
+
+    with pytest.raises(CCConfigError) as caught:
+        info("agent000001", cc_conn_id="empty")
+
+    for field in ("'empty'", "host", "app key", "app secret"):
+        assert field in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [CCQueryAgentInfoOperator, CCQueryAgentLoginParamsOperator])
+def test_constructing_does_nothing(kind: Any) -> None:
+    argument = "account_codes" if kind is CCQueryAgentInfoOperator else "account_conn_ids"
+
+    kind(task_id="t", cc_conn_id="nowhere", on_error="nonsense", **{argument: ["x" * 999]})
+
+
+def test_the_sign_in_is_made_once_for_each_execution(make_centre: MakeCentre) -> None:
+    centre = make_centre()
+
+    info("agent000001")
+    info("agent000001")
+
+    assert centre.stats.sign_ins() == 2

@@ -1,0 +1,193 @@
+"""The operators that sign in: to configuration, to iSales, as an agent."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from airflow_provider_cc.exceptions import CCAuthError, CCBusinessError, CCConfigError
+from airflow_provider_cc.operators.gateway import CCConfigLoginOperator, CCQueryLoginInfoOperator
+from airflow_provider_cc.operators.isales import CCISalesLoginOperator
+from airflow_provider_cc.simulator import Simulator
+from tests.operators.conftest import Connect, MakeCentre, assert_no_secret
+
+SIGN_INS = [
+    (CCConfigLoginOperator, "gateway", "cc_gateway_default"),
+    (CCISalesLoginOperator, "isales", "cc_isales_default"),
+]
+
+
+@pytest.mark.parametrize(("operator", "system", "conn_id"), SIGN_INS)
+def test_a_sign_in_says_when_it_ends_and_not_what_it_opens(
+    centre: Simulator, operator: Any, system: str, conn_id: str
+) -> None:
+    row = operator(task_id="t").execute({})
+
+    assert set(row) == {"conn_id", "signed_in_at", "expires_at", "shared"}
+    assert (row["conn_id"], row["shared"]) == (conn_id, False)
+    assert datetime.fromisoformat(row["signed_in_at"]).tzinfo is not None
+    assert json.loads(json.dumps(row)) == row
+    assert_no_secret(centre, row)
+    assert centre.stats.sign_ins(system) == centre.stats.requests() == 1
+
+
+def test_isales_says_how_long_its_token_lives(make_centre: MakeCentre) -> None:
+    make_centre(isales_token_lifetime=500)
+
+    row = CCISalesLoginOperator(task_id="t").execute({})
+
+    begun, ends = (datetime.fromisoformat(row[name]) for name in ("signed_in_at", "expires_at"))
+    assert (ends - begun).total_seconds() == 500
+
+
+def test_nobody_says_how_long_a_config_guid_lives(centre: Simulator) -> None:
+    assert CCConfigLoginOperator(task_id="t").execute({})["expires_at"] is None
+
+
+@pytest.mark.parametrize(("operator", "system", "conn_id"), SIGN_INS)
+def test_a_wrong_password_is_sent_once(
+    centre: Simulator, connect: Connect, operator: Any, system: str, conn_id: str
+) -> None:
+    known = centre.connections()[conn_id]
+    connect(conn_id, **{**known, "password": "WrongPass-lilac-gorge"})
+
+    with pytest.raises(CCAuthError) as caught:
+        operator(task_id="t").execute({})
+
+    assert "WrongPass-lilac-gorge" not in str(caught.value)
+    assert (centre.stats.refused(system), centre.stats.requests()) == (1, 1)
+
+
+@pytest.mark.parametrize(("operator", "system", "conn_id"), SIGN_INS)
+def test_a_missing_password_is_named_before_anything_is_asked(
+    centre: Simulator, connect: Connect, operator: Any, system: str, conn_id: str
+) -> None:
+    known = centre.connections()[conn_id]
+    connect(conn_id, **{**known, "password": None})
+
+    with pytest.raises(CCConfigError, match="password"):
+        operator(task_id="t").execute({})
+
+    assert centre.stats.requests() == 0
+
+
+@pytest.mark.parametrize("login", ["0", "-1", "admin", "1.5"])
+def test_an_administrator_id_below_1_is_refused_before_anything_is_asked(
+    centre: Simulator, connect: Connect, login: str
+) -> None:
+    known = centre.connections()["cc_gateway_default"]
+    connect("cc_gateway_default", **{**known, "login": login})
+
+    with pytest.raises((ValueError, CCConfigError)):
+        CCConfigLoginOperator(task_id="t").execute({})
+
+    assert centre.stats.requests() == 0
+
+
+def test_a_vdn_account_signs_in_to_configuration(centre: Simulator, connect: Connect) -> None:
+    known = centre.connections()["cc_gateway_default"]
+    settings = centre.settings
+    connect("vdn", **{**known, "login": str(settings.vdn_account), "password": settings.vdn_password})
+
+    assert CCConfigLoginOperator(task_id="t", cc_conn_id="vdn").execute({})["conn_id"] == "vdn"
+
+
+# An agent's login information
+
+
+def login_info(**arguments: Any) -> dict[str, Any]:
+    arguments = {"agent_conn_id": "cc_agent_default", **arguments}
+    return CCQueryLoginInfoOperator(task_id="t", **arguments).execute({})
+
+
+def test_the_softphone_of_an_agent(centre: Simulator) -> None:
+    agent = centre.agent("agent000000")
+
+    row = login_info()
+
+    assert row == {"agent_id": agent.agent_id, "softphone_number": agent.softphone_number}
+    assert json.loads(json.dumps(row)) == row
+
+
+@pytest.mark.parametrize("settings", [{"authmode": 1}, {"authmode": 2}, {"guid_from_poll_only": True}])
+def test_the_seat_is_free_again_afterwards(make_centre: MakeCentre, settings: dict[str, Any]) -> None:
+    centre = make_centre(**settings)
+
+    login_info()
+
+    assert centre.signed_in_agents() == []
+    assert (centre.stats.sign_ins("agent"), centre.stats.sign_outs) == (1, 1)
+
+
+def test_no_administrator_is_needed(centre: Simulator, connect: Connect) -> None:
+    known = centre.connections()["cc_gateway_default"]
+    connect("no_admin", **{**known, "login": None, "password": None})
+
+    assert login_info(cc_conn_id="no_admin")["agent_id"] == centre.agent("agent000000").agent_id
+    assert centre.stats.sign_ins("gateway") == 0
+
+
+def test_a_failing_question_signs_out_nevertheless(centre: Simulator) -> None:
+    centre.faults.errors, centre.faults.only = {500: 1.0}, {"logininfo"}
+
+    with pytest.raises(CCBusinessError, match="logininfo"):
+        login_info()
+
+    assert centre.signed_in_agents() == []
+
+
+def test_a_missing_phone_number_is_named_before_anything_is_asked(
+    centre: Simulator, connect: Connect
+) -> None:
+    connect("no_phone", login="10001", password="p")
+
+    with pytest.raises(CCConfigError, match=r"'no_phone'.*phone_number"):
+        login_info(agent_conn_id="no_phone")
+
+    assert centre.stats.requests() == 0
+
+
+@pytest.mark.parametrize("login", ["100", "1000000", "agent000000", "-5"])
+def test_an_agent_id_out_of_range_is_refused_before_anything_is_asked(
+    centre: Simulator, connect: Connect, login: str
+) -> None:
+    connect("bad", login=login, password="p", extra={"phone_number": "1"})
+
+    with pytest.raises(ValueError, match="101 to 999999"):
+        login_info(agent_conn_id="bad")
+
+    assert centre.stats.requests() == 0
+
+
+def test_a_wrong_agent_password_is_sent_once(centre: Simulator, connect: Connect) -> None:
+    agent = centre.agent("agent000000")
+    connect("wrong", login=str(agent.agent_id), password="x", extra={"phone_number": agent.softphone_number})
+
+    with pytest.raises(CCAuthError):
+        login_info(agent_conn_id="wrong")
+
+    assert centre.stats.requests() == 1
+
+
+def test_a_locked_agent_is_tried_once(centre: Simulator) -> None:
+    centre.lock_agent("agent000000")
+
+    with pytest.raises(CCAuthError):
+        login_info()
+
+    assert centre.stats.requests() == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments"),
+    [
+        (CCConfigLoginOperator, {}),
+        (CCISalesLoginOperator, {}),
+        (CCQueryLoginInfoOperator, {"agent_conn_id": "nowhere"}),
+    ],
+)
+def test_constructing_does_nothing(kind: Any, arguments: dict[str, Any]) -> None:
+    kind(task_id="t", cc_conn_id="nowhere", **arguments)
