@@ -46,10 +46,13 @@ def stamp_unchanged(
     """
     quote = connection.dialect.identifier_preparer.quote
     same = " AND ".join(f"agent.{quote(name)} IS NOT DISTINCT FROM data.{quote(name)}" for name in delivered)
+    # The accounts stand there twice: without the array, a database that has no statistics of the table yet
+    # reads all of the tenant's rows for each chunk.
+    accounts = _array(connection, agent, 0, "account")
     statement = f"""
         UPDATE {_name(connection, agent)} AS agent SET synced_at = :stamp
         FROM {_data(connection, agent, delivered)}
-        WHERE agent.tenant = :tenant AND agent.account = data.account
+        WHERE agent.tenant = :tenant AND agent.account = data.account AND agent.account = ANY({accounts})
           AND agent.is_active AND agent.synced_at <= :stamp AND {same}
         RETURNING agent.account
     """  # noqa: S608 - names of columns, quoted
@@ -93,13 +96,14 @@ def _name(connection: sa.engine.Connection, table: sa.Table) -> str:
 
 def _data(connection: sa.engine.Connection, agent: sa.Table, delivered: Sequence[str]) -> str:
     """Return the arrays as a table named "data"."""
-    dialect = connection.dialect
-    arrays = ", ".join(
-        f"CAST(:data_{place} AS {agent.c[name].type.compile(dialect=dialect)}[])"
-        for place, name in enumerate(("account", *delivered))
-    )
-    names = ", ".join(dialect.identifier_preparer.quote(name) for name in ("account", *delivered))
-    return f"unnest({arrays}) AS data ({names})"
+    names = ("account", *delivered)
+    arrays = ", ".join(_array(connection, agent, place, name) for place, name in enumerate(names))
+    quoted = ", ".join(connection.dialect.identifier_preparer.quote(name) for name in names)
+    return f"unnest({arrays}) AS data ({quoted})"
+
+
+def _array(connection: sa.engine.Connection, agent: sa.Table, place: int, name: str) -> str:
+    return f"CAST(:data_{place} AS {agent.c[name].type.compile(dialect=connection.dialect)}[])"
 
 
 def _bound(

@@ -102,9 +102,8 @@ class Spool:
         :return: those that are new, and how many had been met before in this try
         """
         marks = f"(?, {_MET})," * len(codes)
-        insert = (
-            f"INSERT INTO account (code, state) VALUES {marks[:-1]} ON CONFLICT DO NOTHING RETURNING code"
-        )
+        insert = "INSERT INTO account (code, state) VALUES " + marks[:-1]
+        insert += " ON CONFLICT DO NOTHING RETURNING code"
         new = {code for (code,) in self._db.execute(insert, codes)} if codes else set()
         known = [code for code in codes if code not in new]
         finished = [(code,) for code, state in self._states(known) if state == _DONE]
