@@ -43,7 +43,7 @@ venv: $(READY) ## set up the environment that the other targets use
 lint: $(READY) ## check style, and that imports point downwards
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/lint-imports --cache-dir .cache/import-linter
+	$(BIN)/lint-imports --no-logo --cache-dir .cache/import-linter
 
 .PHONY: format
 format: $(READY) ## put the source into the form that lint checks

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,18 +22,19 @@ def path(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture
 def dag(path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Load the file as Airflow does, with every connection out of reach: parsing needs none."""
-    from airflow.providers.common.compat.sdk import DAG, BaseHook
+    from airflow.providers.common.compat.sdk import BaseHook
 
     def refuse(*_: object) -> None:
         raise AssertionError("a connection was read while parsing")
 
     monkeypatch.setattr(BaseHook, "get_connection", refuse)
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    (found,) = (value for value in vars(module).values() if isinstance(value, DAG))
+    try:
+        from airflow.dag_processing.dagbag import DagBag
+    except ImportError:  # before Airflow 3.2
+        from airflow.models.dagbag import DagBag
+    bag = DagBag(path)
+    assert bag.import_errors == {}
+    (found,) = bag.dags.values()
     return found
 
 
