@@ -1,0 +1,55 @@
+"""The DAG that keeps a history and checks the result, run by Airflow into real databases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from airflow_provider_cc.simulator import Simulator
+from scripts.airflow_home import AirflowHome
+from tests.system.warehouse import Warehouse
+
+DAG = "cc_agent_history"
+SYNC, CHECK = ("sync_agents", -1), ("no_softphone_belongs_to_two_active_agents", -1)
+MakeAirflow = Callable[..., AirflowHome]
+
+
+def test_history_is_kept_and_checked(
+    centre: Simulator, warehouse: Warehouse, airflow_home: MakeAirflow
+) -> None:
+    airflow = airflow_home(centre, warehouse)
+
+    run = airflow.run_dag(DAG)
+
+    assert run.state == "success", run.log
+    assert run.tasks == {SYNC: "success", CHECK: "success"}
+    kept = warehouse.query(
+        "SELECT account, agent_id, agent_type, softphone_number FROM cc_agent_history WHERE valid_to IS NULL"
+    )
+    agents = [centre.agent(account) for account in centre.accounts()]
+    assert sorted(kept) == sorted(
+        (agent.account, agent.agent_id, agent.agent_type, agent.softphone_number) for agent in agents
+    )
+    assert not [secret for secret in centre.secrets() if secret in run.log]
+
+
+def test_two_agents_with_one_softphone_fail_the_check(
+    centre: Simulator, duckdb_warehouse: Warehouse, airflow_home: MakeAirflow
+) -> None:
+    """The history has them all the same; and once one of the two is gone, all is well again."""
+    first, second = centre.accounts(limit=2)
+    centre.change_agent(second, softphone_number=centre.agent(first).softphone_number)
+    airflow = airflow_home(centre, duckdb_warehouse)
+
+    run = airflow.run_dag(DAG)
+
+    assert run.state == "failed"
+    assert run.tasks == {SYNC: "success", CHECK: "failed"}
+    assert "softphone_number" in run.log
+    assert duckdb_warehouse.query("SELECT COUNT(*) FROM cc_agent_history") == [(1000,)]
+
+    centre.remove_agent(second)
+    run = airflow.run_dag(DAG)
+
+    assert run.tasks == {SYNC: "success", CHECK: "success"}, run.log
+    closed = "SELECT account FROM cc_agent_history WHERE valid_to IS NOT NULL"
+    assert duckdb_warehouse.query(closed) == [(second,)]
