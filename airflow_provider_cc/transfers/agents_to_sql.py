@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgspec
 
 from airflow_provider_cc.api.management import AgentInfo, AgentLoginParams, DirectoryAgent
-from airflow_provider_cc.compat import BaseHook, BaseOperator
+from airflow_provider_cc.compat import Asset, BaseHook, BaseOperator
 from airflow_provider_cc.exceptions import CCConfigError, CCError
 from airflow_provider_cc.hooks.management import CCManagementHook
 from airflow_provider_cc.transfers import tables
@@ -311,5 +311,6 @@ class CCAgentsToSqlOperator(BaseOperator):
         events = context.get("outlet_events")
         if events is not None:
             for outlet in self.outlets:
-                events[outlet].extra.update(result)
+                if isinstance(outlet, Asset):  # only these have events; Airflow refuses to look up others
+                    events[outlet].extra.update(result)
         return result

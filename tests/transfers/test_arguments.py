@@ -8,12 +8,17 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_cc.compat import AirflowNotFoundException
+from airflow_provider_cc.compat import AirflowNotFoundException, Asset
 from airflow_provider_cc.exceptions import CCAuthError, CCConfigError
 from airflow_provider_cc.simulator import Simulator
 from airflow_provider_cc.transfers.agents_to_sql import CCAgentsToSqlOperator
 from tests.transfers.conftest import MakeCentre, Sync
 from tests.transfers.database import Database
+
+try:
+    from airflow.sdk.execution_time.context import OutletEventAccessors
+except ImportError:  # Airflow 2
+    from airflow.utils.context import OutletEventAccessors
 
 PASSWORDS = {"softphones": "login_params"}
 
@@ -165,6 +170,19 @@ def test_without_a_task_instance_no_run_is_taken_up_again(
 
     ids = {run_id for (run_id,) in sqlite_database.query("SELECT run_id FROM cc_sync_run")}
     assert len(ids) == 2
+
+
+def test_an_outlet_that_is_no_asset_does_no_harm(
+    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync
+) -> None:
+    asset, other = Asset("cc://agents"), SimpleNamespace(name="a table, as lineage knows it")
+    operator = CCAgentsToSqlOperator(task_id="t", sql_conn_id="warehouse")
+    operator.outlets = [other, asset]
+    events = OutletEventAccessors()
+
+    counts = operator.execute({"outlet_events": events})
+
+    assert events[asset].extra == counts
 
 
 def test_the_map_index_is_part_of_the_run(
