@@ -72,7 +72,7 @@ def test_every_connection_is_a_param(dag: Any) -> None:
 
 
 def test_reads_the_same_on_every_airflow(path: Path) -> None:
-    """Nothing of Airflow's own is imported, which moved between 2 and 3; the compatibility layer knows where."""
+    """Nothing of Airflow's own is imported: what moved between 2 and 3 comes from the compatibility layer."""
     tree = ast.parse(path.read_text())
     modules = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
 
