@@ -1,0 +1,127 @@
+"""Every query in the documentation runs as it is printed, on every database that is tested."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from airflow_provider_cc.simulator import Simulator
+from tests.docs.pages import Block, blocks, page
+from tests.transfers.conftest import Sync
+from tests.transfers.database import Database
+
+ANN, BOB, CARL = "agent000001", "agent000002", "agent000003"
+
+
+@pytest.fixture
+def tables(database: Database, centre: Simulator, sync: Sync) -> Database:
+    """Two runs, between which the agents change, rejects, a run that failed, and calls at every moment."""
+    history = {"history_table": "cc_agent_history", "max_rejects": 1.0}
+    everybody = [*centre.accounts(), "nobody"]
+    number = centre.agent(ANN).softphone_number
+    sync(accounts=everybody, **history)
+    centre.change_agent(ANN, softphone_number="555")
+    centre.change_agent(BOB, softphone_number=number)
+    centre.remove_agent(CARL)
+    sync(**history)
+    sync(accounts=everybody, **history)
+    with pytest.raises(Exception, match="max_rejects"):
+        sync(accounts=["nobody", "noone"], tenant="other", max_rejects=0)
+
+    kind = "TIMESTAMP" if database.kind == "sqlite" else "TIMESTAMP WITH TIME ZONE"
+    database.execute(
+        f"CREATE TABLE call_log (call_id INTEGER, softphone_number VARCHAR(64), started_at {kind})"
+    )
+    first, second, *_ = runs(database)
+    moments = [first - timedelta(days=1), first, second - (second - first) / 2, second]
+    database.execute(
+        "INSERT INTO call_log VALUES (:call_id, :number, :moment)",
+        rows=[
+            {"call_id": call_id, "number": number, "moment": _written(database, moment)}
+            for call_id, moment in enumerate(moments)
+        ],
+    )
+    return database
+
+
+def runs(database: Database) -> list[datetime]:
+    return [begun for (begun,) in database.query("SELECT started_at FROM cc_sync_run ORDER BY started_at")]
+
+
+def _written(database: Database, moment: datetime) -> Any:
+    if database.kind != "sqlite":
+        return moment
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
+def below(heading: str) -> str:
+    """Return the query below a heading of the page on tables."""
+    text = page("docs/tables.md").partition(f"\n### {heading}\n")[2]
+    found = re.search(r"```sql\n(.*?)```", text, re.DOTALL)
+    assert found, heading
+    return found[1]
+
+
+def test_queries_run(tables: Database) -> None:
+    for block in blocks("sql"):
+        if block.code.lstrip().startswith("DELETE"):
+            tables.execute(block.code)
+        else:
+            tables.query(block.code)
+
+
+def test_queries_tell_the_truth(tables: Database, centre: Simulator, sync: Sync) -> None:
+    number = centre.agent(BOB).softphone_number
+
+    held = tables.query(below("Who had it when a call came in"))
+    assert [(call_id, account) for call_id, _, account, _ in held] == [
+        (0, None),
+        (1, ANN),
+        (2, ANN),
+        (3, BOB),
+    ]
+
+    now = tables.query(below("Who has a softphone number now").replace("72962970", number))
+    assert [account for _, account, _ in now] == [BOB]
+
+    versions = tables.query(below("What an agent was before").replace(CARL, ANN))
+    assert [row[-1] for row in versions] == [number, "555"]
+
+    per_type = tables.query(below("Active agents per type"))
+    assert sum(agents for _, _, agents in per_type) == 39
+
+    rejects = tables.query(below("Rejects of the last run"))
+    assert rejects == [
+        ("cc_management_default", "queryAgentInfoByAccount", "no_agent", 2),
+        ("other", "queryAgentInfoByAccount", "no_agent", 2),
+    ]
+
+    ((tenant, active, oldest, finished),) = tables.query(below("Freshness"))
+    assert (tenant, active) == ("cc_management_default", 39)
+    assert oldest == runs(tables)[2] <= finished
+
+    ((*_, error),) = tables.query(below("Runs that did not end"))
+    assert "max_rejects" in error
+
+    shared = below("No softphone number belongs to two active agents")
+    assert tables.query(shared) == []
+    centre.change_agent(ANN, softphone_number=number)
+    sync()
+    assert tables.query(shared) == [("cc_management_default", number, 2, ANN, BOB)]
+
+
+def test_clean_up_leaves_what_is_current(tables: Database) -> None:
+    before = tables.query("SELECT COUNT(*) FROM cc_agent_history WHERE valid_to IS NULL")
+    for block in _clean_ups():
+        tables.execute(block.code.replace("2026-01-01", "2999-01-01"))
+
+    assert tables.query("SELECT COUNT(*) FROM cc_agent_reject") == [(0,)]
+    assert tables.query("SELECT COUNT(*) FROM cc_sync_run") == [(1,)]
+    assert tables.query("SELECT COUNT(*) FROM cc_agent_history") == before
+
+
+def _clean_ups() -> list[Block]:
+    return [block for block in blocks("sql") if block.code.startswith("DELETE")]

@@ -1,0 +1,118 @@
+"""Every piece of Python in the documentation runs as it is printed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from airflow_provider_cc.hooks.management import CCManagementHook
+from airflow_provider_cc.simulator import Simulator
+from scripts.airflow_home import AirflowHome
+from tests.docs.pages import Block, blocks
+from tests.transfers.database import Database
+
+
+@pytest.mark.parametrize("block", blocks("python", ""), ids=str)
+def test_block_runs(block: Block, surroundings: Database, tmp_path: Path) -> None:
+    for number, operator in enumerate(_operators(block, tmp_path)):
+        task = SimpleNamespace(run_id=f"run_{number}", map_index=-1)
+        result = operator.execute({"ti": task})
+        assert result not in (None, []), f"{operator.task_id} returns nothing"
+
+
+def _operators(block: Block, folder: Path) -> Iterable[Any]:
+    """Run a block; return the operators it made."""
+    from airflow.providers.common.compat.sdk import DAG
+
+    if "DAG(" in block.code:
+        file = folder / "snippet.py"
+        file.write_text(block.code)
+        bag = _dag_bag(file)
+        assert bag.import_errors == {}
+        return [task for dag in bag.dags.values() for task in dag.tasks]
+    with DAG("snippet", schedule=None) as dag:
+        exec(compile(block.code, str(block), "exec", dont_inherit=True), {"__name__": "snippet"})
+    return dag.tasks
+
+
+def _dag_bag(file: Path) -> Any:
+    try:
+        from airflow.dag_processing.dagbag import DagBag
+    except ImportError:  # before Airflow 3.2
+        from airflow.models.dagbag import DagBag
+    return DagBag(file)
+
+
+@pytest.mark.parametrize("block", blocks("python", "pytest"), ids=str)
+def test_block_is_a_test_that_passes(block: Block, tmp_path: Path) -> None:
+    file = tmp_path / "test_snippet.py"
+    file.write_text(block.code)
+
+    (tmp_path / "pytest.ini").write_text("[pytest]")  # lest the checkout's own configuration is found
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(file)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout
+    assert "passed" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_blocks_are_dags_that_airflow_runs(
+    centre: Simulator, sqlite_database: Database, migrated_database: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "dags"
+    folder.mkdir()
+    found = blocks("python", "airflow")
+    for number, block in enumerate(found):
+        (folder / f"snippet_{number}.py").write_text(block.code)
+    environment = {
+        **centre.environment(),
+        "AIRFLOW_CONN_WAREHOUSE": json.dumps(dict(sqlite_database.connection)),
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    airflow = AirflowHome(tmp_path / "airflow", environment, dags=folder)
+    airflow.migrate(template=migrated_database)
+
+    for dag_id in (dag_id for number in range(len(found)) for dag_id in _dag_bag_ids(folder, number)):
+        run = airflow.run_dag(dag_id)
+
+        assert run.state == "success", run.log
+        assert run.xcoms["sync_agents", -1]["synced"] >= 3
+    assert sqlite_database.query("SELECT COUNT(*) FROM cc_agent") == [(40,)]
+    assert sqlite_database.query("SELECT COUNT(*) FROM cc_agent_history") == [(40,)]
+
+
+def _dag_bag_ids(folder: Path, number: int) -> list[str]:
+    return list(_dag_bag(folder / f"snippet_{number}.py").dags)
+
+
+def test_an_endpoint_is_added_in_ten_lines(centre: Simulator) -> None:
+    from airflow_provider_cc.api import management
+
+    endpoint, method = blocks("python", "part")
+    lines = [
+        line for block in (endpoint, method) for line in block.code.splitlines() if line and '"""' not in line
+    ]
+    # Each where CONTRIBUTING.md says: the first in the module, the second in the hook's class.
+    module = dict(vars(management))
+    exec(compile(endpoint.code, str(endpoint), "exec", dont_inherit=True), module)
+    body: dict[str, Any] = {"api": SimpleNamespace(**module)}
+    exec(compile("from __future__ import annotations\n" + method.code, str(method), "exec"), body)
+    hook = type("Hook", (CCManagementHook,), {"directory_total": body["directory_total"]})()
+
+    assert len(lines) <= 10
+    assert hook.directory_total() == 40
+
+
+def test_every_block_says_how_it_is_run() -> None:
+    assert {block.mark for block in blocks("python")} == {"", "airflow", "pytest", "part"}
+    assert {block.mark for block in blocks("sql")} == {""}
