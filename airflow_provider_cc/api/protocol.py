@@ -96,9 +96,8 @@ class Endpoint:
         object.__setattr__(self, "decode", decode)
 
 
-@dataclass(frozen=True)
-class Call(Generic[T]):
-    """One request to an endpoint, and how to read its success.
+class Call(msgspec.Struct, Generic[T], frozen=True):
+    """One request to an endpoint, and how to read its success; a struct, as one is made for each account.
 
     :param endpoint: where it goes
     :param body: the JSON body, or ``None``
@@ -109,11 +108,14 @@ class Call(Generic[T]):
     """
 
     endpoint: Endpoint
-    body: bytes | None = field(repr=False)
-    read: Callable[[Any, Mapping[str, str]], T] = field(repr=False)
+    body: bytes | None
+    read: Callable[[Any, Mapping[str, str]], T]
     path: str
-    headers: Mapping[str, str] | None = field(default=None, repr=False)
-    secrets: tuple[str, ...] = field(default=(), repr=False)
+    headers: Mapping[str, str] | None = None
+    secrets: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Call({self.endpoint.name!r}, path={self.path!r})"  # the rest may be secret
 
 
 def understand(call: Call[T], reply: Reply, session_secrets: tuple[str, ...] = ()) -> T:

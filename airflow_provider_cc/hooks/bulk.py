@@ -128,7 +128,12 @@ class BulkClient:
                 allow_redirects=False,
                 proxy=self._proxy,
             ) as response:
-                reply = Reply(response.status, response.headers, await _body(call.endpoint.name, response))
+                length = response.content_length
+                plain = (
+                    length is not None and length <= MAX_BODY and "Content-Encoding" not in response.headers
+                )
+                body = await (response.read() if plain else _cut_body(call.endpoint.name, response))
+                reply = Reply(response.status, response.headers, body)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             failure = _failure(call.endpoint.name, error, self._settings)
         else:
@@ -145,10 +150,8 @@ class BulkClient:
         self._http.cookie_jar.update_cookies(self._cookies.get_dict(), URL(self._settings.base_url))
 
 
-async def _body(name: str, response: aiohttp.ClientResponse) -> bytes:
-    length = response.content_length
-    if length is not None and length <= MAX_BODY and "Content-Encoding" not in response.headers:
-        return await response.read()
+async def _cut_body(name: str, response: aiohttp.ClientResponse) -> bytes:
+    """Read a body whose length nobody promises, as far as it may go."""
     parts, size = [], 0
     async for part in response.content.iter_chunked(65536):
         parts.append(part)

@@ -102,7 +102,7 @@ class Spool:
         :return: those that are new, and how many had been met before in this try
         """
         marks = f"(?, {_MET})," * len(codes)
-        insert = "INSERT INTO account (code, state) VALUES " + marks[:-1]
+        insert = "INSERT INTO account (code, state) VALUES " + marks[:-1]  # noqa: S608 - only marks
         insert += " ON CONFLICT DO NOTHING RETURNING code"
         new = {code for (code,) in self._db.execute(insert, codes)} if codes else set()
         known = [code for code in codes if code not in new]

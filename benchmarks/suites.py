@@ -1,0 +1,287 @@
+"""What is measured side by side, and how it is told. Every ratio is of two figures from the same round."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.centre import centre, measure, warehouse
+from scripts.airflow_home import AirflowHome
+
+Rounds = dict[str, list[dict[str, Any]]]
+
+_LATENCY = ("--latency", "0.05", "--jitter", "0.01")
+
+
+def _rounds(count: int, variants: dict[str, Callable[[int], dict[str, Any]]]) -> Rounds:
+    """Measure every variant in every round, one after the other."""
+    found: Rounds = {name: [] for name in variants}
+    for number in range(count):
+        for name, run in variants.items():
+            found[name].append(run(number))
+        figures = {
+            name: f"{all_[-1]['seconds']:.2f} s, CPU {all_[-1]['cpu']:.2f} s" for name, all_ in found.items()
+        }
+        print(f"round {number + 1}: {figures}", flush=True)
+    return found
+
+
+def _ratio(found: Rounds, name: str, base: str, key: str) -> float:
+    return median(one[key] / other[key] for one, other in zip(found[name], found[base], strict=True))
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    cells = [list(map(str, head)), *(list(map(str, row)) for row in rows)]
+    lines = ["| " + " | ".join(row) + " |" for row in cells]
+    return "\n".join([lines[0], "|" + " --- |" * len(cells[0]), *lines[1:]])
+
+
+def accounts_by_query(folder: Path, rounds: int) -> str:
+    """20,000 accounts by single queries, 50 ± 10 ms away, 64 at a time, into PostgreSQL."""
+    count = 20_000
+    with centre(*_LATENCY, agents=count, concurrency=64) as cc, warehouse(folder) as database:
+        environment = {**cc, **database}
+
+        def sync(number: int) -> dict[str, Any]:
+            return measure(
+                environment, "sync", count=count, softphones="none", table=f"agent_{number}", tenant="x"
+            )
+
+        found = _rounds(
+            rounds,
+            {
+                "raw client": lambda _: measure(environment, "raw_accounts", count=count, concurrency=64),
+                "first load": sync,
+                "unchanged second run": sync,
+            },
+        )
+    return _table(
+        ("", "accounts/s", "of raw's rate", "bar"),
+        [
+            (name, f"{count / median(one['seconds'] for one in found[name]):,.0f}", f"{ratio:.3f}", bar)
+            for name, bar in (
+                ("raw client", ""),
+                ("first load", "≥ 0.95"),
+                ("unchanged second run", "≥ 0.98"),
+            )
+            for ratio in [1 / _ratio(found, name, "raw client", "seconds")]
+        ],
+    )
+
+
+def cpu(folder: Path, rounds: int) -> str:
+    """Measure the client's CPU time for the same work without latency."""
+    count = 20_000
+    with centre(agents=count, concurrency=64) as cc, warehouse(folder) as database:
+        environment = {**cc, **database}
+        options: dict[str, Any] = {"count": count, "softphones": "none"}
+        found = _rounds(
+            rounds,
+            {
+                "raw client": lambda _: measure(environment, "raw_accounts", count=count, concurrency=64),
+                "writing replaced by a sink": lambda _: measure(environment, "sync", sink=True, **options),
+                "into PostgreSQL": lambda number: measure(
+                    environment, "sync", table=f"agent_{number}", **options
+                ),
+            },
+        )
+    bars = {"raw client": "", "writing replaced by a sink": "≤ 1.25", "into PostgreSQL": "≤ 1.7"}
+    return _table(
+        ("", "CPU s", "× raw", "bar"),
+        [
+            (
+                name,
+                f"{median(one['cpu'] for one in found[name]):.2f}",
+                f"{_ratio(found, name, 'raw client', 'cpu'):.2f}",
+                bar,
+            )
+            for name, bar in bars.items()
+        ],
+    )
+
+
+def directory(folder: Path, rounds: int) -> str:
+    """100,000 agents of the directory, pages of 100, 50 ms away, 32 pages in flight, into PostgreSQL."""
+    agents, pages = 100_000, 1000
+    with centre("--latency", "0.05", agents=agents, concurrency=32) as cc, warehouse(folder) as database:
+        environment = {**cc, **database}
+
+        def sync(number: int) -> dict[str, Any]:
+            return measure(environment, "sync", table=f"agent_{number}", tenant="x")
+
+        found = _rounds(
+            rounds,
+            {
+                "bare read": lambda _: measure(environment, "raw_directory", pages=pages, concurrency=32),
+                "bare COPY and merge": lambda _: measure(
+                    environment, "copy_and_merge", pages=pages, concurrency=32
+                ),
+                "first load": sync,
+                "unchanged second run": sync,
+            },
+        )
+    rows = []
+    for name, base, bar in (
+        ("bare read", "bare read", ""),
+        ("bare COPY and merge", "bare COPY and merge", ""),
+        ("first load", "bare COPY and merge", "≥ 25,000/s or ≥ 0.8 of COPY and merge"),
+        ("unchanged second run", "bare read", "≥ 50,000/s or ≥ 0.8 of a bare read"),
+    ):
+        rate = agents / median(one["seconds"] for one in found[name])
+        rows.append((name, f"{rate:,.0f}", f"{1 / _ratio(found, name, base, 'seconds'):.2f} of {base}", bar))
+    return _table(("", "agents/s", "ratio", "bar"), rows)
+
+
+_DAG = """
+from airflow.providers.common.compat.sdk import DAG
+from airflow_provider_cc.transfers.agents_to_sql import CCAgentsToSqlOperator
+with DAG("bench", schedule=None):
+    CCAgentsToSqlOperator(
+        task_id="sync", sql_conn_id="warehouse", softphones="none",
+        accounts=[f"agent{number:06d}" for number in range(20000)],
+    )
+"""
+
+
+def real_task(folder: Path, rounds: int) -> str:
+    """Measure the same work in a task that Airflow runs, connections kept or given."""
+    dags = folder / "dags"
+    dags.mkdir(exist_ok=True)
+    (dags / "bench.py").write_text(_DAG)
+    count = 20_000
+    with centre(*_LATENCY, agents=count, concurrency=64) as cc, warehouse(folder) as database:
+        environment = {**cc, **database}
+        kept = AirflowHome(folder / "kept", {}, dags)
+        given = AirflowHome(folder / "given", environment, dags)
+        for home in (kept, given):
+            home.migrate()
+        for name, value in environment.items():
+            kept.airflow(
+                "connections", "add", name.removeprefix("AIRFLOW_CONN_").lower(), "--conn-json", value
+            )
+
+        def task(home: AirflowHome) -> dict[str, Any]:
+            result = home.run_dag("bench").xcoms["sync", -1]
+            return {"seconds": result["seconds"], "cpu": 0.0}
+
+        found = _rounds(
+            rounds,
+            {"from the environment": lambda _: task(given), "from Airflow's database": lambda _: task(kept)},
+        )
+    ratio = 1 / _ratio(found, "from Airflow's database", "from the environment", "seconds")
+    return _table(
+        ("connections", "accounts/s", "ratio", "bar"),
+        [
+            (name, f"{count / median(one['seconds'] for one in figures):,.0f}", shown, bar)
+            for (name, figures), shown, bar in zip(
+                found.items(), ("1.000", f"{ratio:.3f}"), ("", "no slower"), strict=True
+            )
+        ],
+    )
+
+
+def memory(folder: Path, rounds: int) -> str:
+    """Peak memory of the process that syncs 20,000 and 1,000,000 accounts by a query; measured once."""
+    rows: list[tuple[str, str, str]] = []
+    with centre(agents=1_000_000, concurrency=64) as cc, warehouse(folder) as database:
+        environment = {**cc, **database}
+        empty = measure(environment, "nothing")["peak_mb"]
+        rows.append(("a task that does nothing", f"{empty:.0f}", ""))
+        peaks = []
+        for count in (20_000, 1_000_000):
+            sql = f"SELECT 'agent' || lpad(n::text, 6, '0') FROM generate_series(0, {count - 1}) AS n"  # noqa: S608
+            figures = measure(
+                environment, "sync", accounts_sql=sql, softphones="none", table=f"agent_{count}", tenant="x"
+            )
+            peaks.append(figures["peak_mb"])
+            above = f"{peaks[-1] - empty:.0f} above it (bar: ≤ 120)"
+            rows.append((f"{count:,} accounts", f"{peaks[-1]:.0f}", above))
+        rows.append(("growth from 20,000 to 1,000,000", f"{peaks[1] - peaks[0]:.1f}", "bar: < 20"))
+    return _table(("", "peak MB", ""), rows)
+
+
+def rate_limit(folder: Path, rounds: int) -> str:
+    """Measure how much of a rate limit of 300 a second is used, 20 s from the start on."""
+    limit, count = 300, 18_000
+    options = ("--latency", "0.05", "--rate-limit", str(limit), "--retry-after", "1")
+    rows = []
+    for number in range(max(1, rounds // 2)):
+        with centre(*options, agents=count, concurrency=64) as cc, warehouse(folder) as database:
+            environment = {**cc, **database}
+            figures = measure(environment, "paced", count=count, settle=20.0)
+        used = figures["rate_after"] / limit
+        refused = figures["refused"] / figures["requests"]
+        print(figures, flush=True)
+        rows.append(
+            (number + 1, f"{figures['rate_after']:.0f}", f"{used:.3f}", f"{refused:.2%}", figures["lost"])
+        )
+    head = (
+        "round",
+        "accepted/s after 20 s",
+        "of the limit (bar: ≥ 0.95)",
+        "refused (bar: < 3 %)",
+        "lost (bar: 0)",
+    )
+    return _table(head, rows)
+
+
+def what_users_do_today(folder: Path, rounds: int) -> str:
+    """Measure the same work with what Airflow's HTTP provider and dlt offer."""
+    many, few = 5_000, 200
+    with centre(*_LATENCY, agents=many, concurrency=64) as cc, warehouse(folder) as database:
+        environment = {**cc, **database}
+        plans: dict[str, tuple[int, Callable[[int], dict[str, Any]]]] = {
+            "CCAgentsToSqlOperator": (
+                many,
+                lambda number: measure(
+                    environment, "sync", count=many, softphones="none", table=f"agent_{number}"
+                ),
+            ),
+            "HttpAsyncHook, gathered, COPY": (
+                many,
+                lambda _: measure(environment, "http_async_hook", count=many, concurrency=64),
+            ),
+            "dlt, asynchronous": (
+                many,
+                lambda _: measure(environment, "dlt_pipeline", count=many, concurrency=64),
+            ),
+            "HttpHook in a loop": (few, lambda _: measure(environment, "http_hook_loop", count=few)),
+            "HttpOperator.expand": (20, lambda _: _expanded(folder, environment, 20)),
+        }
+        found = _rounds(max(1, rounds // 2), {name: run for name, (_, run) in plans.items()})
+    rows = []
+    for name, (count, _) in plans.items():
+        seconds = median(one["seconds"] for one in found[name])
+        spent = median(one["cpu"] for one in found[name]) / count * 1e3
+        rows.append((name, f"{count:,}", f"{count / seconds:,.0f}", f"{spent:.2f}" if spent else "–"))
+    return _table(("", "accounts", "accounts/s", "CPU ms per account"), rows)
+
+
+_EXPANDED = """
+import json
+from airflow.providers.common.compat.sdk import DAG
+from airflow.providers.http.operators.http import HttpOperator
+with DAG("expanded", schedule=None):
+    HttpOperator.partial(
+        task_id="ask", http_conn_id="centre", method="POST",
+        endpoint="/apiaccess/rest/CC-Management/v1/queryAgentInfoByAccount",
+        headers={{"Content-Type": "application/json", "Authorization": "Bearer {token}"}},
+    ).expand(data=[json.dumps({{"accountCode": f"agent{{n:06d}}"}}) for n in range({count})])
+"""
+
+
+def _expanded(folder: Path, environment: dict[str, str], count: int) -> dict[str, Any]:
+    """One mapped task for each account, run by `airflow dags test`; without a scheduler between the tasks."""
+    token = measure(environment, "token")["token"]
+    dags = folder / "expanded_dags"
+    dags.mkdir(exist_ok=True)
+    (dags / "expanded.py").write_text(_EXPANDED.format(token=token, count=count))
+    home = AirflowHome(folder / "expanded", environment, dags)
+    if not home.database.exists():
+        home.migrate()
+    begun = time.perf_counter()
+    home.run_dag("expanded")
+    return {"seconds": time.perf_counter() - begun, "cpu": 0.0}

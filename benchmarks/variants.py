@@ -1,0 +1,296 @@
+"""The ways to do the work. Each function prepares, and returns what is measured; imports are not."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import ssl
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+
+from benchmarks.centre import DIRECTORY, INFO, accounts, address, token_request
+
+Work = Callable[[], dict[str, Any] | None]
+
+
+async def _flood(path: str, bodies: Iterator[bytes], concurrency: int, use: Callable[[bytes], Any]) -> None:
+    """Send bodies to a path, so many at a time, with a bare aiohttp client over TLS."""
+    base, ca = address()
+    connector = aiohttp.TCPConnector(limit=0, ssl=ssl.create_default_context(cafile=ca))
+    async with aiohttp.ClientSession(base, connector=connector) as http:
+        path_of_token, keys = token_request()
+        async with http.post(path_of_token, json=keys) as reply:
+            token = (await reply.json())["AccessToken"]
+        headers = {
+            "Authorization": f"Bearer {token}",
+            "X-APP-Key": keys["app_key"],
+            "Content-Type": "application/json;charset=UTF-8",
+        }
+
+        async def worker() -> None:
+            for body in bodies:
+                async with http.post(path, data=body, headers=headers) as reply:
+                    use(await reply.read())
+
+        await asyncio.gather(*(worker() for _ in range(concurrency)))
+
+
+def nothing() -> Work:
+    """Import what a task imports, and do nothing: the memory of an empty task."""
+    import airflow.providers.standard.operators.python
+    import airflow.sdk  # noqa: F401
+
+    return lambda: None
+
+
+def raw_accounts(count: int, concurrency: int) -> Work:
+    """Send the same requests with a bare client; read the replies and throw them away."""
+    bodies = iter([json.dumps({"accountCode": account}).encode() for account in accounts(count)])
+    return lambda: asyncio.run(_flood(INFO, bodies, concurrency, lambda _: None))
+
+
+def raw_directory(pages: int, concurrency: int) -> Work:
+    """Read the same pages with a bare client and throw them away."""
+    bodies = iter([json.dumps({"pageNum": page, "pageSize": 100}).encode() for page in range(pages)])
+    return lambda: asyncio.run(_flood(DIRECTORY, bodies, concurrency, lambda _: None))
+
+
+def copy_and_merge(pages: int, concurrency: int) -> Work:
+    """Read the pages with a bare client, COPY the rows into a temporary table, and merge that."""
+    import psycopg
+
+    from airflow_provider_cc.compat import BaseHook
+
+    hook: Any = BaseHook.get_hook("warehouse")
+    uri = hook.get_uri().replace("postgresql+psycopg", "postgresql")
+    with psycopg.connect(uri) as connection:
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS merged (account text PRIMARY KEY, agent_id int, agent_type int,"
+            " softphone text, synced_at timestamptz)"
+        )
+    rows: list[tuple[Any, ...]] = []
+
+    def read(body: bytes) -> None:
+        for row in json.loads(body)["data"]:
+            rows.append((row["userAccount"], row["workNo"], row["agentType"], row["sipAccount"]))
+
+    def work() -> None:
+        bodies = iter([json.dumps({"pageNum": page, "pageSize": 100}).encode() for page in range(pages)])
+        asyncio.run(_flood(DIRECTORY, bodies, concurrency, read))
+        with psycopg.connect(uri) as connection:
+            connection.execute("CREATE TEMPORARY TABLE fresh (LIKE merged)")
+            with connection.cursor().copy(
+                "COPY fresh (account, agent_id, agent_type, softphone) FROM STDIN"
+            ) as copy:
+                for row in rows:
+                    copy.write_row(row)
+            connection.execute(
+                "INSERT INTO merged SELECT account, agent_id, agent_type, softphone, now() FROM fresh"
+                " ON CONFLICT (account) DO UPDATE SET agent_id = excluded.agent_id,"
+                " agent_type = excluded.agent_type, softphone = excluded.softphone, synced_at = now()"
+            )
+
+    return work
+
+
+def sync(sink: bool = False, count: int = 0, **arguments: Any) -> Work:
+    """Run the operator's whole `execute`; with a sink it does all but writing.
+
+    :param sink: replace the warehouse
+    :param count: sync that many accounts by list; 0 leaves the source to the arguments
+    :param arguments: of the operator
+    """
+    from airflow_provider_cc.compat import BaseHook
+    from airflow_provider_cc.transfers import agents_to_sql
+
+    if sink:
+        agents_to_sql.Warehouse = Sink  # type: ignore[misc, assignment]
+    if count:
+        arguments["accounts"] = accounts(count)
+    operator: Any = agents_to_sql.CCAgentsToSqlOperator(task_id="bench", sql_conn_id="warehouse", **arguments)
+    BaseHook.get_hook("warehouse")  # imports what Airflow imports late
+    BaseHook.get_connection(operator.cc_conn_id)
+    task = SimpleNamespace(dag_id="bench", task_id="bench", run_id=os.urandom(8).hex(), map_index=-1)
+    return lambda: {"counts": operator.execute({"ti": task})}
+
+
+class Sink:
+    """A warehouse that forgets."""
+
+    def __init__(self, *_: Any) -> None:
+        pass
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_: None
+
+    def write(self, chunk: Any, _: Any) -> Any:
+        """Count the chunk as unchanged."""
+        from airflow_provider_cc.transfers.counts import Counts
+
+        rows = len(chunk.rows)
+        return Counts(synced=rows, unchanged=rows, rejected=len(chunk.rejects))
+
+
+def http_hook_loop(count: int) -> Work:
+    """Ask by `HttpHook` in a loop, as a `@task` does, and insert row by row at the end."""
+    from airflow.providers.http.hooks.http import HttpHook
+
+    from airflow_provider_cc.compat import BaseHook
+
+    hook = HttpHook(method="POST", http_conn_id="centre")
+    warehouse: Any = BaseHook.get_hook("warehouse")
+    warehouse.run("CREATE TABLE IF NOT EXISTS looped (account text, agent_id int, agent_type int)")
+
+    def work() -> None:
+        path, keys = token_request()
+        token = hook.run(path, json=keys).json()["AccessToken"]
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        rows = []
+        for account in accounts(count):
+            data = hook.run(INFO, data=json.dumps({"accountCode": account}), headers=headers).json()["data"]
+            rows.append((account, data["workNo"], data["agentType"]))
+        warehouse.insert_rows("looped", rows, commit_every=1000)
+
+    return work
+
+
+def http_async_hook(count: int, concurrency: int) -> Work:
+    """Ask by `HttpAsyncHook`, gathered behind a semaphore, and COPY the rows at the end."""
+    import psycopg
+    from airflow.providers.http.hooks.http import HttpAsyncHook
+
+    from airflow_provider_cc.compat import BaseHook
+
+    base, ca = address()
+    path, keys = token_request()
+    warehouse: Any = BaseHook.get_hook("warehouse")
+    uri = warehouse.get_uri().replace("postgresql+psycopg", "postgresql")
+    with psycopg.connect(uri) as connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS gathered (account text, agent_id int, agent_type int)")
+
+    async def ask() -> list[tuple[Any, ...]]:
+        hook = HttpAsyncHook(method="POST", http_conn_id="centre")
+        limit = asyncio.Semaphore(concurrency)
+        connector = aiohttp.TCPConnector(limit=0, ssl=ssl.create_default_context(cafile=ca))
+        async with aiohttp.ClientSession(connector=connector) as http:
+            async with http.post(base + path, json=keys) as reply:
+                token = (await reply.json())["AccessToken"]
+            headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+
+            async def one(account: str) -> tuple[Any, ...]:
+                async with limit:
+                    reply = await hook.run(http, INFO, json={"accountCode": account}, headers=headers)
+                    data = (await reply.json())["data"]
+                    return account, data["workNo"], data["agentType"]
+
+            return await asyncio.gather(*(one(account) for account in accounts(count)))
+
+    def work() -> None:
+        rows = asyncio.run(ask())
+        with (
+            psycopg.connect(uri) as connection,
+            connection.cursor().copy("COPY gathered FROM STDIN") as copy,
+        ):
+            for row in rows:
+                copy.write_row(row)
+
+    return work
+
+
+def dlt_pipeline(count: int, concurrency: int) -> Work:
+    """Ask in an asynchronous dlt pipeline with a transformer, merged into PostgreSQL."""
+    import dlt
+
+    from airflow_provider_cc.compat import BaseHook
+
+    os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
+    os.environ["EXTRACT__MAX_PARALLEL_ITEMS"] = str(concurrency)
+    base, ca = address()
+    path, keys = token_request()
+    warehouse: Any = BaseHook.get_hook("warehouse")
+    uri = warehouse.get_uri().replace("postgresql+psycopg", "postgresql")
+    folder = os.environ["BENCH_FOLDER"]
+    pipeline = dlt.pipeline(
+        "bench", destination=dlt.destinations.postgres(uri), dataset_name="piped", pipelines_dir=folder
+    )
+    shared: dict[str, Any] = {}
+
+    async def session() -> aiohttp.ClientSession:
+        if "http" not in shared:
+            connector = aiohttp.TCPConnector(limit=0, ssl=ssl.create_default_context(cafile=ca))
+            shared["http"] = http = aiohttp.ClientSession(base, connector=connector)
+            async with http.post(path, json=keys) as reply:
+                token = (await reply.json())["AccessToken"]
+            shared["headers"] = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        http = shared["http"]
+        while "headers" not in shared:
+            await asyncio.sleep(0.01)
+        return http
+
+    @dlt.resource
+    def codes() -> Iterator[str]:
+        yield from accounts(count)
+
+    @dlt.transformer(data_from=codes, name="agent", write_disposition="merge", primary_key="account")
+    async def agent(account: str) -> dict[str, Any]:
+        http = await session()
+        async with http.post(INFO, json={"accountCode": account}, headers=shared["headers"]) as reply:
+            data = (await reply.json())["data"]
+        return {"account": account, "agent_id": data["workNo"], "agent_type": data["agentType"]}
+
+    return lambda: {"loaded": str(pipeline.run(codes | agent).has_failed_jobs)}
+
+
+def paced(count: int, settle: float) -> Work:
+    """Sync against a server that refuses some; tell the rate of accepted requests once it has settled.
+
+    :param count: accounts
+    :param settle: seconds from the start that do not count
+    """
+    import time
+
+    from airflow_provider_cc.hooks.pace import Pace
+
+    accepted: list[float] = []
+    refused = 0
+    note, deny = Pace.accepted, Pace.refused
+
+    def noting(pace: Pace) -> None:
+        accepted.append(time.monotonic())
+        note(pace)
+
+    def denying(pace: Pace, retry_after: float | None) -> None:
+        nonlocal refused
+        refused += 1
+        deny(pace, retry_after)
+
+    Pace.accepted, Pace.refused = noting, denying  # type: ignore[method-assign]
+    run = sync(count=count, softphones="none")
+
+    def work() -> dict[str, Any]:
+        begun = time.monotonic()
+        counts = (run() or {})["counts"]
+        later = [moment for moment in accepted if moment > begun + settle]
+        return {
+            "rate_after": len(later) / (later[-1] - begun - settle),
+            "refused": refused,
+            "requests": counts["requests"],
+            "lost": count - counts["synced"],
+        }
+
+    return work
+
+
+def token() -> Work:
+    """Sign in, for those who cannot."""
+    import requests
+
+    base, ca = address()
+    path, keys = token_request()
+    return lambda: {
+        "token": requests.post(base + path, json=keys, verify=ca, timeout=30).json()["AccessToken"]
+    }
