@@ -15,6 +15,13 @@ ANN = "agent000003"
 DIRECTORY = "agentAccount/query"
 
 
+@pytest.fixture(params=["sqlite_database", "postgres_database"])
+def database(request: pytest.FixtureRequest) -> Database:
+    """Give an empty database of the kind that writes row by row, and of the kind that writes by array."""
+    found: Database = request.getfixturevalue(request.param)
+    return found
+
+
 def row(database: Database, account: str = ANN) -> tuple[Any, ...]:
     ((active, agent_id, status),) = database.query(
         "SELECT is_active, agent_id, agent_status FROM cc_agent WHERE account = :account", account=account

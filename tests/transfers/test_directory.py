@@ -14,6 +14,13 @@ from tests.transfers.conftest import Log, MakeCentre, Sync
 from tests.transfers.database import Database
 
 
+@pytest.fixture(params=["sqlite_database", "postgres_database"])
+def database(request: pytest.FixtureRequest) -> Database:
+    """Give an empty database of the kind that writes row by row, and of the kind that writes by array."""
+    found: Database = request.getfixturevalue(request.param)
+    return found
+
+
 def active(database: Database) -> set[str]:
     return {account for (account,) in database.query("SELECT account FROM cc_agent WHERE is_active")}
 

@@ -51,6 +51,13 @@ REPLIES: dict[str, tuple[int, Any, str]] = {
 }
 
 
+@pytest.fixture(params=["sqlite_database", "postgres_database"])
+def database(request: pytest.FixtureRequest) -> Database:
+    """Give an empty database of the kind that writes row by row, and of the kind that writes by array."""
+    found: Database = request.getfixturevalue(request.param)
+    return found
+
+
 def rejects(database: Database) -> list[tuple[Any, ...]]:
     return database.query("SELECT account, endpoint, code FROM cc_agent_reject ORDER BY account")
 
