@@ -6,10 +6,12 @@ import asyncio
 import time
 from collections import deque
 
-#: After a refusal the pace falls to this share of what the server had just accepted in a second …
-BACK_TO = 0.98
-#: … and rises by this share every `PROBE_EVERY` seconds without one, twice as much each time.
-PROBE_BY = 0.01
+#: After a refusal the pace falls to this share of what the server accepted in the second before. A refusal
+#: costs a pause, so the pace stays there for `HOLD` seconds …
+BACK_TO = 0.985
+HOLD = 60.0
+#: … and then rises by this share every `PROBE_EVERY` seconds without one, twice as much each time.
+PROBE_BY = 0.02
 PROBE_EVERY = 15.0
 #: Seconds to pause when the server refuses without saying for how long.
 DEFAULT_PAUSE = 1.0
@@ -28,7 +30,8 @@ class Pace:
         self._rate = ceiling
         self._next = 0.0
         self._resume_at = 0.0
-        self._raised_at = 0.0
+        self._too_fast = False
+        self._probe_at = float("inf")
         self._step = PROBE_BY
         self._accepted: deque[float] = deque(maxlen=50_000)
         #: Whether a call has to ask for its turn at all.
@@ -36,9 +39,12 @@ class Pace:
 
     async def turn(self) -> None:
         """Wait until a request may be sent."""
-        while (wait := self._slot()) > 0:
-            await asyncio.sleep(wait)
-            if time.monotonic() >= self._resume_at:
+        while True:
+            pause = self._resume_at - time.monotonic()
+            wait = self._place() if pause <= 0 else pause
+            if wait > 0:
+                await asyncio.sleep(wait)
+            if pause <= 0 and time.monotonic() >= self._resume_at:
                 return
 
     def accepted(self) -> None:
@@ -50,29 +56,34 @@ class Pace:
 
         :param retry_after: seconds that the server asked for
         """
-        now = time.monotonic()
         pause = DEFAULT_PAUSE if retry_after is None else min(retry_after, MAX_PAUSE)
-        if now < self._resume_at:  # requests that were under way when the pause began
-            self._resume_at = max(self._resume_at, now + pause)
-            return
-        in_last_second = sum(1 for moment in self._accepted if moment > now - 1.0)
-        self._rate = max(1.0, in_last_second * BACK_TO)
-        self._resume_at = now + pause
-        self._next = self._raised_at = self._resume_at
-        self._step = PROBE_BY
-        self.limits = True
+        self._resume_at = max(self._resume_at, time.monotonic() + pause)
+        self._too_fast = self.limits = True
 
-    def _slot(self) -> float:
+    def _place(self) -> float:
         """Take the next place in the row; return the seconds until it comes."""
         now = time.monotonic()
+        if self._too_fast:
+            self._slow_down(now)
         if self._rate is None:
-            return self._resume_at - now
-        if now - self._raised_at > PROBE_EVERY and self._rate != self._ceiling:
-            self._rate *= 1 + self._step
-            if self._ceiling is not None:
-                self._rate = min(self._rate, self._ceiling)
+            return 0.0
+        if now >= self._probe_at and self._rate != self._ceiling:
+            self._rate = self._capped(self._rate * (1 + self._step))
             self._step *= 2
-            self._raised_at = now
-        slot = max(self._next, now)
-        self._next = slot + 1 / self._rate
-        return slot - now
+            self._probe_at = now + PROBE_EVERY
+        place = max(self._next, now)
+        self._next = place + 1 / self._rate
+        return place - now
+
+    def _slow_down(self, now: float) -> None:
+        """Set the pace after a pause, when what had been under way before it is answered, too."""
+        self._too_fast = False
+        last = self._accepted[-1] if self._accepted else now
+        in_last_second = sum(1 for moment in self._accepted if moment > last - 1.0)
+        self._rate = self._capped(max(1.0, in_last_second * BACK_TO))
+        self._next = now
+        self._step = PROBE_BY
+        self._probe_at = now + HOLD
+
+    def _capped(self, rate: float) -> float:
+        return rate if self._ceiling is None else min(rate, self._ceiling)
