@@ -36,6 +36,10 @@ ui: $(READY) ## the same in Airflow's web interface, with PostgreSQL, until Ctrl
 test: $(READY) $(UV) ## run all tests; TESTS="…" chooses some
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal $(TESTS)
 
+.PHONY: bench
+bench: .venv/bench/ready ## measure beside a bare client and write docs/benchmarks.md; SUITES="…" chooses some
+	.venv/bench/bin/python -m benchmarks $(SUITES)
+
 .PHONY: venv
 venv: $(READY) ## set up the environment that the other targets use
 
@@ -69,6 +73,9 @@ requirements: $(UV) ## renew the pinned requirements of every Airflow version
 	    --constraints requirements/airflow-$$version.in --output-file requirements/airflow-$$version.txt \
 	    pyproject.toml; \
 	done
+	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
+	  --no-header --no-annotate --no-emit-index-url --extra duckdb --extra postgres --group test --group bench \
+	  --constraints requirements/airflow-3.3.2.txt --output-file requirements/bench.txt pyproject.toml
 
 .PHONY: ci
 ci: ## everything that a change must pass
@@ -85,6 +92,13 @@ clean: ## remove environments, caches, the demo's files and packages
 	@[ -x .venv/airflow-$*/bin/python ] || $(UV) venv --quiet --python $(PYTHON) .venv/airflow-$*
 	@VIRTUAL_ENV=.venv/airflow-$* $(UV) pip sync --quiet $<
 	@VIRTUAL_ENV=.venv/airflow-$* $(UV) pip install --quiet --no-deps --editable .
+	@touch $@
+
+# Beside the tests' environment, for what it is compared with brings a great deal along.
+.venv/bench/ready: requirements/bench.txt pyproject.toml | $(UV)
+	@[ -x .venv/bench/bin/python ] || $(UV) venv --quiet --python $(PYTHON) .venv/bench
+	@VIRTUAL_ENV=.venv/bench $(UV) pip sync --quiet $<
+	@VIRTUAL_ENV=.venv/bench $(UV) pip install --quiet --no-deps --editable .
 	@touch $@
 
 .venv/uv/bin/uv:
