@@ -25,12 +25,12 @@ _TRANSPORT_FIELDS: dict[str, dict[str, Any]] = {
     "max_concurrency": {
         "label": "Concurrent requests",
         "description": "How many requests a bulk query keeps in flight. 32 unless set.",
-        "schema": {"type": ["integer", "null"], "minimum": 1},
+        "schema": {"type": ["integer", "null"], "minimum": 1, "maximum": 1000},
     },
     "requests_per_second": {
         "label": "Requests per second",
         "description": "A ceiling for bulk queries. None unless set.",
-        "schema": {"type": ["number", "null"], "minimum": 0},
+        "schema": {"type": ["number", "null"], "minimum": 0.01},
     },
     "share_session": {
         "label": "Share the session",

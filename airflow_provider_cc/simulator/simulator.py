@@ -103,7 +103,10 @@ class Simulator:
     def _tls_context(self) -> ssl.SSLContext:
         if self.settings.cert_dir is None:
             self._temporary = Path(tempfile.mkdtemp(prefix="cc-simulator-"))
-        self._certificates = provide_certificates(Path(self.settings.cert_dir or self._temporary or ""))
+        self._certificates = provide_certificates(
+            # Absolute, since the connections that name it are used from anywhere.
+            Path(self.settings.cert_dir or self._temporary or "").absolute()
+        )
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(self._certificates.certificate, self._certificates.key)

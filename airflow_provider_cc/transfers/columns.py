@@ -18,8 +18,9 @@ class Column:
 
     :param name: column name
     :param type: SQL type
-    :param read: how to read it from each kind of answer that has it. Where several answers about an account
-        have it, the last one asked for wins. An answer that lacks it leaves the column alone
+    :param read: how to read it from each kind of answer that has it; for which one counts where a source
+        gives several, see :class:`~airflow_provider_cc.transfers.reading.Reading`. A source none of whose
+        answers has it leaves the column alone
     """
 
     name: str

@@ -35,7 +35,7 @@ async def sync_accounts(run: Run, softphones_from_directory: bool) -> None:
     :param softphones_from_directory: read the directory first, for the softphone numbers
     :raises CCError: the run cannot go on
     """
-    if softphones_from_directory:
+    if softphones_from_directory and run.counts.unique > run.counts.rejected:
 
         async def keep(page: DirectoryPage, first_pass: bool) -> None:
             run.spool.add_answers(_kept(page))
