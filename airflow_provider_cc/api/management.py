@@ -335,6 +335,21 @@ def query_directory(
     return Call(DIRECTORY, msgspec.json.encode(body), read, DIRECTORY.path)
 
 
+def insist_on_progress(before: DirectoryPage | None, page: DirectoryPage) -> None:
+    """Insist that a directory of unknown length goes on from page to page, or it would be read for ever.
+
+    :param before: the page before, if there was one
+    :param page: a page
+    :raises CCResponseError: both list the same
+    """
+    if before is not None and page.total is None and page.agents and page.agents == before.agents:
+        raise CCResponseError(
+            DIRECTORY.name,
+            "same page",
+            "the directory gives neither a total nor another page: pageNum is ignored",
+        )
+
+
 def query_directory_account(account: str) -> Call[list[DirectoryAgent]]:
     """Ask the directory for a single account; an empty list says that it knows no such account.
 

@@ -75,8 +75,11 @@ class CCManagementHook(CCHook):
         return self.send(api.any_call("/" + path.lstrip("/"), json))
 
     def _pages(self, calls: Iterator[Call[api.DirectoryPage]], page_size: int) -> Iterator[DirectoryAgent]:
+        before = None
         for number, call in enumerate(calls, start=1):
             page = self.send(call)
+            api.insist_on_progress(before, page)
+            before = page
             if page.unreadable:
                 raise page.unreadable[0][1]
             yield from page.agents

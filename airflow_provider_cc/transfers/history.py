@@ -56,6 +56,27 @@ def write(
         connection.execute(history.insert(), [{**empty, **version, **fixed} for version in beginning])
 
 
+def close_inactive(connection: sa.engine.Connection, history: sa.Table, agent: sa.Table, tenant: str) -> None:
+    """Close what a run without history left open: versions of rows that have been closed since.
+
+    :param connection: in a transaction
+    :param history: the history table
+    :param agent: the agent table
+    :param tenant: tenant
+    """
+    closed = sa.and_(agent.c.tenant == tenant, sa.not_(agent.c.is_active))
+    since = sa.select(agent.c.changed_at).where(closed, agent.c.account == history.c.account)
+    connection.execute(
+        sa.update(history)
+        .where(
+            history.c.tenant == tenant,
+            history.c.valid_to.is_(None),
+            history.c.account.in_(sa.select(agent.c.account).where(closed)),
+        )
+        .values(valid_to=since.scalar_subquery())
+    )
+
+
 def _version(row: Row, delivered: Sequence[str], before: dict[str, Any]) -> dict[str, Any]:
     account, values = row
     return {"account": account, **before, **dict(zip(delivered, values, strict=True))}

@@ -60,12 +60,16 @@ async def _read_pages(run: Run, take: Take, least: float, first_pass: bool) -> s
 
 
 async def _read_until_empty(run: Run, take: Take, page: api.DirectoryPage, first_pass: bool) -> None:
-    """Read a directory that does not say how long it is."""
+    """Read a directory that does not say how long it is.
+
+    :raises CCResponseError: it gives the same page again and again
+    """
     number = 0
     while page.agents or page.unreadable:
         await take(page, first_pass)
         number += 1
-        page = await _page(run, number)
+        before, page = page, await _page(run, number)
+        api.insist_on_progress(before, page)
 
 
 async def _page(run: Run, number: int) -> api.DirectoryPage:

@@ -91,6 +91,8 @@ class Warehouse:
                     **dict.fromkeys(COUNT_COLUMNS.values(), 0),
                 )
             )
+            if self._tables.history is not None:
+                history.close_inactive(connection, self._tables.history, self._tables.agent, self._tenant)
             return None
 
         return self._transaction(work)

@@ -168,6 +168,19 @@ def test_history_can_be_switched_off_for_a_while(centre: Simulator, database: Da
     assert sum(map(len, versions(database).values())) == 13
 
 
+def test_who_was_closed_while_history_was_off_is_closed_in_it_later(
+    centre: Simulator, database: Database, sync: Sync
+) -> None:
+    sync(history_table=HISTORY)
+    centre.remove_agent(ANN)
+    sync()
+
+    sync(history_table=HISTORY)
+
+    assert_agrees(database)
+    assert versions(database)[ANN][-1][1] == starts(database)[1]
+
+
 def test_who_held_a_softphone_at_a_moment(centre: Simulator, database: Database, sync: Sync) -> None:
     number = centre.agent(ANN).softphone_number
     sync(history_table=HISTORY)
