@@ -32,6 +32,10 @@ demo: $(READY) ## sync 1,000 simulated agents into a DuckDB file with Airflow, a
 ui: $(READY) ## the same in Airflow's web interface, with PostgreSQL, until Ctrl-C
 	@$(BIN)/python -m scripts.ui
 
+.PHONY: interfaces
+interfaces: $(READY) ## call each of the five interfaces once against the simulator, and show what comes back
+	@$(BIN)/python -m scripts.interfaces 2>/dev/null
+
 .PHONY: test
 test: $(READY) $(UV) ## run all tests; TESTS="…" chooses some
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal $(TESTS)
