@@ -75,9 +75,9 @@ def _again(error: CCError) -> CCError:
 class SessionKeeper:
     """Gives out one session to any number of threads; coroutines ask it from a thread.
 
-    A sign-in that is refused, and a session that is refused before it ever worked, are final: the same
-    failure is raised to everyone from then on, and nothing more is sent. So a task try sends a wrong
-    credential once, and signs in at most twice when every call is refused.
+    A sign-in that is refused or that the connection does not allow, and a session that is refused before it
+    ever worked, are final: the same failure is raised to everyone from then on, and nothing more is sent. So
+    a task try sends a wrong credential once, and signs in at most twice when every call is refused.
 
     :param sign_in: asks the contact centre for a session
     :param sign: the headers that a session puts on a call
@@ -98,7 +98,7 @@ class SessionKeeper:
         self._store = store
         self._lock = threading.Lock()
         self._grant: Grant | None = None
-        self._final: CCAuthError | None = None
+        self._final: CCAuthError | CCConfigError | None = None
         self._unanswered: list[CCError] = []
         self.sign_ins = 0
 
@@ -202,11 +202,8 @@ class SessionKeeper:
         self.sign_ins += 1
         try:
             session = self._sign_in()
-        except CCAuthError as error:
+        except (CCAuthError, CCConfigError) as error:
             self._final = error
-            raise
-        except CCConfigError as error:  # nothing was sent
-            self._unanswered.append(error)
             raise
         except CCError as error:
             # Also a 500 or what is no HTTP: nobody knows what became of the credential, so it rests.
