@@ -64,6 +64,7 @@ class AirflowHome:
             # `airflow standalone` starts its parts by name.
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "AIRFLOW_HOME": str(directory),
+            "HOME": str(directory),  # the web server of Airflow 2 writes there
             "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__MAX_TASK_RETRY_DELAY": "1",  # s: here a retry waits for nothing
