@@ -148,11 +148,6 @@ class SessionKeeper:
             self._raise_if_final()
             return self._refreshed() or self._signed_in()
 
-    def drop(self) -> None:
-        """Forget the session."""
-        with self._lock:
-            self._grant = None
-
     def _acquire(
         self, instead_of: Grant | None, error: CCSessionLapsed | None, unanswered: int | None
     ) -> Grant:

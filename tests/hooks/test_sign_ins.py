@@ -240,10 +240,3 @@ def test_sign_ins_are_counted(cc, management):
     cc.expire_sessions()
     management.send(info())
     assert management.sessions.sign_ins == 2
-
-
-def test_a_dropped_session_is_asked_for_again(cc, management):
-    management.send(info())
-    management.sessions.drop()
-    management.send(info())
-    assert cc.stats.sign_ins() == 2
