@@ -74,9 +74,9 @@ build: $(UV) ## build the wheel and the source archive into dist/
 .PHONY: requirements
 requirements: $(UV) ## renew the pinned requirements of every Airflow version
 	for version in $(AIRFLOWS); do \
-	  lint=; [ $$version != 3.3.2 ] || lint="--group lint"; \
+	  more=; [ $$version != 3.3.2 ] || more="--group lint --group browser"; \
 	  $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
-	    --no-header --no-annotate --no-emit-index-url --extra duckdb --extra postgres --group test $$lint \
+	    --no-header --no-annotate --no-emit-index-url --extra duckdb --extra postgres --group test $$more \
 	    --constraints requirements/airflow-$$version.in --output-file requirements/airflow-$$version.txt \
 	    pyproject.toml; \
 	done

@@ -208,7 +208,7 @@ def rate_limit(folder: Path, rounds: int) -> str:
     limit, count = 300, 18_000
     options = ("--latency", "0.05", "--rate-limit", str(limit), "--retry-after", "1")
     rows = []
-    for number in range(max(1, rounds // 2)):
+    for number in range(rounds):
         with centre(*options, agents=count, concurrency=64) as cc, warehouse(folder) as database:
             environment = {**cc, **database}
             figures = measure(environment, "paced", count=count, settle=20.0)
@@ -251,7 +251,7 @@ def what_users_do_today(folder: Path, rounds: int) -> str:
             "HttpHook in a loop": (few, lambda _: measure(environment, "http_hook_loop", count=few)),
             "HttpOperator.expand": (20, lambda _: _expanded(folder, environment, 20)),
         }
-        found = _rounds(max(1, rounds // 2), {name: run for name, (_, run) in plans.items()})
+        found = _rounds(rounds, {name: run for name, (_, run) in plans.items()})
     rows = []
     for name, (count, _) in plans.items():
         seconds = median(one["seconds"] for one in found[name])
