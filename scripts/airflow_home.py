@@ -14,6 +14,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,8 @@ class AirflowHome:
         :param dag_id: the DAG
         :param conf: its params, where they differ from the defaults
         """
+        if version("apache-airflow").startswith("3.0."):
+            self._make_up_for_3_0()
         seen = self.log.stat().st_size if self.log.exists() else 0
         self.airflow("dags", "test", dag_id, *_conf_option(conf), must_succeed=False)
         with self.log.open("rb") as log:
@@ -124,6 +127,16 @@ class AirflowHome:
         if not found:
             raise AirflowFailed(f"{dag_id} did not run, see {self.log}\n{self._log_end()}")
         return self.result(dag_id, found[0][0], said)
+
+    def _make_up_for_3_0(self) -> None:
+        """Help a ``dags test`` that refuses outlets it never met, and prints every secret that it masks."""
+        settings = self.directory / "config" / "airflow_local_settings.py"
+        settings.parent.mkdir(exist_ok=True)
+        settings.write_text(
+            "import logging, structlog\n"
+            "structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))\n"
+        )
+        self.airflow("dags", "reserialize")
 
     @contextlib.contextmanager
     def standalone(self) -> Iterator[None]:
