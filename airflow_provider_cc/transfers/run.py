@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 #: So many transient failures among the last calls say that the server is gone, and end the run.
 MAX_FAILURES, RECENT_CALLS = 50, 1000
+#: So many in a row say so, too, if no more are under way at once; otherwise, as many as are.
+MAX_IN_A_ROW = 10
 
 #: What is the fault of one account; everything else ends the run.
 ROW_ERRORS = (CCBusinessError, CCResponseError, CCTransientError)
@@ -71,6 +73,7 @@ class Run:
         )
         self._calls = 0
         self._failures: deque[int] = deque()
+        self._in_a_row = 0
 
     async def handle(self, account: str, ask: Coroutine[Any, Any, tuple[Any, ...]]) -> None:
         """Await the answers about an account, and write its row or its reject.
@@ -83,11 +86,11 @@ class Run:
         try:
             answers = await ask
         except ROW_ERRORS as error:
-            if isinstance(error, CCTransientError):
-                self._bear(error)
+            self._bear(error)
             declined = isinstance(error, CCBusinessError) and error.endpoint == api.AGENT_INFO.name
             await self.writer.reject(Reject(account, error.endpoint, error.code, error.text, declined))
         else:
+            self._in_a_row = 0
             await self.writer.row(account, self.reading.values(answers))
 
     async def login_params(self, account: str) -> AgentLoginParams:
@@ -114,11 +117,12 @@ class Run:
         """
         self._calls += 1
         try:
-            return await self.client.call(api.query_directory_account(account))
+            found = await self.client.call(api.query_directory_account(account))
         except ROW_ERRORS as error:
-            if isinstance(error, CCTransientError):
-                self._bear(error)
+            self._bear(error)
             return None
+        self._in_a_row = 0
+        return found
 
     async def is_gone(self, account: str) -> bool:
         """Ask the directory for a single account; only its own word that there is none counts.
@@ -146,19 +150,26 @@ class Run:
                 (error for error in failures.exceptions if isinstance(error, CCAuthError)), first
             ) from None
 
-    def _bear(self, error: CCTransientError) -> None:
+    def _bear(self, error: CCError) -> None:
         """Bear with a call that failed, unless the server and not the call is the reason."""
+        if not isinstance(error, CCTransientError):  # an answer, too
+            self._in_a_row = 0
+            return
         if isinstance(error, CCSignInUnavailable) or error.code in ("dns", "tls", "connect"):
             raise error
+        self._in_a_row += 1
         self._failures.append(self._calls)
         while self._failures[0] <= self._calls - RECENT_CALLS:
             self._failures.popleft()
         if len(self._failures) > MAX_FAILURES:
-            raise CCTransientError(
-                error.endpoint,
-                error.code,
-                f"more than {MAX_FAILURES} of the last {RECENT_CALLS} calls failed, the last: {error.text}",
-            )
+            said = f"more than {MAX_FAILURES} of the last {RECENT_CALLS} calls failed"
+        elif self._in_a_row >= max(MAX_IN_A_ROW, self.concurrency):
+            said = f"{self._in_a_row} calls in a row failed, after all their tries"
+        else:
+            return
+        raise CCTransientError(
+            error.endpoint, error.code, "; the last: ".join(filter(None, (said, error.text)))
+        )
 
     def _spent(self) -> Counts:
         return Counts(requests=self.client.requests, sign_ins=self.sign_ins())

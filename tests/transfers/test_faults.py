@@ -375,12 +375,60 @@ def test_a_name_that_no_longer_resolves_ends_the_run(
     assert_intact(sqlite_database, 3, "cannot be resolved")
 
 
+@pytest.mark.parametrize(("concurrency", "in_a_row"), [(1, 10), (16, 16)])
+def test_a_server_that_hangs_is_given_up_after_one_round(
+    centre: Simulator,
+    sqlite_database: Database,
+    sqlite_sync: Sync,
+    monkeypatch: pytest.MonkeyPatch,
+    do_at_chunk: AtChunk,
+    hurry: None,
+    concurrency: int,
+    in_a_row: int,
+) -> None:
+    """It takes every connection and says nothing: only waiting tells."""
+    connect(monkeypatch, centre, timeout=0.3, max_concurrency=concurrency)
+    asked: list[int] = []
+
+    def hang() -> None:
+        centre.faults.latency, centre.faults.only = 30.0, {INFO}
+        asked.append(centre.stats.requests(INFO))
+
+    do_at_chunk(3, hang)
+    with pytest.raises(CCTransientError, match=f": {in_a_row} calls in a row failed, .*0.3 s"):
+        sqlite_sync(**everybody(centre))
+
+    # What was under way when it began to hang, and its tries; of the calls after these, the first ones only.
+    assert centre.stats.requests(INFO) - asked[0] <= (in_a_row + 2 * concurrency) * retries.MAX_TRIES
+    ((chunks,),) = sqlite_database.query("SELECT commits FROM cc_sync_run")
+    assert_intact(sqlite_database, chunks, "calls in a row failed")
+    centre.faults.latency = 0.0
+    connect(monkeypatch, centre, max_concurrency=8)
+
+    counts = sqlite_sync(**everybody(centre))
+
+    assert_all_there(centre, sqlite_database, counts)
+    assert counts["resumed"] == 50 * chunks
+
+
+def test_an_answer_between_failures_says_that_the_server_is_there(
+    centre: Simulator, sqlite_sync: Sync, monkeypatch: pytest.MonkeyPatch, hurry: None
+) -> None:
+    """Nine of ten fail, and so do not say what ten in a row would."""
+    connect(monkeypatch, centre, max_concurrency=1)
+    accounts = list(centre.accounts())
+    failing = [account for place, account in enumerate(accounts[:50]) if place % 10]
+    centre.faults.overrides = dict.fromkeys(failing, (502, ""))
+
+    assert sqlite_sync(**everybody(centre))["rejected"] == len(failing) == 45
+
+
 @pytest.mark.parametrize("unanswered", [50, 51])
 def test_more_than_fifty_failures_in_a_thousand_calls_end_the_run(
     centre: Simulator, sqlite_database: Database, sqlite_sync: Sync, hurry: None, unanswered: int
 ) -> None:
-    accounts = list(centre.accounts())
-    centre.faults.overrides = dict.fromkeys(accounts[100 : 100 + unanswered], (502, ""))
+    # Every third account: fewer in a row than say by themselves that the server is gone.
+    centre.faults.overrides = dict.fromkeys(list(centre.accounts())[100::3][:unanswered], (502, ""))
 
     if unanswered > 50:
         with pytest.raises(CCTransientError, match="more than 50 of the last 1000 calls failed"):
