@@ -14,13 +14,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _LIFE = datetime.timedelta(days=365)
+#: Back-dated, for clients whose clock is a little behind.
+_BACK_DATED = datetime.timedelta(hours=1)
+_OTHER_HOST = "other.example.com"
 
 
 class CertificateFiles(NamedTuple):
     """Where the certificates are.
 
     :param ca: certificate of the authority, which a client must trust
-    :param certificate: the server's certificate
+    :param certificate: what the server shows: its certificate, and those that it sends along
     :param key: the server's private key
     """
 
@@ -29,72 +32,90 @@ class CertificateFiles(NamedTuple):
     key: Path
 
 
-def provide_certificates(directory: Path) -> CertificateFiles:
+def provide_certificates(directory: Path, kind: str = "signed") -> CertificateFiles:
     """Use the certificates of a directory, or make them.
 
     The authority's private key is never written: nobody can issue further certificates in its name.
 
     :param directory: created when absent
+    :param kind: what the server shows, as in `Settings.certificate`; each kind has a directory of its own
     """
+    if kind != "signed":
+        directory = directory / kind
     files = CertificateFiles(directory / "ca.pem", directory / "server.pem", directory / "server.key")
     directory.mkdir(parents=True, exist_ok=True)
-    if not all(path.is_file() for path in files) or _nearly_over(files.certificate):
-        _make(files)
+    if not all(path.is_file() for path in files) or _nearly_over(files.ca):
+        _make(files, kind)
     return files
 
 
 def _nearly_over(certificate: Path) -> bool:
+    # The authority's certificate ends with the server's, where that one is not meant to have ended.
     loaded = x509.load_pem_x509_certificate(certificate.read_bytes())
     end = loaded.not_valid_after_utc
     return end - datetime.datetime.now(datetime.UTC) < datetime.timedelta(days=1)
 
 
-def _make(files: CertificateFiles) -> None:
-    # Back-dated, for clients whose clock is a little behind.
-    begin = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=1)
+def _make(files: CertificateFiles, kind: str) -> None:
+    begin = datetime.datetime.now(datetime.UTC) - _BACK_DATED
     ca_key = ec.generate_private_key(ec.SECP256R1())
-    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "CC simulator CA")])
-    ca_key_id = x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key())
+    ca_name = _name("CC simulator CA")
     ca = (
-        x509.CertificateBuilder()
-        .subject_name(ca_name)
-        .issuer_name(ca_name)
-        .public_key(ca_key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(begin)
-        .not_valid_after(begin + _LIFE)
+        _builder(ca_name, ca_name, ca_key.public_key(), begin, begin + _LIFE)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(for_ca=True), critical=True)
-        .add_extension(ca_key_id, critical=False)
         .sign(ca_key, hashes.SHA256())
     )
+    host = _OTHER_HOST if kind == "other_host" else "localhost"
+    names: list[x509.GeneralName] = [x509.DNSName(host)]
+    if kind != "other_host":
+        names.append(x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
     key = ec.generate_private_key(ec.SECP256R1())
-    addresses = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    signer_key, issuer = (key, _name(host)) if kind == "self_signed" else (ca_key, ca_name)
+    # An hour after its end, whatever the clocks.
+    life = (begin - _LIFE, begin) if kind == "expired" else (begin, begin + _LIFE)
     certificate = (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")]))
-        .issuer_name(ca_name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(begin)
-        .not_valid_after(begin + _LIFE)
+        _builder(_name(host), issuer, key.public_key(), *life)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(for_ca=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.SubjectAlternativeName(addresses), critical=False)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
         # Python 3.13 verifies strictly and wants to see whose key signed.
         .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(ca_key_id), critical=False
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(signer_key.public_key()), critical=False
         )
-        .sign(ca_key, hashes.SHA256())
+        .sign(signer_key, hashes.SHA256())
     )
     pem = serialization.Encoding.PEM
-    _write(files.ca, ca.public_bytes(pem))
-    _write(files.certificate, certificate.public_bytes(pem))
+    shown = certificate.public_bytes(pem) + (ca.public_bytes(pem) if kind == "signed_with_ca" else b"")
+    _write(files.ca, certificate.public_bytes(pem) if kind == "self_signed" else ca.public_bytes(pem))
+    _write(files.certificate, shown)
     _write(
         files.key,
         key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
+    )
+
+
+def _name(common_name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+def _builder(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePublicKey,
+    begin: datetime.datetime,
+    end: datetime.datetime,
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(begin)
+        .not_valid_after(end)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
     )
 
 

@@ -1,4 +1,4 @@
-"""CC-iSales: log-in, refresh, and one business interface to use the token on."""
+"""CC-iSales: log-in, refresh, and two business interfaces to use the token on."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ BASE = "/rest/isales/v1/openapi/obs/"
 _BEARER = "Bearer "
 _LOGIN_FIELDS = frozenset({"user", "passwd"})
 _REFRESH_FIELDS = frozenset({"refreshToken"})
+_INTERFACE_FIELDS = frozenset({"version"})
 
 
 class ISales:
@@ -38,6 +39,7 @@ class ISales:
             f"{BASE}auth/login": Route("auth/login", "POST", self._login),
             f"{BASE}auth/refresh": Route("auth/refresh", "POST", self._refresh),
             f"{BASE}business/tasks": Route("business/tasks", "POST", self._tasks),
+            f"{BASE}business/interface": Route("business/interface", "POST", self._interface),
         }
 
     def expire_sessions(self) -> None:
@@ -88,14 +90,23 @@ class ISales:
         )
 
     def _tasks(self, call: Call) -> Reply:
+        self._check(call)
+        call.fields()
+        return json_reply({"result": 0, "resultData": {"taskId": str(next(self._task_numbers))}})
+
+    def _interface(self, call: Call) -> Reply:
+        self._check(call)
+        version = text_field(call.fields(_INTERFACE_FIELDS), "version", 64)
+        paths = {"refreshToken": "auth/refresh", "getTask": "business/tasks"}
+        return json_reply({"result": "0", "resultData": {"version": version, **paths}})
+
+    def _check(self, call: Call) -> None:
         _check_content_type(call)
         settings = self._site.settings
         header = call.headers.get(settings.isales_header, "")
         accepted = {"token": self._tokens, "refreshToken": self._refresh_tokens}[settings.isales_token_kind]
         if not header.startswith(_BEARER) or not accepted.valid(header[len(_BEARER) :], call.cookie):
             raise Refused(self._expired(header))
-        call.fields()
-        return json_reply({"result": 0, "resultData": {"taskId": str(next(self._task_numbers))}})
 
     def _expired(self, header: str) -> Reply:
         text = self._site.blame("the token is missing, wrong or expired", header)

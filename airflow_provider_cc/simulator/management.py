@@ -39,10 +39,7 @@ class Management:
         self._tokens = Sessions()
         #: Called with the page number before a directory page is put together.
         self.on_directory_page: Callable[[int], object] | None = None
-
-    def routes(self) -> dict[str, Route]:
-        """Say what answers each path."""
-        return {
+        self._routes = {
             "/apigovernance/api/oauth/tokenByAkSk": Route("tokenByAkSk", "POST", self._token),
             # The prefixes differ from interface to interface, in the manual as here.
             "/apiaccess/rest/CC-Management/v1/queryAgentInfoByAccount": Route(
@@ -55,6 +52,18 @@ class Management:
                 "agentAccount/query", "POST", self._directory
             ),
         }
+
+    def find_route(self, path: str) -> Route | None:
+        """Find what answers a path, spelt as the settings say."""
+        match self._site.settings.paths:
+            case "lower_case":
+                return next((route for known, route in self._routes.items() if known.lower() == path), None)
+            case "without_rest":
+                return next(
+                    (route for known, route in self._routes.items() if known.replace("/rest/", "/") == path),
+                    None,
+                )
+        return self._routes.get(path)
 
     def expire_sessions(self) -> None:
         """End all tokens."""
@@ -81,8 +90,8 @@ class Management:
             {
                 "AccessToken": token,
                 "ApplyType": "Bearer",
-                "CreateTime": str(int(time.time())),
-                "Expires": str(lifetime),
+                "CreateTime": str(int(time.time() + settings.clock_ahead)),
+                "Expires": str(lifetime * {"seconds": 1, "milliseconds": 1000}[settings.expires_in]),
                 "Scope": "default",
                 "AppKey": key,
                 "UserID": "1",
@@ -157,12 +166,15 @@ class Management:
             number = integer_field(fields, "pageNum", 0, _HIGHEST)
             size = integer_field(fields, "pageSize", 1, _HIGHEST)
             types = self._types(fields)
-            if size > self._site.settings.max_page_size:
-                text = f"pageSize is above {self._site.settings.max_page_size}"
+            settings = self._site.settings
+            if size > settings.max_page_size and settings.larger_pages == "refused":
+                text = f"pageSize is above {settings.max_page_size}"
                 return json_reply({"resultCode": "1", "resultMessage": text}, 500)
+            size = min(size, settings.max_page_size)
             if self.on_directory_page is not None:
                 self.on_directory_page(number)
-            agents, total = self._site.population.page(number * size, size, types)
+            before = max(0, number - settings.first_page)
+            agents, total = self._site.population.page(before * size, size, types)
         omitted = self._site.settings.directory_omits
         rows = [_row(agent) for agent in agents]
         for row in rows if omitted else ():

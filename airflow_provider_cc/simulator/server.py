@@ -6,7 +6,9 @@ import asyncio
 import json
 import socket
 import struct
+import time
 import uuid
+from email.utils import formatdate
 from typing import Any
 
 from aiohttp import web
@@ -39,7 +41,7 @@ class Server:
         self._isales = ISales(site)
         self._injector = Injector(site.faults, site.settings.seed)
         self._control = Control(site, self.expire_sessions)
-        self._routes = {**self.management.routes(), **self.gateway.routes(), **self._isales.routes()}
+        self._routes = {**self.gateway.routes(), **self._isales.routes()}
 
     def expire_sessions(self) -> None:
         """End all sessions of all systems."""
@@ -55,7 +57,7 @@ class Server:
         if path.startswith(CONTROL_PREFIX):
             return _response(self._control.answer(call, query))
         settings, statistics = self._site.settings, self._site.statistics
-        route = self._routes.get(path) or self.gateway.find_route(call)
+        route = self.management.find_route(path) or self._routes.get(path) or self.gateway.find_route(call)
         endpoint = route.endpoint if route is not None else "unknown"
         statistics.count_request(endpoint)
         if settings.record:
@@ -80,6 +82,9 @@ class Server:
                 status = RESET
                 return await _send_half(request, reply)
             status = reply.status
+            if settings.clock_ahead:
+                date = formatdate(time.time() + settings.clock_ahead, usegmt=True)
+                reply.headers = {**(reply.headers or {}), "Date": date}
             return _response(reply)
         finally:
             statistics.count_reply(endpoint, status)

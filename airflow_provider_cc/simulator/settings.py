@@ -22,8 +22,8 @@ SIP_SERVERS: tuple[dict[str, str], ...] = (
 class Settings:
     """Everything that is fixed about a simulated contact centre.
 
-    The first six (`agents` to `cert_dir`) are read once, at start; all others are read at every request and
-    may be changed while the simulator runs. Times and lifetimes are in seconds. The secrets are made up and
+    The first seven (`agents` to `certificate`) are read once, at start; all others at every request, and may
+    be changed while the simulator runs. Times and lifetimes are in seconds. The secrets are made up and
     look like nothing else, so that a leak of one can be searched for.
 
     :param agents: number of computed agents, 0 to 10,000,000; memory does not grow with it
@@ -33,6 +33,8 @@ class Settings:
     :param port: port to listen on; 0 takes a free one
     :param cert_dir: where to keep the certificates; a complete set found there is used again, so that a
         connection made for an earlier run stays valid. None: a private temporary one, removed at the end
+    :param certificate: what the server shows: a certificate signed by the authority, which it keeps to itself
+        or sends along, or one with something wrong: signed by itself, expired, made out for another host
 
     :param app_key: CC-Management application key
     :param app_secret: its secret
@@ -47,6 +49,7 @@ class Settings:
     :param tenant_space_id: when set, every CC-Management call must carry it as X-TenantSpaceID
 
     :param token_lifetime: longest life of an AccessToken; a shorter one asked for is granted
+    :param expires_in: unit of `Expires` in the reply of tokenByAkSk
     :param new_token_cancels_old: an AccessToken dies when the next one is issued
     :param guid_lifetime: life of a configuration Guid
     :param agent_timeout: an agent that has not polled events for this long is signed out
@@ -61,10 +64,14 @@ class Settings:
     :param isales_header: request header in which iSales business calls carry their session
     :param isales_token_kind: which of the two tokens they carry
 
+    :param paths: spelling of CC-Management's paths: as in the manual, all in lower case, or without `/rest`
+    :param clock_ahead: how far the centre's clock is ahead, in the header Date and in CreateTime
     :param refused_status: answer of tokenByAkSk and auth/login to wrong credentials; 200: a business code
     :param expired_status: answer to a missing, wrong or expired token
     :param missing_account_code: returnCode of queryAgentInfoByAccount for an account that does not exist
-    :param max_page_size: largest pageSize of the directory; a larger one is a business failure (HTTP 500)
+    :param max_page_size: largest pageSize of the directory
+    :param larger_pages: a larger pageSize is a business failure (HTTP 500), or is taken for the largest one
+    :param first_page: what pageNum begins with; with 1, page 0 is the first one, too
     :param directory_omits: fields left out of directory replies. The vendor's samples have neither `workNo`
         nor `total`, its tables have both
     :param sip_servers: sipServerInfo of queryAgentLoginParams
@@ -82,6 +89,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 0
     cert_dir: str | Path | None = None
+    certificate: Literal["signed", "signed_with_ca", "self_signed", "expired", "other_host"] = "signed"
 
     app_key: str = "appkey0quartz7meadow"
     app_secret: str = "AppSecret-violet-tundra-81f0c2"
@@ -96,6 +104,7 @@ class Settings:
     tenant_space_id: str | None = None
 
     token_lifetime: int = 3600
+    expires_in: Literal["seconds", "milliseconds"] = "seconds"
     new_token_cancels_old: bool = False
     guid_lifetime: float = 1800.0
     agent_timeout: float = 120.0
@@ -109,10 +118,14 @@ class Settings:
     isales_header: Literal["Authentication", "Authorization"] = "Authentication"
     isales_token_kind: Literal["token", "refreshToken"] = "token"
 
+    paths: Literal["manual", "lower_case", "without_rest"] = "manual"
+    clock_ahead: float = 0.0
     refused_status: Literal[200, 401, 403] = 403
     expired_status: Literal[401, 403] = 401
     missing_account_code: Literal["0", "1"] = "0"
     max_page_size: int = 100
+    larger_pages: Literal["refused", "cut"] = "refused"
+    first_page: Literal[0, 1] = 0
     directory_omits: frozenset[str] = frozenset()
     sip_servers: tuple[dict[str, str], ...] = SIP_SERVERS
     allow_listed: bool = True

@@ -41,7 +41,7 @@ class Simulator:
     Use it as a context manager, or call `start` and `stop`. Once stopped it can be started again, with its
     agents and statistics as they were, but with new certificates unless `Settings.cert_dir` is given.
 
-    :param settings: how the centre is set up; all but the first six may be changed while it runs
+    :param settings: how the centre is set up; all but the first seven may be changed while it runs
     :param faults: what goes wrong; may be changed while it runs
     """
 
@@ -105,7 +105,8 @@ class Simulator:
             self._temporary = Path(tempfile.mkdtemp(prefix="cc-simulator-"))
         self._certificates = provide_certificates(
             # Absolute, since the connections that name it are used from anywhere.
-            Path(self.settings.cert_dir or self._temporary or "").absolute()
+            Path(self.settings.cert_dir or self._temporary or "").absolute(),
+            self.settings.certificate,
         )
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
