@@ -43,6 +43,10 @@ interfaces: $(READY) ## call each of the five interfaces once against the simula
 test: $(READY) $(UV) ## run all tests; TESTS="…" chooses some
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal $(TESTS)
 
+.PHONY: test-hard
+test-hard: $(READY) $(UV) ## run the tests that take long; HARD="…" chooses some
+	$(BIN)/python -m pytest --timeout 3600 $(or $(HARD),tests/hard)
+
 .PHONY: bench
 bench: .venv/bench/ready ## measure beside a bare client and write docs/benchmarks.md; SUITES="…" chooses some
 	.venv/bench/bin/python -m benchmarks $(SUITES)
