@@ -9,9 +9,14 @@ SHELL := bash
 PYTHON ?= python3
 AIRFLOW ?= 3.3.2
 AIRFLOWS := 2.11.2 3.0.6 3.3.2
-VENV := .venv/airflow-$(AIRFLOW)
+# One environment per Airflow, and per further Python that is asked for by its version: PYTHON=python3.13.
+VENV := .venv/airflow-$(AIRFLOW)$(patsubst python%,-py%,$(filter python3.%,$(notdir $(PYTHON))))
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
+# What stands on the path may be a shim of pyenv's for a version that is not switched on, which runs nothing.
+INTERPRETER = $(or $(shell $(PYTHON) -c 'import sys; print(sys.executable)' 2>/dev/null),$\
+  $(shell PYENV_VERSION=$$(pyenv latest $(patsubst python%,%,$(PYTHON))) pyenv which $(PYTHON) 2>/dev/null),$\
+  $(error no $(PYTHON) here: name another by PYTHON=…))
 
 UV_VERSION := 0.13.9
 UV := $(or $(shell command -v uv),.venv/uv/bin/uv)
@@ -47,6 +52,10 @@ test: $(READY) $(UV) ## run all tests; TESTS="…" chooses some
 test-hard: $(READY) $(UV) ## run the tests that take long; HARD="…" chooses some
 	$(BIN)/python -m pytest --timeout 3600 $(or $(HARD),tests/hard)
 
+.PHONY: test-matrix
+test-matrix: ## run all tests on every Airflow and Python, and write docs/versions.md; ONLY="…" chooses some
+	@$(INTERPRETER) -m scripts.matrix $(ONLY)
+
 .PHONY: bench
 bench: .venv/bench/ready ## measure beside a bare client and write docs/benchmarks.md; SUITES="…" chooses some
 	.venv/bench/bin/python -m benchmarks $(SUITES)
@@ -69,11 +78,29 @@ format: $(READY) ## put the source into the form that lint checks
 types: $(READY) ## check types
 	$(BIN)/mypy
 
+.PHONY: docs
+docs: .venv/docs/ready ## build the documentation's site into .cache/site/html, strictly
+	@.venv/docs/bin/python -m scripts.site
+
+.PHONY: docs-serve
+docs-serve: .venv/docs/ready ## show the site at http://127.0.0.1:8000 and keep up with changes, until Ctrl-C
+	@.venv/docs/bin/python -m scripts.site serve
+
 .PHONY: build
 build: $(UV) ## build the wheel and the source archive into dist/
 	rm -rf dist
-	$(UV) build --quiet --python $(PYTHON) --out-dir dist
+	$(UV) build --quiet --python $(INTERPRETER) --build-constraints requirements/release.txt --out-dir dist
 	@ls dist
+
+.PHONY: release-check
+release-check: build .venv/release/ready ## build, and check what was built as an index and an installer will
+	.venv/release/bin/twine check --strict dist/*
+	.venv/release/bin/check-wheel-contents dist/*.whl
+	.venv/release/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+
+.PHONY: tag-check
+tag-check: ## check that TAG=v1.2.3 names this version, and that the changelog has it with its date
+	@$(INTERPRETER) -m scripts.tag $(TAG)
 
 .PHONY: requirements
 requirements: $(UV) ## renew the pinned requirements of every Airflow version
@@ -87,6 +114,10 @@ requirements: $(UV) ## renew the pinned requirements of every Airflow version
 	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
 	  --no-header --no-annotate --no-emit-index-url --extra duckdb --extra postgres --group test --group bench \
 	  --constraints requirements/airflow-3.3.2.txt --output-file requirements/bench.txt pyproject.toml
+	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
+	  --no-header --no-annotate --no-emit-index-url --group release --output-file requirements/release.txt
+	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
+	  --no-header --no-annotate --no-emit-index-url --group docs --output-file requirements/docs.txt
 
 .PHONY: ci
 ci: ## everything that a change must pass
@@ -97,22 +128,21 @@ clean: ## remove environments, caches, the demo's files and packages
 	rm -rf .venv .cache dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# One environment per Airflow version, renewed when its pins or the project's metadata change.
-.venv/airflow-%/ready: requirements/airflow-%.txt pyproject.toml | $(UV)
-	@echo "Setting up Airflow $* in .venv/airflow-$* (a first time takes a few minutes) …"
-	@[ -x .venv/airflow-$*/bin/python ] || $(UV) venv --quiet --python $(PYTHON) .venv/airflow-$*
-	@VIRTUAL_ENV=.venv/airflow-$* $(UV) pip sync --quiet $<
-	@VIRTUAL_ENV=.venv/airflow-$* $(UV) pip install --quiet --no-deps --editable .
-	@touch $@
+# An environment is renewed when its pins or the project's metadata change.
+.venv/%/ready: requirements/%.txt pyproject.toml | $(UV)
+	$(environment)
+.venv/airflow-$(AIRFLOW)-py%/ready: requirements/airflow-$(AIRFLOW).txt pyproject.toml | $(UV)
+	$(environment)
 
-# Beside the tests' environment, for what it is compared with brings a great deal along.
-.venv/bench/ready: requirements/bench.txt pyproject.toml | $(UV)
-	@[ -x .venv/bench/bin/python ] || $(UV) venv --quiet --python $(PYTHON) .venv/bench
-	@VIRTUAL_ENV=.venv/bench $(UV) pip sync --quiet $<
-	@VIRTUAL_ENV=.venv/bench $(UV) pip install --quiet --no-deps --editable .
+define environment
+	@echo "Setting up $(@D) (a first time takes up to a few minutes) …"
+	@[ -x $(@D)/bin/python ] || $(UV) venv --quiet --python $(INTERPRETER) $(@D)
+	@VIRTUAL_ENV=$(@D) $(UV) pip sync --quiet $<
+	@VIRTUAL_ENV=$(@D) $(UV) pip install --quiet --no-deps --editable .
 	@touch $@
+endef
 
 .venv/uv/bin/uv:
 	@echo "Bringing uv along …"
-	@$(PYTHON) -m venv .venv/uv
+	@$(INTERPRETER) -m venv .venv/uv
 	@.venv/uv/bin/python -m pip install --quiet --no-cache-dir --disable-pip-version-check uv==$(UV_VERSION)

@@ -32,7 +32,8 @@ def test_a_call_that_is_declined_says_so(cc, isales):
 
 
 @pytest.mark.parametrize(
-    ("header", "kind"), itertools.product(["Authentication", "Authorization"], ["token", "refreshToken"])
+    ("header", "kind"),
+    list(itertools.product(["Authentication", "Authorization"], ["token", "refreshToken"])),
 )
 def test_either_token_goes_into_either_header(start, header, kind):
     cc = start(isales_header=header, isales_token_kind=kind, record=True)
