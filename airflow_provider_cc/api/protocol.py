@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import enum
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from itertools import islice
 from typing import Any, Generic, NamedTuple, NoReturn, TypeAlias, TypeVar
 
 import msgspec
@@ -31,6 +33,12 @@ TEXT_FIELDS = ("description", "message", "msg", "resultMessage", "resultDesc")
 
 #: Some tables of the manual nest a whole reply in one of these; the samples beside them are flat.
 WRAPPERS = ("schema", "requestParams")
+
+#: So many of a reply's fields are named, at most, when it is not understood.
+_MOST_KEYS = 50
+
+#: The codes of the manual: "1" of CC-Management, those of CC-Gateway.
+_KNOWN_CODE = re.compile(r"1|[0-9]{3}-[0-9]{3}")
 
 #: What the manual says of the HTTP status codes it lists.
 STATUS_TEXT = {
@@ -148,7 +156,7 @@ def understand(call: Call[T], reply: Reply, session_secrets: tuple[str, ...] = (
         raise
 
 
-def _examine(call: Call[T], reply: Reply, secrets: tuple[str, ...]) -> T:
+def _examine(call: Call[T], reply: Reply, secrets: tuple[str, ...], wrapped: bool = False) -> T:
     """Read whatever is not plainly a success, with time to find out what it is."""
     endpoint = call.endpoint
     fields = _fields(reply.body)
@@ -162,9 +170,9 @@ def _examine(call: Call[T], reply: Reply, secrets: tuple[str, ...]) -> T:
         codes = (_plain(fields[name]) for name in endpoint.codes if name in fields)
         code = next((code for code in codes if code is not None), None)
         wrapper = next((name for name in WRAPPERS if name in fields), None)
-        if code is None and wrapper is not None:
+        if code is None and wrapper is not None and not wrapped:
             inner = bytes(fields[wrapper])
-            return _examine(call, reply._replace(body=inner), secrets)
+            return _examine(call, reply._replace(body=inner), secrets, wrapped=True)
         if code is None:
             expected = " or ".join(endpoint.codes)
             raise CCResponseError(
@@ -209,8 +217,10 @@ _ERROR_OF: dict[Meaning, type[CCError]] = {
 def _raise_for_code(endpoint: Endpoint, code: str, text: str, secrets: tuple[str, ...]) -> None:
     error = _ERROR_OF.get(endpoint.meaning(code))
     if error is not None:
-        # Cleaned only to be shown: a password as short as "0" must not change what the code means.
-        raise error(endpoint.name, clean(code, secrets), text)
+        # Cleaned only to be shown: a password as short as "0" must not change what the code means. A code of
+        # the manual's own says nothing about a password that looks like a part of it.
+        shown = code if _KNOWN_CODE.fullmatch(code) else clean(code, secrets)
+        raise error(endpoint.name, shown, text)
 
 
 def retry_after(value: str | None) -> float | None:
@@ -259,7 +269,7 @@ def _text(fields: dict[str, msgspec.Raw] | None, secrets: tuple[str, ...]) -> st
 
 
 def _keys_seen(fields: Iterable[str], secrets: tuple[str, ...]) -> str:
-    names = ", ".join(sorted(fields)) or "none"
+    names = ", ".join(sorted(islice(fields, _MOST_KEYS))) or "none"
     return clean(f"keys seen: {names}", secrets)
 
 

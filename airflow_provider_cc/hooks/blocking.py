@@ -7,7 +7,6 @@ import http.client
 import re
 import socket
 import ssl
-import time
 import warnings
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
@@ -19,13 +18,18 @@ from requests.auth import AuthBase
 
 from airflow_provider_cc.api.protocol import Call, Reply, understand
 from airflow_provider_cc.exceptions import CCConfigError, CCError, CCResponseError, CCTransientError
+from airflow_provider_cc.hooks.body import ACCEPT_ENCODING, Body
+from airflow_provider_cc.hooks.deadline import DeadlineAdapter
 from airflow_provider_cc.hooks.settings import CCSettings
 
 T = TypeVar("T")
 
 USER_AGENT = f"airflow-provider-cc/{version('airflow-provider-cc')}"
-#: No reply of the manual comes near this size, in bytes; a longer one is cut off with an error.
-MAX_BODY = 16 * 1024 * 1024
+_UNKNOWN_AUTHORITY = "Set extra verify to the path of the CA bundle that signed it"
+_OUT_OF_DATE = "Extra verify demands a valid one: renew it on the server, or look at this machine's clock"
+_OTHER_HOST = "Extra verify demands one for this host: set host to a name that it is made out to"
+#: By OpenSSL's codes: not yet valid, expired, another host's, another address's.
+_REMEDY = {9: _OUT_OF_DATE, 10: _OUT_OF_DATE, 62: _OTHER_HOST, 64: _OTHER_HOST}
 _UNREACHABLE = (errno.EHOSTUNREACH, errno.ENETUNREACH)
 #: These say that the connection broke; every other exception of http.client that what came is no HTTP.
 _CUT_SHORT = (http.client.RemoteDisconnected, http.client.IncompleteRead)
@@ -51,7 +55,9 @@ class BlockingClient:
     def __init__(self, settings: CCSettings) -> None:
         self._settings = settings
         self.session = requests.Session()
-        self.session.headers["User-Agent"] = USER_AGENT
+        self.session.headers.update({"User-Agent": USER_AGENT, "Accept-Encoding": ACCEPT_ENCODING})
+        for schema in ("https://", "http://"):
+            self.session.mount(schema, DeadlineAdapter())
         if settings.verify is False:
             # Warned of once, by the hook, in words that name the setting. Not by catch_warnings around each
             # request: that is not safe in threads, and an event poll lasts for seconds.
@@ -87,33 +93,18 @@ class BlockingClient:
                 stream=True,
             )
             with response:
-                return Reply(response.status_code, response.headers, self._body(name, response))
+                return Reply(response.status_code, response.headers, _body(name, response))
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             failure = connection_failure(name, error, settings)
         # Raised out here, so that the library's exception, which holds the request, is not its context.
         raise failure
 
-    def _body(self, name: str, response: requests.Response) -> bytes:
-        deadline = time.monotonic() + self._settings.timeout
-        parts, size = [], 0
-        for part in _parts(response):
-            parts.append(part)
-            size += len(part)
-            if size > MAX_BODY:
-                raise CCResponseError(name, "too long", f"the reply is longer than {MAX_BODY} bytes")
-            if time.monotonic() > deadline:
-                raise requests.ReadTimeout
-        return b"".join(parts)
 
-
-def _parts(response: requests.Response) -> Iterator[bytes]:
-    """Yield a body as it comes in: a plain read waits for all of it, each byte with a time-out of its own."""
-    read = getattr(response.raw, "read1", None)
-    if read is None:  # urllib3 before 2.1
-        yield from response.iter_content(4096)
-        return
-    while part := read(65536, decode_content=True):
-        yield part
+def _body(name: str, response: requests.Response) -> bytes:
+    body = Body(name, response.headers.get("Content-Encoding"))
+    for piece in response.raw.stream(65536, decode_content=False):
+        body.add(piece)
+    return body.whole()
 
 
 def connection_failure(endpoint: str, error: BaseException, settings: CCSettings) -> CCError:
@@ -130,8 +121,10 @@ def connection_failure(endpoint: str, error: BaseException, settings: CCSettings
         if isinstance(cause, ssl.SSLCertVerificationError) and hasattr(cause, "verify_message"):
             return CCConfigError(
                 f"connection {settings.conn_id!r}: the certificate of {where} is not trusted "
-                f"({cause.verify_message}). Set extra verify to the path of the CA bundle that signed it"
+                f"({cause.verify_message}). {_REMEDY.get(cause.verify_code, _UNKNOWN_AUTHORITY)}"
             )
+    if any(isinstance(cause, requests.exceptions.InvalidProxyURL) for cause in causes):
+        return unusable_proxy()
     if any(isinstance(cause, requests.exceptions.ProxyError) for cause in causes):
         return proxy_failure(endpoint)
     if any(isinstance(cause, socket.gaierror | urllib3.exceptions.NameResolutionError) for cause in causes):
@@ -149,11 +142,6 @@ def connection_failure(endpoint: str, error: BaseException, settings: CCSettings
         return CCTransientError(endpoint, "timeout", f"no answer from {where} within {settings.timeout:g} s")
     if any(isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError) for cause in causes):
         return CCTransientError(endpoint, "tls", f"no TLS connection to {where}: is schema right?")
-    if any(
-        isinstance(cause, requests.exceptions.ContentDecodingError | urllib3.exceptions.DecodeError)
-        for cause in causes
-    ):
-        return CCResponseError(endpoint, "not readable", "the reply's compression is broken")
     if any(
         isinstance(cause, urllib3.exceptions.InvalidChunkLength)
         or (isinstance(cause, http.client.HTTPException) and not isinstance(cause, _CUT_SHORT))
@@ -175,6 +163,13 @@ def proxy_failure(endpoint: str) -> CCTransientError:
     :param endpoint: what was called
     """
     return CCTransientError(endpoint, "connect", "the proxy of the environment does not connect")
+
+
+def unusable_proxy() -> CCConfigError:
+    """Say that neither client can use the environment's proxy; not which it is, as it may have a password."""
+    return CCConfigError(
+        "the proxy of the environment (HTTPS_PROXY, HTTP_PROXY or ALL_PROXY) must be an http or https address"
+    )
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 import aiohttp
 import tenacity
-from aiohttp.http_exceptions import ContentEncodingError
 from requests.utils import get_environ_proxies, select_proxy
 from yarl import URL
 
 from airflow_provider_cc.api.protocol import Call, Reply, understand
-from airflow_provider_cc.compat import in_thread
 from airflow_provider_cc.exceptions import (
     CCBusinessError,
     CCError,
@@ -22,7 +20,8 @@ from airflow_provider_cc.exceptions import (
     CCTransientError,
 )
 from airflow_provider_cc.hooks import retries
-from airflow_provider_cc.hooks.blocking import MAX_BODY, USER_AGENT, connection_failure, proxy_failure
+from airflow_provider_cc.hooks.blocking import USER_AGENT, connection_failure, proxy_failure, unusable_proxy
+from airflow_provider_cc.hooks.body import ACCEPT_ENCODING, MAX_BODY, Body
 from airflow_provider_cc.hooks.pace import Pace
 from airflow_provider_cc.hooks.sessions import Grant
 from airflow_provider_cc.hooks.settings import CCSettings
@@ -45,7 +44,6 @@ class BulkClient:
         self._settings = hook.settings
         self._sessions = hook.sessions
         self._cookies = hook.client.session.cookies
-        self._ssl = self._settings.ssl_context()  # reads a file, and so not in the event loop
         self._pace = Pace(self._settings.requests_per_second)
         self._proxy = _proxy(self._settings.base_url)
         self._urls: dict[str, URL] = {}
@@ -54,13 +52,15 @@ class BulkClient:
         self.requests = 0
 
     async def __aenter__(self) -> BulkClient:
+        settings = self._settings
         self._signed_by: Grant | None = None
         self._secrets: tuple[str, ...] = ()
         # unsafe: gateways are reached by address, and a load balancer's cookie comes from there too.
         self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=self._ssl, keepalive_timeout=30),
-            timeout=aiohttp.ClientTimeout(total=self._settings.timeout),
-            headers={"User-Agent": USER_AGENT},
+            connector=aiohttp.TCPConnector(limit=0, ssl=settings.ssl_context(), keepalive_timeout=30),
+            timeout=aiohttp.ClientTimeout(total=settings.timeout),
+            headers={"User-Agent": USER_AGENT, "Accept-Encoding": ACCEPT_ENCODING},
+            auto_decompress=False,
             cookie_jar=aiohttp.CookieJar(unsafe=True),
         )
         return self
@@ -93,12 +93,12 @@ class BulkClient:
         sessions, unanswered = self._sessions, self._sessions.unanswered
         grant = sessions.fresh
         if grant is None:
-            grant = await in_thread(sessions.get)(unanswered)
+            grant = await asyncio.to_thread(sessions.get, unanswered)
         try:
             try:
                 result = await self._exchange(call, grant)
             except CCSessionLapsed as error:
-                grant = await in_thread(sessions.renew)(grant, error, unanswered)
+                grant = await asyncio.to_thread(sessions.renew, grant, error, unanswered)
                 result = await self._exchange(call, grant)
         except CCBusinessError as error:
             grant.note(error)
@@ -133,7 +133,7 @@ class BulkClient:
                 plain = (
                     length is not None and length <= MAX_BODY and "Content-Encoding" not in response.headers
                 )
-                body = await (response.read() if plain else _cut_body(call.endpoint.name, response))
+                body = await (response.read() if plain else _body(call.endpoint.name, response))
                 reply = Reply(response.status, response.headers, body)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             failure = _failure(call.endpoint.name, error, self._settings)
@@ -151,15 +151,12 @@ class BulkClient:
         self._http.cookie_jar.update_cookies(self._cookies.get_dict(), URL(self._settings.base_url))
 
 
-async def _cut_body(name: str, response: aiohttp.ClientResponse) -> bytes:
+async def _body(name: str, response: aiohttp.ClientResponse) -> bytes:
     """Read a body whose length nobody promises, as far as it may go."""
-    parts, size = [], 0
-    async for part in response.content.iter_chunked(65536):
-        parts.append(part)
-        size += len(part)
-        if size > MAX_BODY:
-            raise CCResponseError(name, "too long", f"the reply is longer than {MAX_BODY} bytes")
-    return b"".join(parts)
+    body = Body(name, response.headers.get("Content-Encoding"))
+    async for piece in response.content.iter_chunked(65536):
+        body.add(piece)
+    return body.whole()
 
 
 def _failure(endpoint: str, error: BaseException, settings: CCSettings) -> CCError:
@@ -167,12 +164,19 @@ def _failure(endpoint: str, error: BaseException, settings: CCSettings) -> CCErr
         return proxy_failure(endpoint)
     if isinstance(error, aiohttp.ClientResponseError):  # what came is no HTTP, or too much of it
         return CCResponseError(endpoint, "not HTTP", "the reply breaks the rules of HTTP")
-    if isinstance(error.__cause__, ContentEncodingError):
-        return CCResponseError(endpoint, "not readable", "the reply's compression is broken")
     return connection_failure(endpoint, error, settings)
 
 
 def _proxy(base_url: str) -> str | None:
     """Return the environment's proxy for an address, as requests chooses it."""
     proxy = select_proxy(base_url, get_environ_proxies(base_url))
-    return proxy if not proxy or "://" in proxy else f"http://{proxy}"
+    if not proxy:
+        return None
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    try:
+        usable = URL(proxy).scheme in ("http", "https") and URL(proxy).host
+    except ValueError:
+        usable = None
+    if not usable:
+        raise unusable_proxy()
+    return proxy

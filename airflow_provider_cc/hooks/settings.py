@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import os
 import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from certifi import where
 
@@ -64,8 +66,25 @@ class CCSettings:
         """Return the address of a path; an address stays what it is.
 
         :param path: from the host's root
+        :raises CCConfigError: an address that would send in the clear what this connection encrypts
         """
-        return path if path.startswith(("https://", "http://")) else self.base_url + path
+        if path.startswith("/"):
+            return self.base_url + path
+        if path.startswith("https://") or (path.startswith("http://") and self._may_be_plain(path)):
+            return path
+        raise CCConfigError(
+            f"connection {self.conn_id!r}: extra token_url must be a path that begins with / or an https "
+            "address; http only where schema says http"
+        )
+
+    def _may_be_plain(self, address: str) -> bool:
+        if self.schema == "http":
+            return True
+        try:
+            host = urlsplit(address).hostname or ""
+            return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return False
 
     def require(self, needed: dict[str, str], why: str) -> None:
         """Insist on fields, naming every one that is missing.

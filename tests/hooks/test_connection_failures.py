@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 
 from airflow_provider_cc.api.protocol import Session
 from airflow_provider_cc.exceptions import CCConfigError, CCError, CCResponseError, CCTransientError
-from airflow_provider_cc.hooks import blocking, bulk
+from airflow_provider_cc.hooks import body, bulk
 from airflow_provider_cc.hooks.blocking import BlockingClient
 from airflow_provider_cc.hooks.bulk import BulkClient
 from airflow_provider_cc.hooks.sessions import Grant
@@ -231,8 +231,8 @@ def endless(connection):
 
 @pytest.fixture
 def small_limit(monkeypatch):
-    assert blocking.MAX_BODY == bulk.MAX_BODY == 16 * 1024 * 1024
-    for module in (blocking, bulk):
+    assert body.MAX_BODY == bulk.MAX_BODY == 16 * 1024 * 1024
+    for module in (body, bulk):
         monkeypatch.setattr(module, "MAX_BODY", 1_000_000)
 
 
