@@ -49,7 +49,9 @@ class AgentSession:
         return self._guid
 
     def query_login_info(self) -> PhoneToken:
-        """Return the softphone that the agent signed in with ("Obtaining Token Information").
+        """Return the softphone that the agent signed in with.
+
+        Manual: CC-Gateway, "Obtaining Token Information" (logininfo).
 
         :raises CCAuthError: the agent was signed out and a new sign-in does not help
         :raises CCError: any other failure

@@ -37,7 +37,9 @@ class CCGatewayHook(CCHook):
         return grant.session.token if grant is not None else None
 
     def login(self) -> None:
-        """Sign in to configuration now ("C5 Intelligent Auxiliary Interface Authentication").
+        """Sign in to configuration now.
+
+        Manual: CC-Gateway, "C5 Intelligent Auxiliary Interface Authentication" (config/login).
 
         :raises CCAuthError: refused
         """
@@ -54,7 +56,9 @@ class CCGatewayHook(CCHook):
         return self.send(api.any_call(method, path, json))
 
     def query_login_info(self, agent_id: int, *, guid: str) -> PhoneToken:
-        """Return the softphone that a signed-in agent uses ("Obtaining Token Information").
+        """Return the softphone that a signed-in agent uses.
+
+        Manual: CC-Gateway, "Obtaining Token Information" (logininfo).
 
         :param agent_id: agent ID, 101 to 999999
         :param guid: that agent's Guid: from the sign-in (AUTHMODE 1) or the latest event poll (AUTHMODE 2)
@@ -75,6 +79,8 @@ class CCGatewayHook(CCHook):
         """Sign an agent in, keep the agent signed in, and sign out again whatever happens.
 
         This takes the agent's seat: calls may be routed to it.
+
+        Manual: CC-Gateway, onlineagent, forcelogin, agentevent and logout.
 
         :param agent_id: agent ID, 101 to 999999; digits in a text will do
         :param password: the agent's password

@@ -26,7 +26,9 @@ class CCISalesHook(CCHook):
     extras = ("token_header", "token_kind")
 
     def login(self) -> None:
-        """Sign in now ("Authentication Interface").
+        """Sign in now.
+
+        Manual: CC-iSales, "Authentication Interface" (auth/login).
 
         :raises CCAuthError: refused
         """
@@ -34,6 +36,8 @@ class CCISalesHook(CCHook):
 
     def refresh(self) -> None:
         """Trade the refreshToken for a new pair now; signs in where there is none that lives.
+
+        Manual: CC-iSales, auth/refresh.
 
         :raises CCAuthError: refused
         """

@@ -27,7 +27,9 @@ class CCManagementHook(CCHook):
     def query_agent_info(
         self, account_code: str, *, username: str | None = None, password: str | None = None
     ) -> AgentInfo:
-        """Return who signs in with an account ("Querying Agent Information by Sign-in Account").
+        """Return who signs in with an account.
+
+        Manual: CC-Management, "Querying Agent Information by Sign-in Account" (queryAgentInfoByAccount).
 
         :param account_code: sign-in account, at most 64 characters
         :param username: authenticating user: the call is then not signed, and the connection needs no app key
@@ -43,7 +45,9 @@ class CCManagementHook(CCHook):
         return self._exchange(call, self._headers(None), (password or "",), retries.sign_in_policy())
 
     def query_agent_login_params(self, account: str, password: str) -> AgentLoginParams:
-        """Return an account's softphone number and servers ("Querying the Account Sign-in Result").
+        """Return an account's softphone number and servers.
+
+        Manual: CC-Management, "Querying the Account Sign-in Result" (queryAgentLoginParams).
 
         :param account: sign-in account, at most 100 characters
         :param password: its sign-in password, at most 100 characters
@@ -55,7 +59,9 @@ class CCManagementHook(CCHook):
     def query_agents(
         self, *, page_size: int = 100, agent_types: Sequence[int] | None = None
     ) -> Iterator[DirectoryAgent]:
-        """Iterate over the directory ("agentAccount/query"), page after page.
+        """Iterate over the directory, page after page.
+
+        Manual: CC-Management, agentAccount/query.
 
         :param page_size: lines on a page; 100 is safe
         :param agent_types: only agents of these types

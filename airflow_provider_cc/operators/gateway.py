@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 
 class CCConfigLoginOperator(BaseOperator):
-    """Signs in to configuration ("config/login"), which checks the credential and warms a shared session.
+    """Signs in to configuration, which checks the credential and warms a shared session.
+
+    Manual: CC-Gateway, "C5 Intelligent Auxiliary Interface Authentication" (config/login).
 
     Returns a dict with ``conn_id``, ``signed_in_at``, ``expires_at`` and ``shared``; the Guid is not in it.
 
@@ -44,7 +46,9 @@ class CCConfigLoginOperator(BaseOperator):
 
 
 class CCQueryLoginInfoOperator(BaseOperator):
-    """Checks which softphone an agent has ("logininfo"): signs the agent in, asks, signs out.
+    """Checks which softphone an agent has: signs the agent in, asks, signs out.
+
+    Manual: CC-Gateway, "Obtaining Token Information" (logininfo).
 
     While it runs it holds the agent's seat, and calls may be routed to it: not for agents at work.
     Returns a dict with ``agent_id`` and ``softphone_number``; the phonetoken is not in it.

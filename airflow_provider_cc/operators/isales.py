@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 class CCISalesLoginOperator(BaseOperator):
-    """Signs in ("auth/login"), which checks the credential and warms a shared session.
+    """Signs in, which checks the credential and warms a shared session.
+
+    Manual: CC-iSales, "Authentication Interface" (auth/login).
 
     Returns a dict with ``conn_id``, ``signed_in_at``, ``expires_at`` and ``shared``; no token is in it.
 

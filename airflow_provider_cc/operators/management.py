@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 
 class CCQueryAgentInfoOperator(BaseOperator):
-    """Looks up agent ID, type and status by sign-in account ("queryAgentInfoByAccount").
+    """Looks up agent ID, type and status by sign-in account.
+
+    Manual: CC-Management, "Querying Agent Information by Sign-in Account" (queryAgentInfoByAccount).
 
     Returns a list of dicts with ``account``, ``agent_id``, ``agent_type`` and ``agent_status``.
 
@@ -68,7 +70,9 @@ class CCQueryAgentInfoOperator(BaseOperator):
 
 
 class CCQueryAgentLoginParamsOperator(BaseOperator):
-    """Looks up softphone number and SIP servers with an account's own password ("queryAgentLoginParams").
+    """Looks up softphone number and SIP servers with an account's own password.
+
+    Manual: CC-Management, "Querying the Account Sign-in Result" (queryAgentLoginParams).
 
     Returns a list of dicts with ``account``, ``agent_id``, ``softphone_number`` and ``sip_servers``; the
     passwords that the reply also holds are never read.

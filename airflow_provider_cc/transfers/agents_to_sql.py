@@ -48,6 +48,8 @@ class CCAgentsToSqlOperator(BaseOperator):
     :param accounts: account codes, as a list or an XComArg; shown in the UI as a number (templated)
     :param accounts_sql: instead, a query on ``sql_conn_id`` that returns them in one column (templated). With
         neither, the directory says who there is
+    Manual: CC-Management, agentAccount/query, queryAgentInfoByAccount and queryAgentLoginParams.
+
     :param softphones: where softphone numbers come from: ``"directory"``, ``"login_params"`` (one more query
         for each account, with the account's own password) or ``"none"``
     :param passwords_conn_id: for login parameters, a connection whose *password* is JSON
