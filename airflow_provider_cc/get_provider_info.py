@@ -162,6 +162,12 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": _GATEWAY, "python-modules": ["airflow_provider_cc.operators.gateway"]},
             {"integration-name": _ISALES, "python-modules": ["airflow_provider_cc.operators.isales"]},
         ],
+        "sensors": [
+            {"integration-name": _MANAGEMENT, "python-modules": ["airflow_provider_cc.sensors.management"]},
+        ],
+        "triggers": [
+            {"integration-name": _MANAGEMENT, "python-modules": ["airflow_provider_cc.triggers.management"]},
+        ],
         "transfers": [
             {
                 "source-integration-name": _MANAGEMENT,
