@@ -179,7 +179,12 @@ def agent_events(agent_id: int) -> Call[str | None]:
 
     :param agent_id: agent ID
     """
-    return Call(EVENTS, None, lambda _, headers: new_guid(headers), EVENTS.path.format(agent_id=agent_id))
+
+    def read(reply: _PlainReply, headers: Mapping[str, str]) -> str | None:
+        guid = new_guid(headers)
+        return None if guid is None else session_value(EVENTS.name, "Set-GUID header", guid)
+
+    return Call(EVENTS, None, read, EVENTS.path.format(agent_id=agent_id))
 
 
 def agent_sign_out(agent_id: int) -> Call[None]:
