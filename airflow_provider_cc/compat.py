@@ -29,6 +29,11 @@ from airflow.providers.common.compat.sdk import (
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 from asgiref.sync import sync_to_async
 
+try:  # from Airflow 3.3 on
+    from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
+except ImportError:
+    ExceptionRetryPolicy = RetryAction = RetryRule = None  # type: ignore[assignment,misc]
+
 __all__ = [
     "AirflowException",
     "AirflowFailException",
@@ -41,7 +46,10 @@ __all__ = [
     "BaseSensorOperator",
     "Connection",
     "Context",
+    "ExceptionRetryPolicy",
     "PokeReturnValue",
+    "RetryAction",
+    "RetryRule",
     "Variable",
     "XComArg",
     "conf",

@@ -20,6 +20,7 @@ from datetime import timedelta
 import pendulum
 from airflow.providers.common.compat.sdk import DAG, Asset, Param
 
+from airflow_provider_cc.retry_policy import CC_RETRY_POLICY
 from airflow_provider_cc.transfers.agents_to_sql import CCAgentsToSqlOperator
 
 with DAG(
@@ -35,6 +36,7 @@ with DAG(
         "retry_delay": timedelta(minutes=1),
         "retry_exponential_backoff": True,
         "max_retry_delay": timedelta(minutes=15),
+        "retry_policy": CC_RETRY_POLICY,  # from Airflow 3.3 on
     },
     params={
         "cc_conn_id": Param("cc_management_default", type="string", description="The contact centre"),

@@ -22,6 +22,7 @@ import pendulum
 from airflow.providers.common.compat.sdk import DAG, Asset, Param, task
 
 from airflow_provider_cc.operators.gateway import CCQueryLoginInfoOperator
+from airflow_provider_cc.retry_policy import CC_RETRY_POLICY
 
 with DAG(
     dag_id="cc_check_softphones",
@@ -36,6 +37,7 @@ with DAG(
         "retry_delay": timedelta(minutes=1),
         "retry_exponential_backoff": True,
         "max_retry_delay": timedelta(minutes=15),
+        "retry_policy": CC_RETRY_POLICY,  # from Airflow 3.3 on
     },
     params={
         "cc_conn_id": Param("cc_gateway_default", type="string", description="The gateway"),
