@@ -119,6 +119,17 @@ class CCHook(CCForm, BaseHook):
             return False, f"Connection {self.cc_conn_id!r} cannot be tested: {type(error).__name__}"
         return True, f"Signed in to {self.hook_name} at {self.settings.base_url}."
 
+    def diagnose(self) -> list[dict[str, Any]]:
+        """Examine this connection against its contact centre, read-only, with one sign-in of its own at most.
+
+        :return: for each check its ``check``, ``verdict`` ("ok", "warn", "fail", "unknown", "skipped"), what
+            was ``seen``, ``advice``, and the ``extra`` and ``fields`` that it suggests to set
+        """
+        # Not above: the doctor uses the hooks.
+        from airflow_provider_cc.doctor.diagnosis import examine
+
+        return [finding.as_dict() for finding in examine(self).findings]
+
     def _send_once(self, call: Call[T]) -> T:
         unanswered = self.sessions.unanswered
         grant = self.sessions.get(unanswered)

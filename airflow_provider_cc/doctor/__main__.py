@@ -1,0 +1,64 @@
+"""Examine a connection against its contact centre: `python -m airflow_provider_cc.doctor --help`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Examine, print the table, write the report.
+
+    :param arguments: command line; ``None``: that of the process
+    :return: 0 nothing failed, 1 something did, 2 wrong use
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.save_ca is not None and (options.save_ca.exists() or not options.save_ca.parent.is_dir()):
+        parser.error(f"--save-ca: {options.save_ca} is there already, or its folder is not")
+    # Airflow is imported, and logs, in here: standard output is for what was asked for.
+    with contextlib.redirect_stdout(sys.stderr):
+        from airflow_provider_cc.doctor.diagnosis import NoSuchConnection, diagnose
+        from airflow_provider_cc.doctor.findings import Verdict
+        from airflow_provider_cc.doctor.report import report
+        from airflow_provider_cc.doctor.table import table
+
+        try:
+            findings, exam = diagnose(options.conn_id, options.save_ca)
+        except NoSuchConnection as error:
+            parser.error(str(error))
+    print(table(findings), file=sys.stderr if options.report == "-" else sys.stdout)
+    if options.report == "-":
+        print(report(findings, exam))
+    elif options.report is not None:
+        Path(options.report).write_text(report(findings, exam))
+    return int(any(finding.verdict is Verdict.FAIL for finding in findings))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m airflow_provider_cc.doctor",
+        description="Examine a connection against its contact centre: read-only, with one sign-in at most.",
+    )
+    parser.add_argument("conn_id", help="connection of type cc_management, cc_gateway, cc_isales or cc_agent")
+    parser.add_argument(
+        "--report", metavar="FILE", help="write a report without names and secrets, for an issue; -: print it"
+    )
+    parser.add_argument(
+        "--save-ca",
+        type=Path,
+        metavar="FILE",
+        help="save the certificate that would have to be trusted, and show its fingerprint",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    # Connections are read as Airflow's own commands read them: from its database, too.
+    os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
+    os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "ERROR")
+    raise SystemExit(main())

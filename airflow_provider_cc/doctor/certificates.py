@@ -1,0 +1,178 @@
+"""The server's certificate: is it trusted, why not, and which one would have to be."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import ssl
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from airflow_provider_cc.doctor.examination import Examination, Over
+from airflow_provider_cc.doctor.findings import Verdict
+from airflow_provider_cc.doctor.network import connect
+from airflow_provider_cc.hooks.settings import CCSettings
+
+#: Days before a certificate's end from which on it is worth a word.
+_SOON = 14
+
+# OpenSSL's numbers (X509_V_ERR_…), as the module ssl hands them out without names.
+_NOT_YET_VALID, _EXPIRED, _SELF_SIGNED, _SELF_SIGNED_CHAIN, _NO_ISSUER, _NO_FIRST = 9, 10, 18, 19, 20, 21
+_OTHER_NAME, _OTHER_ADDRESS = 62, 64
+_REASONS = {
+    _NOT_YET_VALID: "it is not valid yet",
+    _EXPIRED: "it has expired",
+    _SELF_SIGNED: "it is self-signed",
+    _SELF_SIGNED_CHAIN: "its authority is unknown here",
+    _NO_ISSUER: "its authority is unknown here",
+    _NO_FIRST: "its authority is unknown here",
+    _OTHER_NAME: "it is made out for another host",
+    _OTHER_ADDRESS: "it is made out for another host",
+}
+_REMEDIES = {
+    _NOT_YET_VALID: "Compare the clocks: no extra helps.",
+    _EXPIRED: "The centre has to renew it: no extra helps.",
+    _OTHER_NAME: "Set host to a name that the certificate is made out for: no extra helps.",
+    _OTHER_ADDRESS: "Set host to a name that the certificate is made out for: no extra helps.",
+}
+
+
+def check_certificate(exam: Examination) -> None:
+    """Make the hook's own handshake; where it fails, say why and what to trust instead.
+
+    :raises Over: the certificate is not trusted, so that no credential may be sent
+    """
+    settings = exam.settings
+    if settings.schema == "http":
+        exam.note(
+            "tls", Verdict.WARN, "schema is http: passwords travel as they are", advice="Set schema to https."
+        )
+        return
+    checked = replace(settings, verify=True) if settings.verify is False else settings
+    try:
+        failure = _refusal(settings, checked.ssl_context())
+        chain = _shown(settings)
+    except OSError as error:
+        exam.fail(
+            "tls",
+            f"no TLS is spoken at port {settings.port}",
+            private=type(error).__name__,
+            advice="Compare port and schema.",
+        )
+    if failure is None:
+        _note_trusted(exam, chain[0])
+        return
+    _note_untrusted(exam, failure, chain)
+    if settings.verify is not False:
+        raise Over
+
+
+def _note_trusted(exam: Examination, leaf: x509.Certificate) -> None:
+    days = (leaf.not_valid_after_utc - datetime.datetime.now(datetime.UTC)).days
+    seen = f"trusted; it ends in {days} days"
+    if exam.settings.verify is False:
+        exam.note(
+            "tls",
+            Verdict.WARN,
+            f"verify is false, though it could be checked: {seen}",
+            advice="Set extra verify to true.",
+            extra={"verify": True},
+        )
+    else:
+        exam.note("tls", Verdict.WARN if days < _SOON else Verdict.OK, seen)
+
+
+def _note_untrusted(
+    exam: Examination, failure: ssl.SSLCertVerificationError, chain: list[x509.Certificate]
+) -> None:
+    settings = exam.settings
+    root = chain[-1]
+    # An authority's certificate, or a self-signed one, can be trusted by itself: try it before advising it.
+    left = _refusal(settings, ssl.create_default_context(cadata=_pem(root)))
+    seen = f"not trusted: {_reason(failure)}; {len(chain)} certificate(s) shown"
+    private = f"issued by {root.issuer.rfc4514_string()}, for {', '.join(_names(chain[0])) or 'no host'}"
+    extra: dict[str, Any] = {}
+    if left is None and exam.save_ca is not None:
+        _save(exam.save_ca, root)
+        extra = {"verify": str(exam.save_ca.absolute())}
+        private += f"; SHA-256 of the saved certificate: {fingerprint(root)}"
+        advice = (
+            "Have the centre's administrator read you the SHA-256 fingerprint of the certificate. "
+            "Only if it is the same, set extra verify to the saved file, on every worker."
+        )
+    elif left is None:
+        advice = (
+            "Run the doctor with --save-ca FILE: it saves the certificate to trust and shows its fingerprint."
+        )
+    elif left.verify_code in _REMEDIES:
+        seen = f"not trusted: {_reason(left)}"
+        advice = _REMEDIES[left.verify_code]
+    else:
+        advice = (
+            "The server does not send its authority's certificate: ask the centre's administrator for it, "
+            "and set extra verify to its path."
+        )
+    verdict = Verdict.FAIL
+    if settings.verify is False:
+        verdict, seen = Verdict.WARN, f"verify is false; {seen}"
+    exam.note("tls", verdict, seen, private=private, advice=advice, extra=extra)
+
+
+def _refusal(settings: CCSettings, context: ssl.SSLContext | bool) -> ssl.SSLCertVerificationError | None:
+    """Make a handshake and nothing else; return why the certificate is refused, if it is."""
+    if isinstance(context, bool):
+        return None
+    with connect(settings) as raw:
+        try:
+            with context.wrap_socket(raw, server_hostname=settings.host):
+                return None
+        except ssl.SSLCertVerificationError as error:
+            return error
+
+
+def _shown(settings: CCSettings) -> list[x509.Certificate]:
+    """Fetch the certificates that the server shows, the host's own first, without trusting them."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # nothing is sent over this connection
+    with connect(settings) as raw, context.wrap_socket(raw, server_hostname=settings.host) as tls:
+        if sys.version_info >= (3, 13):
+            return [x509.load_der_x509_certificate(shown) for shown in tls.get_unverified_chain()]
+        # Public from Python 3.13 on only.
+        shown = getattr(tls, "_sslobj").get_unverified_chain()  # noqa: B009 - no type knows it
+        return [x509.load_pem_x509_certificate(one.public_bytes().encode()) for one in shown]
+
+
+def fingerprint(certificate: x509.Certificate) -> str:
+    """Return a certificate's SHA-256 fingerprint as administrators read it to each other.
+
+    :param certificate: the certificate
+    """
+    return certificate.fingerprint(SHA256()).hex(":").upper()
+
+
+def _save(path: Path, certificate: x509.Certificate) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "w") as file:
+        file.write(_pem(certificate))
+
+
+def _pem(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(Encoding.PEM).decode()
+
+
+def _names(certificate: x509.Certificate) -> list[str]:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    return [str(name.value) for name in names]
+
+
+def _reason(failure: ssl.SSLCertVerificationError) -> str:
+    return _REASONS.get(failure.verify_code, failure.verify_message)

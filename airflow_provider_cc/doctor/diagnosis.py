@@ -1,0 +1,152 @@
+"""The order of the checks, for each type of connection."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from airflow_provider_cc.compat import AirflowNotFoundException, BaseHook
+from airflow_provider_cc.doctor import (
+    certificates,
+    gateway,
+    isales,
+    management,
+    network,
+    observations,
+    sessions,
+)
+from airflow_provider_cc.doctor.connection import check_connection
+from airflow_provider_cc.doctor.examination import Examination, Over
+from airflow_provider_cc.doctor.findings import CHECKS, Finding, Verdict
+from airflow_provider_cc.hooks.agent import CCAgentHook
+from airflow_provider_cc.hooks.base import CCHook
+from airflow_provider_cc.hooks.gateway import CCGatewayHook
+from airflow_provider_cc.hooks.isales import CCISalesHook
+from airflow_provider_cc.hooks.management import CCManagementHook
+
+HOOKS: dict[str, type[CCHook]] = {
+    hook.conn_type: hook for hook in (CCManagementHook, CCGatewayHook, CCISalesHook)
+}
+_WAY = ("connection", "proxy", "dns", "tcp", "tls", "front_door", "sign_in_path", "sign_in", "allow_list")
+_AFTERWARDS = ("envelope", "cookies", "clock")
+_DIRECTORY = ("directory_path", "page_size", "total", "page_numbers")
+#: The checks of each type of connection.
+CHECKS_OF: dict[str, tuple[str, ...]] = {
+    "cc_management": (
+        *_WAY,
+        *("lifetime", "tenant_space", "account_path", "login_params_path"),
+        *_DIRECTORY,
+        *_AFTERWARDS,
+    ),
+    "cc_gateway": (*_WAY, "guid_place", "config_read", *_AFTERWARDS),
+    "cc_isales": (*_WAY, "lifetime", "token_header", *_AFTERWARDS),
+    "cc_agent": ("connection", "sign_in"),
+}
+
+
+class NoSuchConnection(Exception):
+    """There is no connection of that id, or it is not of a type that can be examined."""
+
+
+def diagnose(conn_id: str, save_ca: Path | None = None) -> tuple[list[Finding], Examination | None]:
+    """Examine a connection by its id.
+
+    :param conn_id: connection of any of the four types
+    :param save_ca: where to save the certificate to trust, should it not be trusted
+    :return: the findings; and, but for ``cc_agent``, what they come from
+    :raises NoSuchConnection: it cannot be read, or has another type
+    """
+    try:
+        conn_type = BaseHook.get_connection(conn_id).conn_type
+    except AirflowNotFoundException:
+        raise NoSuchConnection(f"there is no connection {conn_id!r}") from None
+    except Exception as error:
+        # A secrets backend's text may hold anything.
+        raise NoSuchConnection(f"connection {conn_id!r} cannot be read: {type(error).__name__}") from None
+    if conn_type == CCAgentHook.conn_type:
+        return examine_agent(CCAgentHook(conn_id)), None
+    if conn_type not in HOOKS:
+        raise NoSuchConnection(f"connection {conn_id!r} is of type {conn_type!r}, not {', '.join(CHECKS_OF)}")
+    exam = examine(HOOKS[conn_type](conn_id), save_ca)
+    return exam.findings, exam
+
+
+def examine(hook: CCHook, save_ca: Path | None = None) -> Examination:
+    """Make all checks of a hook's connection. Signs in once at most, and changes nothing at the centre.
+
+    :param hook: the hook; its own session is neither used nor touched
+    :param save_ca: as for :func:`diagnose`
+    """
+    exam = Examination(hook, save_ca)
+    with _without_ado(exam):
+        for step in _steps(hook):
+            step(exam)
+    for observe in (observations.check_envelopes, observations.check_cookies, observations.check_clock):
+        with _without_ado(exam):
+            observe(exam)
+    _fill_up(exam)
+    return exam
+
+
+def examine_agent(hook: CCAgentHook) -> list[Finding]:
+    """Say what can be said of an agent's connection without taking the agent's seat.
+
+    :param hook: the hook
+    """
+    complete, text = hook.test_connection()
+    return [
+        Finding(
+            "connection",
+            Verdict.OK if complete else Verdict.FAIL,
+            "complete" if complete else "fields are missing",
+            private=text,
+            advice="" if complete else "Change what is named.",
+        ),
+        Finding("sign_in", Verdict.SKIPPED, "it would take the agent's seat"),
+    ]
+
+
+def _steps(hook: CCHook) -> Iterator[Callable[[Examination], object]]:
+    yield check_connection
+    yield network.check_proxy
+    yield network.check_name
+    yield network.check_port
+    yield certificates.check_certificate
+    yield sessions.check_front_door
+    yield lambda exam: sessions.check_sign_in(exam, sessions.check_sign_in_path(exam))
+    if isinstance(hook, CCManagementHook):
+        yield lambda exam: sessions.check_lifetime(exam, management.asked_lifetime(exam))
+        yield management.check_tenant_space
+        yield management.check_accounts
+        yield management.check_login_params
+        yield management.check_directory
+    elif isinstance(hook, CCGatewayHook):
+        yield gateway.check_guid
+        yield gateway.check_configuration
+    else:
+        yield sessions.check_lifetime
+        yield isales.check_header
+
+
+@contextlib.contextmanager
+def _without_ado(exam: Examination) -> Iterator[None]:
+    """End early where a check says so; of what nobody thought of, tell the kind and never the text."""
+    try:
+        yield
+    except Over:
+        pass
+    except Exception as error:
+        done = {finding.check for finding in exam.findings}
+        check = next((name for name in CHECKS_OF[exam.hook.conn_type] if name not in done), "envelope")
+        exam.note(check, Verdict.UNKNOWN, f"the doctor stumbled: {type(error).__name__}", advice="Report it.")
+
+
+def _fill_up(exam: Examination) -> None:
+    """Name the checks that were not reached, and put all into their order."""
+    reached = {finding.check for finding in exam.findings}
+    for check in CHECKS_OF[exam.hook.conn_type]:
+        if check not in reached:
+            exam.note(check, Verdict.SKIPPED, "not reached")
+    order = list(CHECKS)
+    exam.findings.sort(key=lambda finding: order.index(finding.check))

@@ -1,0 +1,69 @@
+"""CC-iSales: which header carries the session, and which of the two tokens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_cc.api import isales as api
+from airflow_provider_cc.doctor.examination import Answer, Examination
+from airflow_provider_cc.doctor.findings import Verdict
+from airflow_provider_cc.hooks.isales import _HEADERS, _KINDS
+
+#: "Obtaining Interface Information": tells paths, and does nothing.
+_READ, _BODY = "business/interface", {"version": "1.0"}
+
+
+def check_header(exam: Examination) -> None:
+    """Read as the connection says; only where that is refused, once with each other header and token.
+
+    The session has just been handed out, and a read is no sign-in: this locks nothing.
+    """
+    extra = exam.settings.extra
+    configured = (extra.get("token_header") or _HEADERS[0], extra.get("token_kind") or _KINDS[0])
+    first = _read(exam, *configured)
+    if not first.refused:
+        _note(exam, first, configured, {})
+        return
+    for header, kind in ((header, kind) for kind in _KINDS for header in _HEADERS):
+        if (header, kind) != configured:
+            answer = _read(exam, header, kind)
+            if not answer.refused:
+                _note(exam, answer, configured, {"token_header": header, "token_kind": kind})
+                return
+    exam.note(
+        "token_header",
+        Verdict.FAIL,
+        f"{first.in_short} with either header and either token",
+        private=first.text,
+        advice="Ask whether this user may call interfaces.",
+    )
+
+
+def _read(exam: Examination, header: str, kind: str) -> Answer[dict[str, object]]:
+    session = exam.session
+    token = None if session is None else session.refresh_token if kind == "refreshToken" else session.token
+    return exam.read(api.any_call(_READ, _BODY), api.headers(token, header))
+
+
+def _note(exam: Examination, answer: Answer[Any], configured: tuple[str, str], extra: dict[str, str]) -> None:
+    header, kind = extra.values() if extra else configured
+    seen = f"{answer.in_short} with {kind} in {header}"
+    if answer.status != 200:
+        exam.note(
+            "token_header",
+            Verdict.UNKNOWN,
+            f"{seen}: that is no refusal, but no proof either",
+            private=answer.text,
+            advice="Call an interface that you use: hook.call(path).",
+        )
+    elif extra:
+        advice = "Set extras token_header and token_kind."
+        exam.note(
+            "token_header",
+            Verdict.FAIL,
+            f"{seen}, refused as the connection has it",
+            advice=advice,
+            extra=extra,
+        )
+    else:
+        exam.note("token_header", Verdict.OK, seen)
