@@ -1,0 +1,27 @@
+"""How much is tried: as much as a minute allows, or by HYPOTHESIS_PROFILE=long as much as an hour does."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+from tests.hooks.conftest import (  # noqa: F401 - fixtures
+    _own_environment,
+    _short_waits,
+    certificates,
+    connect,
+    logged,
+    serve,
+    start,
+)
+
+# Times are bounded by the tests' own limits, and a shared machine is no reason to fail.
+COMMON = settings(
+    deadline=None,
+    database=None,  # nothing is left in the checkout
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+)
+settings.register_profile("fast", COMMON, max_examples=40, derandomize=True)
+settings.register_profile("long", COMMON, max_examples=5000, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
