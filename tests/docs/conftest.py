@@ -20,6 +20,7 @@ from tests.transfers.conftest import (  # noqa: F401 - fixtures
     postgres_connection,
     postgres_database,
     sqlite_database,
+    sqlite_sync,
     sync,
 )
 from tests.transfers.database import Database

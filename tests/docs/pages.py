@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.conftest import CHECKOUT
 
-PAGES = sorted([*CHECKOUT.glob("*.md"), *(CHECKOUT / "docs").glob("*.md")])
+PAGES = sorted([*CHECKOUT.glob("*.md"), *(CHECKOUT / "docs").rglob("*.md")])
 _FENCE = re.compile(r"^( *)```(\w+)?(?: (\w+))?\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 
 

@@ -200,19 +200,19 @@ def test_exceptions() -> None:
 
 
 def test_retcodes() -> None:
-    below = section("docs/operations.md", "## Codes")
-    told = {code: line for line in below.split("\n- ")[1:] for code in re.findall(r"\d{3}-\d{3}", line)}
-    beginnings = {
-        Meaning.BUSY: "Busy",
-        Meaning.LAPSED: "The session has lapsed",
-        Meaning.REFUSED: "Wrong or expired password",
-        Meaning.FAILURE: "The agent is signed in already",
+    table = tables(section("docs/troubleshooting.md", "## CC-Gateway"))[0]
+    told = {code: does for codes, _, does in table[1:] for code in code_words(codes)}
+    does = {
+        Meaning.SUCCESS: "goes on",
+        Meaning.BUSY: "tries again",
+        Meaning.LAPSED: "signs in again, once",
+        Meaning.REFUSED: "never tries again",
+        Meaning.FAILURE: "fails",
     }
 
-    known = gateway._BUSY | gateway._LAPSED | gateway._REFUSED
-    assert set(told) == known | {"100-002"}
-    for code, line in told.items():
-        assert line.startswith(beginnings[retcode_meaning(code)])
+    documented = {"0", "000-001", "000-002", "000-006", "100-001", "100-002", "100-008", "107-002"}
+    assert set(told) == documented | gateway._BUSY | gateway._LAPSED | gateway._REFUSED
+    assert told == {code: does[retcode_meaning(code)] for code in told}
 
 
 def test_options_of_the_simulator() -> None:

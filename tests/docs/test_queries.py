@@ -66,7 +66,7 @@ def below(heading: str) -> str:
 
 
 def test_queries_run(tables: Database) -> None:
-    for block in blocks("sql"):
+    for block in blocks("sql", ""):
         if block.code.lstrip().startswith("DELETE"):
             tables.execute(block.code)
         else:

@@ -115,4 +115,4 @@ def test_an_endpoint_is_added_in_ten_lines(centre: Simulator) -> None:
 
 def test_every_block_says_how_it_is_run() -> None:
     assert {block.mark for block in blocks("python")} == {"", "airflow", "pytest", "part"}
-    assert {block.mark for block in blocks("sql")} == {""}
+    assert {block.mark for block in blocks("sql")} == {"", "schema"}
