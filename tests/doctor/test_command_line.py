@@ -1,0 +1,123 @@
+"""The command: what it prints and returns, and where it finds connections outside any task."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scripts.airflow_home import AirflowHome
+from tests.doctor.support import MANAGEMENT
+
+
+@pytest.fixture
+def doctor():
+    """Run the command in a process of its own."""
+
+    def doctor(*arguments, environment=os.environ):
+        return subprocess.run(
+            [sys.executable, "-m", "airflow_provider_cc.doctor", *arguments],
+            env={**environment, "COLUMNS": "120"},
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+
+    return doctor
+
+
+@pytest.mark.slow
+def test_all_is_well(cc, doctor):
+    done = doctor(MANAGEMENT)
+    assert done.returncode == 0, done.stderr
+    head, _, first, *_ = done.stdout.splitlines()
+    assert head.split() == ["check", "verdict", "seen", "what", "to", "do"]
+    assert first.split() == ["connection", "ok", "complete"]
+    assert max(map(len, done.stdout.splitlines())) <= 120
+    assert cc.stats.sign_ins() == 1
+
+
+@pytest.mark.slow
+def test_something_failed_and_a_report_goes_to_a_file(cc, reconnect, doctor, tmp_path):
+    reconnect(MANAGEMENT, password="wrong-password")
+    done = doctor(MANAGEMENT, "--report", str(tmp_path / "report.md"))
+    assert done.returncode == 1
+    report = (tmp_path / "report.md").read_text()
+    assert "| sign_in | fail | refused: 403 with JSON |" in report
+    assert "wrong-password" not in done.stdout + done.stderr + report
+    assert cc.stats.refused() == 1
+
+
+@pytest.mark.slow
+def test_only_the_report_goes_to_standard_output(cc, doctor):
+    done = doctor(MANAGEMENT, "--report", "-")
+    assert done.stdout.startswith("# Doctor's report\n")
+    assert "what to do" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_certificate_is_saved_once(start, connect, doctor, tmp_path):
+    cc, saved = start(agents=3, certificate="signed_with_ca"), tmp_path / "ca.pem"
+    connect(MANAGEMENT, cc.connections()[MANAGEMENT], extra={"verify": True})
+    done = doctor(MANAGEMENT, "--save-ca", str(saved))
+    assert done.returncode == 1
+    assert f"Saved {saved}, SHA-256 " in done.stdout
+    assert json.dumps({"verify": str(saved)}) in done.stdout
+    assert saved.read_text() == Path(cc.ca_file).read_text()
+
+    again = doctor(MANAGEMENT, "--save-ca", str(saved))
+    assert again.returncode == 2
+    assert "is there already" in again.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arguments", [(), ("no_such_connection",), (MANAGEMENT, "--no-such-option")])
+def test_wrong_use(cc, doctor, arguments):
+    done = doctor(*arguments)
+    assert done.returncode == 2
+    assert "usage:" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert cc.stats.requests() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_connection_in_airflows_database(cc, doctor, tmp_path, migrated_database):
+    home = AirflowHome(tmp_path / "airflow", {})
+    home.migrate(migrated_database)
+    connection = cc.connections()[MANAGEMENT]
+    home.airflow("connections", "add", "cc_stored", "--conn-json", json.dumps(connection))
+
+    done = doctor("cc_stored", environment=home.environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert cc.stats.sign_ins() == 1
+
+
+BACKEND = """
+import json
+from airflow.secrets import BaseSecretsBackend
+
+class Vault(BaseSecretsBackend):
+    def get_conn_value(self, conn_id, team_name=None):
+        return json.dumps(CONNECTION) if conn_id == "cc_in_a_vault" else None
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_connection_in_a_secrets_backend(cc, doctor, tmp_path):
+    connection = {**cc.connections()[MANAGEMENT]}
+    (tmp_path / "a_vault.py").write_text(f"CONNECTION = {connection!r}\n{BACKEND}")
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
+        "AIRFLOW__SECRETS__BACKEND": "a_vault.Vault",
+    }
+    done = doctor("cc_in_a_vault", environment=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert cc.stats.sign_ins() == 1
