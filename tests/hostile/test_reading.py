@@ -92,7 +92,7 @@ def read(name: str, status: int, headers: dict[str, str], body: bytes) -> Any:
         assert said.isprintable()
         assert len(said) < 1500
         assert outcome.__cause__ is None
-        again = pickle.loads(pickle.dumps(outcome))
+        again = pickle.loads(pickle.dumps(outcome))  # noqa: S301 - our own
         assert (type(again), again.args) == (type(outcome), outcome.args)
         if isinstance(outcome, CCTransientError) and outcome.retry_after is not None:
             assert outcome.retry_after >= 0
@@ -117,7 +117,9 @@ def test_any_reply_is_read_or_refused(name):
 
 @pytest.mark.parametrize("name", CALLS)
 def test_no_place_in_a_reply_lets_a_secret_out(name):
-    echo = st.sampled_from([CANARY, f"no: {CANARY}!", f"\u200b{CANARY[:7]}\x00{CANARY[7:]}", f"{CANARY}" * 90])
+    echo = st.sampled_from(
+        [CANARY, f"no: {CANARY}!", f"\u200b{CANARY[:7]}\x00{CANARY[7:]}", f"{CANARY}" * 90]
+    )
     codes = ("returnCode", "resultCode", "retcode", "result")
     texts = ("description", "message", "msg", "resultMessage", "resultDesc", CANARY, "data")
 
@@ -130,14 +132,7 @@ def test_no_place_in_a_reply_lets_a_secret_out(name):
     )
     def check(status, codes, texts, header, value):
         value = "".join(char for char in value if char.isprintable())
-        read_secretly(name, status, {header: value}, json.dumps({**texts, **codes}).encode())
-
-    def read_secretly(name, status, headers, body):
-        # A value may be right: a session's token is what the server says.
-        try:
-            understand(CALLS[name], Reply(status, CaseInsensitiveDict(headers), body), (CANARY,))
-        except CCError as error:
-            assert CANARY not in f"{error} {error.args} {vars(error)}"
+        read(name, status, {header: value}, json.dumps({**texts, **codes}).encode())
 
     check()
 

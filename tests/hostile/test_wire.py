@@ -26,20 +26,66 @@ INFO = "queryAgentInfoByAccount"
 BY_SOCKET = settings(max_examples=settings.default.max_examples * 3 // 4)
 
 NAMES = st.sampled_from(
-    ["Content-Type", "Content-Length", "Transfer-Encoding", "Content-Encoding", "Connection", "Set-Cookie"]
-    + ["Location", "Retry-After", "Trailer", "Upgrade", "X", "", "X Y", "\x00"]
+    [
+        "Content-Type",
+        "Content-Length",
+        "Transfer-Encoding",
+        "Content-Encoding",
+        "Connection",
+        "Set-Cookie",
+        "Location",
+        "Retry-After",
+        "Trailer",
+        "Upgrade",
+        "X",
+        "",
+        "X Y",
+        "\x00",
+    ]
 )
 VALUES = st.one_of(
     st.sampled_from(
-        ["chunked", "gzip", "deflate", "br", "gzip, gzip", "identity", "close", "-1", "0", "1e9", "9" * 30]
-        + ["CCNODE=é; Domain=example.com", "a=b; Expires=never", "=", "\x01", "h2c", "../..", "http://[::1"]
+        [
+            "chunked",
+            "gzip",
+            "deflate",
+            "br",
+            "gzip, gzip",
+            "identity",
+            "close",
+            "-1",
+            "0",
+            "1e9",
+            "9" * 30,
+            "CCNODE=é; Domain=example.com",
+            "a=b; Expires=never",
+            "=",
+            "\x01",
+            "h2c",
+            "../..",
+            "http://[::1",
+        ]
     ),
     st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"), max_size=30),
 )
 FIRST_LINES = st.sampled_from(
-    [b"HTTP/1.1 200 OK", b"HTTP/1.1 200", b"HTTP/1.0 200 OK", b"HTTP/2 200", b"HTTP/1.1 2000 OK", b""]
-    + [b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK", b"HTTP/1.1 101 Switch", b"HTTP/1.1 204 No", b"ICY 200"]
-    + [b"HTTP/1.1 407 Who", b"HTTP/1.1 304 Same", b"HTTP/1.1 999 Much", b"HTTP/1.1 -1 Less", b"\xff\xfe 200"]
+    [
+        b"HTTP/1.1 200 OK",
+        b"HTTP/1.1 200",
+        b"HTTP/1.0 200 OK",
+        b"HTTP/2 200",
+        b"HTTP/1.1 2000 OK",
+        b"",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK",
+        b"HTTP/1.1 101 Switch",
+        b"HTTP/1.1 204 No",
+        b"ICY 200",
+        b"HTTP/1.1 407 Who",
+        b"HTTP/1.1 304 Same",
+        b"HTTP/1.1 999 Much",
+        b"HTTP/1.1 -1 Less",
+        b"\xff\xfe 200",
+    ]
 )
 
 
@@ -159,8 +205,17 @@ OPEN = b"HTTP/1.1 200 OK\r\n"
         repeat(OPEN, b"X-More: of it\r\n" * 1000),
         repeat(OPEN + b"Content-Encoding: gzip\r\n\r\n\x1f\x8b\x08\x08\0\0\0\0\0\3", b"a" * 65536),
     ],
-    ids=["first line", "header", "second head", "chunk size", "trailer", "gzip"]
-    + ["interim replies", "headers", "a name in gzip"],
+    ids=[
+        "first line",
+        "header",
+        "second head",
+        "chunk size",
+        "trailer",
+        "gzip",
+        "interim replies",
+        "headers",
+        "a name in gzip",
+    ],
 )
 def test_what_has_no_end_is_ended(serve, client, handle):
     begun = time.monotonic()
