@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
-from airflow_provider_cc.api.management import AgentInfo, AgentLoginParams, DirectoryAgent
+from airflow_provider_cc.api.management import (
+    AGENT_INFO,
+    DIRECTORY,
+    LOGIN_PARAMS,
+    AgentInfo,
+    AgentLoginParams,
+    DirectoryAgent,
+)
 from airflow_provider_cc.compat import Asset, BaseHook, BaseOperator
 from airflow_provider_cc.exceptions import CCConfigError, CCError
 from airflow_provider_cc.hooks.management import CCManagementHook
@@ -23,6 +30,7 @@ from airflow_provider_cc.transfers.columns import AGENT_COLUMNS, Column
 from airflow_provider_cc.transfers.counts import Counts
 from airflow_provider_cc.transfers.from_accounts import sync_accounts
 from airflow_provider_cc.transfers.from_directory import sync_directory
+from airflow_provider_cc.transfers.lineage import lineage, rows_written
 from airflow_provider_cc.transfers.reading import Reading
 from airflow_provider_cc.transfers.rehearsal import Rehearsal
 from airflow_provider_cc.transfers.run import Run
@@ -40,6 +48,8 @@ class CCAgentsToSqlOperator(BaseOperator):
 
     Returns the counts of the run as a dict, after checking that they add up.
 
+    Manual: CC-Management, agentAccount/query, queryAgentInfoByAccount and queryAgentLoginParams.
+
     :param sql_conn_id: connection to the database (templated)
     :param table: the agent table, ``schema.name`` allowed; so for the other tables
     :param history_table: a table with every version of every agent, or ``None``
@@ -48,8 +58,6 @@ class CCAgentsToSqlOperator(BaseOperator):
     :param accounts: account codes, as a list or an XComArg; shown in the UI as a number (templated)
     :param accounts_sql: instead, a query on ``sql_conn_id`` that returns them in one column (templated). With
         neither, the directory says who there is
-    Manual: CC-Management, agentAccount/query, queryAgentInfoByAccount and queryAgentLoginParams.
-
     :param softphones: where softphone numbers come from: ``"directory"``, ``"login_params"`` (one more query
         for each account, with the account's own password) or ``"none"``
     :param passwords_conn_id: for login parameters, a connection whose *password* is JSON
@@ -123,6 +131,7 @@ class CCAgentsToSqlOperator(BaseOperator):
         self.max_rejects = max_rejects
         self._dry_run = dry_run  # BaseOperator has a method of that name
         self.cc_conn_id = cc_conn_id
+        self._counts: Counts | None = None  # none before the run has begun
 
     @property
     def accounts(self) -> Any:
@@ -170,7 +179,7 @@ class CCAgentsToSqlOperator(BaseOperator):
         # The connection is read and checked here: nothing talks to Airflow once the event loop runs.
         self.hook.sessions  # noqa: B018
         with Spool() as spool:
-            counts = self._open(warehouse, spool)
+            counts = self._counts = self._open(warehouse, spool)
             try:
                 asyncio.run(self._sync(warehouse, spool, counts, reading, passwords))
                 counts.check()
@@ -182,6 +191,25 @@ class CCAgentsToSqlOperator(BaseOperator):
                 raise
             warehouse.finish(counts)
         return self._result(context, counts, time.monotonic() - began)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Tell OpenLineage what was read and written; also by a try that failed, as its chunks stay.
+
+        :param task_instance: not needed
+        """
+        if self._counts is None:
+            return None
+        interfaces = [DIRECTORY if self._source == "directory" else AGENT_INFO]
+        if self.softphones == "login_params":
+            interfaces.append(LOGIN_PARAMS)
+        elif self.softphones == "directory" and DIRECTORY not in interfaces:
+            interfaces.append(DIRECTORY)
+        return lineage(
+            self.sql_conn_id,
+            [] if self._dry_run else rows_written(self._tables, self._counts),
+            self.accounts_sql,
+            [(self.hook.settings.base_url, interface.path) for interface in interfaces],
+        )
 
     def _check_arguments(self) -> None:
         if self.softphones not in SOFTPHONES:
@@ -210,6 +238,10 @@ class CCAgentsToSqlOperator(BaseOperator):
             )
 
     @property
+    def _tables(self) -> tables.Tables:
+        return tables.define(self.columns, self.table, self.history_table, self.reject_table, self.run_table)
+
+    @property
     def _source(self) -> str:
         if self._accounts is not None:
             return "accounts"
@@ -233,12 +265,10 @@ class CCAgentsToSqlOperator(BaseOperator):
             "map_index": getattr(task, "map_index", -1),
             "tenant": self.tenant or self.cc_conn_id,
         }
-        names = (self.table, self.history_table, self.reject_table, self.run_table)
-        defined = tables.define(self.columns, *names)
         sql_hook: Any = BaseHook.get_hook(self.sql_conn_id)
         engine = engine_of(sql_hook, self.sql_conn_id)
         kind = Rehearsal if self._dry_run else Warehouse
-        return kind(engine, defined, run_key, reading.names)
+        return kind(engine, self._tables, run_key, reading.names)
 
     def _open(self, warehouse: Warehouse, spool: Spool) -> Counts:
         """Spool the accounts, and begin the run in the ledger or take up an earlier try's."""
@@ -310,6 +340,10 @@ class CCAgentsToSqlOperator(BaseOperator):
     def _result(self, context: Context, counts: Counts, seconds: float) -> dict[str, Any]:
         result = {**asdict(counts), "seconds": round(seconds, 3)}
         self.log.info("Synced: %s", ", ".join(f"{name} {value}" for name, value in result.items()))
+        if self._dry_run:
+            # Nothing was updated, so nothing that waits for these assets may start. Airflow reads the
+            # outlets when the task has ended; this is the copy that it runs, the DAG's own task keeps them.
+            self.outlets = []
         events = context.get("outlet_events")
         if events is not None:
             for outlet in self.outlets:

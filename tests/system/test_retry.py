@@ -1,13 +1,16 @@
-"""A task that is killed in the middle of a sync, and Airflow's own retry, which goes on from there."""
+"""Airflow's own retries: made where they may help, not made where they cannot, and going on after a kill."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from airflow_provider_cc.retry_policy import CC_RETRY_POLICY
 from airflow_provider_cc.simulator import Settings, Simulator
 from scripts.airflow_home import CHECKOUT, AirflowHome
 from tests.system.warehouse import Warehouse
@@ -91,3 +94,86 @@ def test_a_task_killed_in_mid_run_is_finished_by_its_retry(
     assert warehouse.query("SELECT valid_from, COUNT(*) FROM cc_agent_history GROUP BY 1") == [
         (started_at, ACCOUNTS)
     ]
+
+
+FAILING = """
+from datetime import timedelta
+
+import pendulum
+from airflow.providers.common.compat.sdk import DAG
+
+from airflow_provider_cc.operators.management import CCQueryAgentInfoOperator
+from airflow_provider_cc.retry_policy import CC_RETRY_POLICY
+
+with DAG(
+    "failing",
+    schedule="@once",
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    default_args={
+        "retries": 2,
+        "retry_delay": timedelta(seconds=2),
+        "retry_exponential_backoff": True,
+        "retry_policy": CC_RETRY_POLICY,
+    },
+):
+    CCQueryAgentInfoOperator(task_id="not_there", cc_conn_id="not_there", account_codes="agent000001")
+    CCQueryAgentInfoOperator(task_id="unconfigured", cc_conn_id="unconfigured", account_codes="agent000001")
+    CCQueryAgentInfoOperator(task_id="refused", cc_conn_id="refused", account_codes="agent000001")
+    if CC_RETRY_POLICY is not None:
+        CCQueryAgentInfoOperator(task_id="declined", account_codes="nobody")
+        CCQueryAgentInfoOperator.partial(task_id="bad_argument").expand(account_codes=["x" * 65])
+"""
+
+
+@pytest.mark.timeout(600)  # the executor of Airflow 2 on SQLite takes one task at a time
+def test_only_what_may_pass_is_tried_again(
+    tmp_path: Path, centre: Simulator, airflow_home: Callable[..., AirflowHome]
+) -> None:
+    """Before Airflow 3.3 there is no policy; the exceptions themselves stop the retries that do harm."""
+    dags = tmp_path / "dags"
+    dags.mkdir()
+    (dags / "failing.py").write_text(FAILING)
+    there = centre.connections()["cc_management_default"]
+    with Simulator(Settings(agents=10, seed=8, tls=True)) as broken:
+        # Whether it looked at the credential nobody knows, so the hook itself does not ask again.
+        broken.faults.only, broken.faults.errors = {"tokenByAkSk"}, {502: 1.0}
+        connections = {
+            "not_there": broken.connections()["cc_management_default"],
+            "unconfigured": {"conn_type": "cc_management"},
+            "refused": there | {"password": "not-the-secret"},
+        }
+        airflow = airflow_home(
+            centre,
+            extra={
+                **{f"AIRFLOW_CONN_{name.upper()}": json.dumps(value) for name, value in connections.items()},
+                "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+                "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+                "AIRFLOW__CORE__MAX_TASK_RETRY_DELAY": "60",
+            },
+        )
+        with airflow.standalone():
+            run = airflow.wait_for("failing", seconds=540)
+        sign_ins = broken.stats.requests("tokenByAkSk")
+
+    assert set(run.tasks.values()) == {"failed"}, run.log
+    for_policy = {"declined": 1, "bad_argument": 1} if CC_RETRY_POLICY is not None else {}
+    with contextlib.closing(sqlite3.connect(airflow.database)) as metadata:
+        tries = dict(metadata.execute("SELECT task_id, try_number FROM task_instance"))
+        pauses = [
+            pause
+            for (pause,) in metadata.execute(
+                "SELECT (julianday(later.start_date) - julianday(earlier.end_date)) * 86400"
+                " FROM task_instance_history AS earlier"
+                " JOIN (SELECT task_id, try_number, start_date FROM task_instance_history"
+                " UNION SELECT task_id, try_number, start_date FROM task_instance) AS later"
+                " ON later.task_id = earlier.task_id AND later.try_number = earlier.try_number + 1"
+                " WHERE earlier.task_id = 'not_there' ORDER BY earlier.try_number"
+            )
+        ]
+    assert tries == {"not_there": 3, "unconfigured": 1, "refused": 1, **for_policy}
+    assert sign_ins == 3
+    assert centre.stats.refused("management") == 1
+    assert [pause >= least for pause, least in zip(pauses, (2, 4), strict=True)] == [True, True], pauses
+    if CC_RETRY_POLICY is not None:
+        assert "no answer, or one that says: later" in run.log
+    assert "not-the-secret" not in run.log

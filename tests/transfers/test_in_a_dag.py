@@ -232,12 +232,14 @@ def test_the_query_shows_as_it_was_sent(outcome: Outcome) -> None:
 
 
 def test_the_counts_go_out_with_the_asset_event(outcome: Outcome) -> None:
+    """A rehearsal has the same outlet, and updates nothing."""
     names = {name for (name,) in outcome.metadata("SELECT name FROM sqlite_master")}
     table = "asset_event" if "asset_event" in names else "dataset_event"
 
     events = [json.loads(extra) for (extra,) in outcome.metadata(f"SELECT extra FROM {table}")]
 
     counts = outcome.returned("sync_list")
+    assert outcome.returned("rehearsal")["added"] > 0
     assert [{name: event[name] for name in counts} for event in events] == [counts]
 
 

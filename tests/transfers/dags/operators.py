@@ -60,6 +60,9 @@ with DAG(
         task_id="sync_query", accounts_sql="SELECT 'agent{{ params.low }}' /* {{ run_id }} */", **sync
     )
     CCAgentsToSqlOperator.partial(task_id="sync_expanded", **sync).expand(accounts=groups())
+    rehearsal = {"dry_run": True, "outlets": [Asset("cc://agents")], **sync}
+    CCAgentsToSqlOperator(task_id="rehearsal", accounts=codes, **rehearsal)
+    CCAgentsToSqlOperator.partial(task_id="rehearsal_expanded", **rehearsal).expand(accounts=groups())
 
     CCQueryAgentInfoOperator(task_id="info", account_codes=one(7))
     CCQueryAgentInfoOperator(

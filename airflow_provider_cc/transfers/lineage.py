@@ -1,0 +1,142 @@
+"""What OpenLineage is told of a run: which tables it wrote, and whom it asked.
+
+Names, columns and numbers only: no query, no account and no credential is in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from airflow_provider_cc.compat import BaseHook
+from airflow_provider_cc.transfers.counts import Counts
+from airflow_provider_cc.transfers.tables import Tables
+from airflow_provider_cc.transfers.warehouse import engine_of
+
+#: Databases without a name for OpenLineage whose files have one schema unless told otherwise.
+_SCHEMA_OF_FILES = {"sqlite": "main", "duckdb": "main"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """How OpenLineage names the tables of a database.
+
+    :param namespace: names the database server, or its file
+    :param database: first part of each table's name, if there is one
+    :param schema: of tables that are named without
+    :param dialect: of SQL, as OpenLineage's parser knows it
+    :param upper_case: whether the database writes all names in capitals
+    """
+
+    namespace: str
+    database: str | None
+    schema: str | None
+    dialect: str
+    upper_case: bool = False
+
+    def name(self, table: str, schema: str | None, database: str | None = None) -> str:
+        """Return the full name of a table.
+
+        :param table: its bare name
+        :param schema: its schema, if one was given
+        :param database: its database, if one was given
+        """
+        parts = (database or self.database, schema or self.schema, table)
+        name = ".".join(part for part in parts if part)
+        return name.upper() if self.upper_case else name
+
+
+def lineage(
+    sql_conn_id: str,
+    written: Sequence[tuple[sa.Table, int]],
+    accounts_sql: str | None,
+    asked: Sequence[tuple[str, str]],
+) -> Any:
+    """Return what a run read and wrote, as OpenLineage's ``OperatorLineage``.
+
+    :param sql_conn_id: connection to the database
+    :param written: the tables, each with its number of rows, as :func:`rows_written` tells
+    :param accounts_sql: the query for the accounts, if there is one
+    :param asked: addresses of contact centres, each with the path of an interface
+    """
+    from airflow.providers.common.compat.openlineage.facet import InputDataset
+    from airflow.providers.openlineage.extractors import OperatorLineage
+
+    hook: Any = BaseHook.get_hook(sql_conn_id)
+    engine = engine_of(hook, sql_conn_id)
+    place = _place(hook, sql_conn_id, engine)
+    inputs = [*asked, *((place.namespace, name) for name in _tables_read(accounts_sql, place))]
+    return OperatorLineage(
+        inputs=[InputDataset(namespace, name) for namespace, name in inputs],
+        outputs=[_output(table, rows, place, engine.dialect) for table, rows in written],
+    )
+
+
+def rows_written(tables: Tables, counts: Counts) -> list[tuple[sa.Table, int]]:
+    """Return the tables of a run, each with how many of its rows are new or other than before.
+
+    A row that only got a new ``synced_at`` does not count.
+
+    :param tables: the tables
+    :param counts: of the run
+    """
+    versions = counts.added + counts.changed + counts.reactivated
+    written = [(tables.agent, versions + counts.deactivated)]
+    if tables.history is not None:
+        written.append((tables.history, versions))
+    return [*written, (tables.reject, counts.rejected), (tables.run, 1)]
+
+
+def _place(hook: Any, conn_id: str, engine: sa.engine.Engine) -> Place:
+    """Ask the database's hook, as Airflow's own SQL operators do; a few have nothing to say."""
+    from airflow.providers.openlineage.sqlparser import SQLParser
+
+    connection = BaseHook.get_connection(conn_id)
+    info = getattr(hook, "get_openlineage_database_info", lambda _: None)(connection)
+    if info is not None:
+        return Place(
+            SQLParser.create_namespace(info),
+            info.database,
+            hook.get_openlineage_default_schema(),
+            hook.get_openlineage_database_dialect(connection),
+            info.is_uppercase_names,
+        )
+    url, kind = engine.url, engine.dialect.name
+    if not url.host:  # a file; beyond the question mark there may be a token
+        file = (url.database or "").partition("?")[0]
+        return Place(f"{kind}://{file}", None, _SCHEMA_OF_FILES.get(kind), "generic")
+    authority = f"{url.host}:{url.port}" if url.port else url.host
+    return Place(f"{kind}://{authority}", url.database, None, "generic")
+
+
+def _tables_read(sql: str | None, place: Place) -> list[str]:
+    if not sql:
+        return []
+    from airflow.providers.openlineage.sqlparser import SQLParser
+
+    found = SQLParser(place.dialect, place.schema).parse(SQLParser.split_sql_string(sql))
+    tables = found.in_tables if found is not None else []
+    return sorted({place.name(table.name, table.schema, table.database) for table in tables})
+
+
+def _output(table: sa.Table, rows: int, place: Place, dialect: sa.engine.Dialect) -> Any:
+    from airflow.providers.common.compat.openlineage.facet import (
+        OutputDataset,
+        OutputStatisticsOutputDatasetFacet,
+        SchemaDatasetFacet,
+        SchemaDatasetFacetFields,
+    )
+
+    columns = [
+        SchemaDatasetFacetFields(name=column.name, type=column.type.compile(dialect=dialect))
+        for column in table.columns
+    ]
+    return OutputDataset(
+        place.namespace,
+        place.name(table.name, table.schema),
+        facets={"schema": SchemaDatasetFacet(fields=columns)},
+        outputFacets={"outputStatistics": OutputStatisticsOutputDatasetFacet(rowCount=rows)},
+    )
