@@ -5,6 +5,7 @@ Names come from Airflow's own ``common.compat`` package, which knows where each 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
 
@@ -56,6 +57,7 @@ __all__ = [
     "get_variable",
     "in_thread",
     "mask_secret",
+    "set_variable",
 ]
 
 P = ParamSpec("P")
@@ -69,8 +71,33 @@ def get_variable(key: str) -> Any:
 
     :param key: name of the Variable
     """
-    default: dict[str, Any] = {"default" if AIRFLOW_V_3_0_PLUS else "default_var": None}
-    return Variable.get(key, **default)
+    variables = _variables()
+    renamed = AIRFLOW_V_3_0_PLUS and variables is Variable
+    return variables.get(key, **{"default" if renamed else "default_var": None})
+
+
+def set_variable(key: str, value: str, description: str | None = None) -> None:
+    """Write an Airflow Variable.
+
+    :param key: name of the Variable
+    :param value: its value
+    :param description: what it is, for whoever meets it in the UI
+    """
+    _variables().set(key, value, description=description)
+
+
+def _variables() -> Any:
+    """Return the class that finds Variables in this process.
+
+    From Airflow 3 on that of the Task SDK serves tasks and triggers only: where a connection is tested from
+    the UI or the command line, it finds nothing and cannot write.
+    """
+    task_runner = sys.modules.get("airflow.sdk.execution_time.task_runner")
+    if not AIRFLOW_V_3_0_PLUS or hasattr(task_runner, "SUPERVISOR_COMMS"):
+        return Variable
+    from airflow.models.variable import Variable as StoredVariable
+
+    return StoredVariable
 
 
 def in_thread(function: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:

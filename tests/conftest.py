@@ -7,8 +7,12 @@ import shutil
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.variables import Variables
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 SCRATCH = CHECKOUT / ".cache" / "tests"
@@ -41,10 +45,32 @@ def pytest_unconfigure() -> None:
 
 
 @pytest.fixture(scope="session")
-def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the file of an empty metadata database, to be copied by every Airflow that needs one."""
+def migrated_database() -> Path:
+    """Give the file of an empty metadata database, to be copied by every Airflow that needs one.
+
+    It is kept from run to run, as Airflow takes half a minute to make it.
+    """
     from scripts.airflow_home import AirflowHome
 
-    home = AirflowHome(tmp_path_factory.mktemp("migrated"), {})
-    home.migrate()
-    return home.database
+    kept = SCRATCH / f"migrated-{version('apache-airflow')}.db"
+    if not kept.exists():
+        home = AirflowHome(_HOME / "migrated", {})
+        home.migrate()
+        home.database.replace(kept)
+    return kept
+
+
+@pytest.fixture(scope="session")
+def _metadata_database(migrated_database: Path) -> Path:
+    """Let this very process, too, have a metadata database."""
+    return Path(shutil.copy(migrated_database, _HOME / "airflow.db"))
+
+
+@pytest.fixture
+def variables(_metadata_database: Path) -> Variables:
+    """Give real Variables, of which there are none yet."""
+    from tests.variables import Variables
+
+    variables = Variables(_metadata_database)
+    variables.delete()
+    return variables

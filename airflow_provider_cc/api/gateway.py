@@ -29,6 +29,8 @@ AGENT_IDS = (101, 999_999)
 _BUSY = {"000-004", "000-007", "100-003", "100-007", "100-021", "105-002", "105-004", "107-001", "107-005"}
 _LAPSED = {"000-003", "100-006", "105-005", "105-006", "105-007", "107-000", "107-007"}
 _REFUSED = {"100-004", "100-020", "107-003", "110-016"}
+#: The code that says, at an agent's sign-in, that somebody has the seat: the password may well be right.
+SEAT_TAKEN = "100-002"
 #: Codes that say, at sign-out, that the agent is gone already.
 _SIGNED_OUT = {"100-006", "100-008"}
 

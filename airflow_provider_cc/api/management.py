@@ -291,6 +291,15 @@ def query_agent_login_params(account: str, password: str) -> Call[AgentLoginPara
     return Call(LOGIN_PARAMS, body, read, LOGIN_PARAMS.path, secrets=(password,))
 
 
+def declines_password(error: CCBusinessError) -> bool:
+    """Whether an account's password was refused, as far as can be told: the manual has one code for all.
+
+    :param error: how the query failed
+    """
+    by_the_centre = not error.code.startswith("HTTP") and error.code != NO_AGENT
+    return error.endpoint == LOGIN_PARAMS.name and by_the_centre
+
+
 def _sip_server(data: _SipServerData) -> SipServer:
     name = LOGIN_PARAMS.name
     return SipServer(

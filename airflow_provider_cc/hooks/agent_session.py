@@ -12,6 +12,7 @@ from airflow_provider_cc.api.gateway import PhoneToken
 from airflow_provider_cc.api.protocol import Call, Session
 from airflow_provider_cc.compat import mask_secret
 from airflow_provider_cc.exceptions import CCAuthError, CCError, CCSessionLapsed
+from airflow_provider_cc.hooks.quarantine import Quarantine
 
 log = logging.getLogger(__name__)
 
@@ -27,13 +28,19 @@ class AgentSession:
     :param exchange: makes a call, signed with a Guid
     :param sign_in: signs the agent in
     :param agent_id: agent ID
+    :param quarantine: keeps a refused password from being sent again
     """
 
     def __init__(
-        self, exchange: Callable[[Call[Any], str], Any], sign_in: Callable[[], Session], agent_id: int
+        self,
+        exchange: Callable[[Call[Any], str], Any],
+        sign_in: Callable[[], Session],
+        agent_id: int,
+        quarantine: Quarantine,
     ) -> None:
         self._exchange = exchange
         self._ask_session = sign_in
+        self._quarantine = quarantine
         self.agent_id = agent_id
         self._guid = ""
         self._worked = False
@@ -67,7 +74,13 @@ class AgentSession:
         :raises CCAuthError: refused, or the seat is taken
         """
         with self._lock:
-            self._guid = self._ask_session().token
+            self._quarantine.check(CCAuthError)
+            try:
+                self._guid = self._ask_session().token
+            except CCAuthError as error:
+                if error.code != api.SEAT_TAKEN:
+                    self._quarantine.add(error)
+                raise
             self._worked = False
         log.info("Agent %d is signed in.", self.agent_id)
 
@@ -107,8 +120,9 @@ class AgentSession:
     def _call(self, call: Call[Any]) -> Any:
         try:
             result = self._exchange(call, self._guid)
-        except CCSessionLapsed:
+        except CCSessionLapsed as error:
             if not self._worked:
+                self._quarantine.add(error)
                 raise
             log.info("Agent %d is no longer signed in, signing in again.", self.agent_id)
             self.sign_in()

@@ -10,12 +10,19 @@ import tenacity
 
 from airflow_provider_cc.api.protocol import Call, Session, fits_header
 from airflow_provider_cc.compat import BaseHook, mask_secret
-from airflow_provider_cc.exceptions import CCBusinessError, CCConfigError, CCError, CCSessionLapsed
+from airflow_provider_cc.exceptions import (
+    CCAuthError,
+    CCBusinessError,
+    CCConfigError,
+    CCError,
+    CCSessionLapsed,
+)
 from airflow_provider_cc.hooks import retries
 from airflow_provider_cc.hooks.blocking import BlockingClient
 from airflow_provider_cc.hooks.bulk import BulkClient
 from airflow_provider_cc.hooks.forms import CCForm
 from airflow_provider_cc.hooks.once import once
+from airflow_provider_cc.hooks.quarantine import Quarantine
 from airflow_provider_cc.hooks.sessions import Grant, SessionKeeper
 from airflow_provider_cc.hooks.settings import CCSettings, read_settings
 from airflow_provider_cc.hooks.share import VariableStore
@@ -143,6 +150,9 @@ class CCHook(CCForm, BaseHook):
         except CCBusinessError as error:
             grant.note(error)
             raise
+        except CCAuthError as error:
+            self.sessions.refused(grant, error)
+            raise
         grant.worked = True
         return result
 
@@ -157,7 +167,13 @@ class CCHook(CCForm, BaseHook):
         if shared:
             identity = f"{settings.base_url}\n{settings.login}"
             store = VariableStore(settings.conn_id, identity, settings.password)
-        return SessionKeeper(self._ask_session, self._headers, self._ask_refresh, store)
+        # The extras, too: with a wrong one of them, the right password is refused.
+        credential = (settings.password, *(str(settings.extra.get(name, "")) for name in self.extras))
+        quarantine = self._quarantine(self.conn_type, settings.login, *credential)
+        return SessionKeeper(self._ask_session, self._headers, self._ask_refresh, quarantine, store)
+
+    def _quarantine(self, kind: str, login: str, *credential: str) -> Quarantine:
+        return Quarantine(kind, self.settings.base_url, login, *credential)
 
     def _ask_session(self) -> Session:
         try:

@@ -12,7 +12,9 @@ from requests.utils import get_environ_proxies, select_proxy
 from yarl import URL
 
 from airflow_provider_cc.api.protocol import Call, Reply, understand
+from airflow_provider_cc.compat import in_thread
 from airflow_provider_cc.exceptions import (
+    CCAuthError,
     CCBusinessError,
     CCError,
     CCResponseError,
@@ -44,6 +46,7 @@ class BulkClient:
         self._settings = hook.settings
         self._sessions = hook.sessions
         self._cookies = hook.client.session.cookies
+        self._ssl = self._settings.ssl_context()  # reads a file, and so not in the event loop
         self._pace = Pace(self._settings.requests_per_second)
         self._proxy = _proxy(self._settings.base_url)
         self._urls: dict[str, URL] = {}
@@ -52,13 +55,12 @@ class BulkClient:
         self.requests = 0
 
     async def __aenter__(self) -> BulkClient:
-        settings = self._settings
         self._signed_by: Grant | None = None
         self._secrets: tuple[str, ...] = ()
         # unsafe: gateways are reached by address, and a load balancer's cookie comes from there too.
         self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=settings.ssl_context(), keepalive_timeout=30),
-            timeout=aiohttp.ClientTimeout(total=settings.timeout),
+            connector=aiohttp.TCPConnector(limit=0, ssl=self._ssl, keepalive_timeout=30),
+            timeout=aiohttp.ClientTimeout(total=self._settings.timeout),
             headers={"User-Agent": USER_AGENT, "Accept-Encoding": ACCEPT_ENCODING},
             auto_decompress=False,
             cookie_jar=aiohttp.CookieJar(unsafe=True),
@@ -93,16 +95,19 @@ class BulkClient:
         sessions, unanswered = self._sessions, self._sessions.unanswered
         grant = sessions.fresh
         if grant is None:
-            grant = await asyncio.to_thread(sessions.get, unanswered)
+            grant = await in_thread(sessions.get)(unanswered)
         try:
             try:
                 result = await self._exchange(call, grant)
             except CCSessionLapsed as error:
-                grant = await asyncio.to_thread(sessions.renew, grant, error, unanswered)
+                grant = await in_thread(sessions.renew)(grant, error, unanswered)
                 result = await self._exchange(call, grant)
         except CCBusinessError as error:
             grant.note(error)
             self._pace.accepted()
+            raise
+        except CCAuthError as error:
+            await in_thread(sessions.refused)(grant, error)
             raise
         except CCTransientError as error:
             if error.code == "HTTP 429" or error.retry_after is not None:

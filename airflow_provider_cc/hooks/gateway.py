@@ -90,12 +90,14 @@ class CCGatewayHook(CCHook):
         :raises CCAuthError: refused, or the seat is taken
         """
         mask_secret(password)
+        number = api.agent_number(agent_id)
         agent = AgentSession(
             exchange=lambda call, guid: self._exchange(call, api.headers(guid), (guid,), retries.policy()),
             sign_in=lambda: self._exchange_sign_in(
                 api.agent_sign_in(agent_id, password, phone_number, force)
             ),
-            agent_id=api.agent_number(agent_id),
+            agent_id=number,
+            quarantine=self._quarantine("agent", str(number), password),
         )
         agent.sign_in()
         try:

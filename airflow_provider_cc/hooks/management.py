@@ -8,6 +8,7 @@ from typing import Any
 from airflow_provider_cc.api import management as api
 from airflow_provider_cc.api.management import AgentInfo, AgentLoginParams, DirectoryAgent
 from airflow_provider_cc.api.protocol import Call, Session, number_argument
+from airflow_provider_cc.exceptions import CCBusinessError
 from airflow_provider_cc.hooks import retries
 from airflow_provider_cc.hooks.base import CCHook
 
@@ -42,7 +43,9 @@ class CCManagementHook(CCHook):
         if username is None:
             return self.send(call)
         # A password is in it, so it counts as a sign-in: repeated only if the connection itself failed.
-        return self._exchange(call, self._headers(None), (password or "",), retries.sign_in_policy())
+        secret = password or ""
+        with self._quarantine("user", username, secret).guard():
+            return self._exchange(call, self._headers(None), (secret,), retries.sign_in_policy())
 
     def query_agent_login_params(self, account: str, password: str) -> AgentLoginParams:
         """Return an account's softphone number and servers.
@@ -54,7 +57,15 @@ class CCManagementHook(CCHook):
         :raises ValueError: an argument that the manual does not allow
         :raises CCError: any failure, as :meth:`send`
         """
-        return self.send(api.query_agent_login_params(account, password))
+        call = api.query_agent_login_params(account, password)
+        quarantine = self._quarantine("account", account, password)
+        quarantine.check(CCBusinessError)
+        try:
+            return self.send(call)
+        except CCBusinessError as error:
+            if api.declines_password(error):
+                quarantine.add(error)
+            raise
 
     def query_agents(
         self, *, page_size: int = 100, agent_types: Sequence[int] | None = None

@@ -16,6 +16,7 @@ from airflow_provider_cc.exceptions import (
     CCSessionLapsed,
     CCSignInUnavailable,
 )
+from airflow_provider_cc.hooks.quarantine import Quarantine
 
 #: A session is renewed this long before its end, or a tenth of its lifetime before if that is less (seconds).
 LEAD = 60.0
@@ -77,11 +78,13 @@ class SessionKeeper:
 
     A sign-in that is refused or that the connection does not allow, and a session that is refused before it
     ever worked, are final: the same failure is raised to everyone from then on, and nothing more is sent. So
-    a task try sends a wrong credential once, and signs in at most twice when every call is refused.
+    a task try sends a wrong credential once, and signs in at most twice when every call is refused. A
+    credential that was refused in either way is put to rest, and other tasks do not send it again.
 
     :param sign_in: asks the contact centre for a session
     :param sign: the headers that a session puts on a call
     :param refresh: trades a refresh token for a new session; ``None`` where the system cannot
+    :param quarantine: keeps a refused credential from being sent again
     :param store: shares the session with other tasks
     """
 
@@ -90,14 +93,17 @@ class SessionKeeper:
         sign_in: Callable[[], Session],
         sign: Callable[[Session], Mapping[str, str]],
         refresh: Callable[[str], Session | None],
+        quarantine: Quarantine,
         store: SessionStore | None = None,
     ) -> None:
         self._sign_in = sign_in
         self._sign = sign
         self._refresh = refresh
+        self._quarantine = quarantine
         self._store = store
         self._lock = threading.Lock()
         self._grant: Grant | None = None
+        self._proven = False
         self._final: CCAuthError | CCConfigError | None = None
         self._unanswered: list[CCError] = []
         self.sign_ins = 0
@@ -133,6 +139,16 @@ class SessionKeeper:
         """
         return self._acquire(refused, error, unanswered)
 
+    def refused(self, grant: Grant, error: CCAuthError) -> None:
+        """Note that a call was refused for good; before the first success, that is final.
+
+        :param grant: what the call was signed with
+        :param error: the refusal
+        """
+        with self._lock:
+            if self._final is None and not self._proven and not grant.worked:
+                self._end(error)
+
     def sign_in(self) -> Grant:
         """Sign in now, whatever is at hand.
 
@@ -165,11 +181,16 @@ class SessionKeeper:
             lapsed = self._grant
             if lapsed is not None and lapsed is instead_of:
                 self._grant = None
-                if not lapsed.worked:
-                    self._final = error
+                if not lapsed.worked and error is not None:
+                    self._end(error)
                     self._raise_if_final()
+                self._proven = True
                 return self._signed_in()
             return self._refreshed() or self._shared() or self._signed_in()
+
+    def _end(self, error: CCAuthError) -> None:
+        self._final = error
+        self._quarantine.add(error)
 
     def _raise_if_final(self) -> None:
         if self._final is not None:
@@ -193,10 +214,11 @@ class SessionKeeper:
         return None if session is None else self._keep(session, begun)
 
     def _signed_in(self) -> Grant:
-        begun = time.monotonic()
-        self.sign_ins += 1
         try:
-            session = self._sign_in()
+            with self._quarantine.guard():
+                begun = time.monotonic()
+                self.sign_ins += 1
+                session = self._sign_in()
         except (CCAuthError, CCConfigError) as error:
             self._final = error
             raise
@@ -212,5 +234,6 @@ class SessionKeeper:
         return self._take(session, begun, worked=False)
 
     def _take(self, session: Session, begun: float, worked: bool) -> Grant:
+        self._proven = self._proven or worked or (self._grant is not None and self._grant.worked)
         self._grant = Grant(session, self._sign(session), begun, worked)
         return self._grant

@@ -11,7 +11,7 @@ import msgspec
 from cryptography.fernet import Fernet, InvalidToken
 
 from airflow_provider_cc.api.protocol import Session
-from airflow_provider_cc.compat import Variable, get_variable
+from airflow_provider_cc.hooks import variables
 from airflow_provider_cc.hooks.sessions import lead
 
 log = logging.getLogger(__name__)
@@ -46,16 +46,13 @@ class VariableStore:
 
     def load(self) -> Session | None:
         """Return the shared session, if there is one that can be read and still lives."""
+        stored = variables.read(self._variable)
+        if stored is None:
+            return None
         try:
-            stored = get_variable(self._variable)
-            if not stored:
-                return None
             shared = msgspec.json.decode(self._cipher.decrypt(stored.encode()), type=_Shared)
         except (InvalidToken, msgspec.MsgspecError, ValueError, TypeError):
             log.info("Variable %s holds no session of this connection: signing in.", self._variable)
-            return None
-        except Exception as error:
-            log.warning("Variable %s cannot be read (%s): signing in.", self._variable, type(error).__name__)
             return None
         left = _left(shared.expires_at)
         # Of the whole lifetime: of what is left, it would shrink with every look, down to nothing.
@@ -75,12 +72,10 @@ class VariableStore:
             session.refresh_token,
             _until(session.refresh_lifetime),
         )
-        try:
-            Variable.set(self._variable, self._cipher.encrypt(msgspec.json.encode(shared)).decode())
-        except Exception as error:
-            log.warning(
-                "Variable %s cannot be written (%s): not shared.", self._variable, type(error).__name__
-            )
+        sealed = self._cipher.encrypt(msgspec.json.encode(shared)).decode()
+        variables.write(
+            self._variable, sealed, "A session that tasks share, sealed with the connection's secret."
+        )
 
 
 def _until(lifetime: float | None) -> float | None:

@@ -19,6 +19,7 @@ from airflow_provider_cc.hooks.isales import CCISalesHook
 from airflow_provider_cc.hooks.management import CCManagementHook
 from airflow_provider_cc.simulator import Faults, Settings, Simulator
 from tests.hooks.support import Handler, Server
+from tests.variables import Variables
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +38,11 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Back off for milliseconds; everything else about retries stays."""
     monkeypatch.setattr(retries, "FIRST_BACK_OFF", 0.01)
     monkeypatch.setattr(retries, "LONGEST_BACK_OFF", 0.02)
+
+
+@pytest.fixture(autouse=True)
+def _own_variables(variables: Variables) -> None:
+    """Begin without a credential at rest."""
 
 
 @pytest.fixture(scope="session")

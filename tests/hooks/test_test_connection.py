@@ -98,11 +98,15 @@ def test_it_signs_in_although_a_session_is_at_hand(cc, management):
     assert cc.stats.sign_ins() == 2
 
 
-def test_it_can_be_pressed_again_after_a_refusal(cc, reconnect, management):
-    cc.faults.refuse_sign_ins = {"management"}
-    assert management.test_connection()[0] is False
-    cc.faults.refuse_sign_ins = set()
-    assert management.test_connection()[0] is True
+def test_it_can_be_pressed_again_after_a_refusal_and_with_another_password_signs_in(cc, reconnect):
+    reconnect("cc_management_default", password="wrong")
+    for said in ("HTTP 403", "at_rest", "at_rest"):
+        ok, message = CCManagementHook().test_connection()
+        assert ok is False
+        assert said in message
+    reconnect("cc_management_default")
+    assert CCManagementHook().test_connection()[0] is True
+    assert cc.stats.requests() == 2
 
 
 def test_an_agents_connection_is_only_read(cc):
