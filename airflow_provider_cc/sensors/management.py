@@ -23,7 +23,9 @@ GRACE = timedelta(minutes=5)
 
 
 class CCAgentSensor(BaseSensor):
-    """Waits until an account resolves to an agent ("queryAgentInfoByAccount").
+    """Waits until an account resolves to an agent.
+
+    Manual: CC-Management, "Querying Agent Information by Sign-in Account" (queryAgentInfoByAccount).
 
     Returns a dict with ``account``, ``agent_id``, ``agent_type`` and ``agent_status``, as
     :class:`airflow_provider_cc.operators.management.CCQueryAgentInfoOperator` does for each account.
