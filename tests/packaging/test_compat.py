@@ -28,8 +28,10 @@ def imported(source: str) -> Iterator[str]:
         names = [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
         names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         yield from (name for name in names if re.match(r"airflow(\.(?!providers\.)|$)", name))
-        # The compatibility layer is a provider, but belongs into compat.py, too.
-        yield from (name for name in names if name.startswith("airflow.providers.common.compat"))
+        # What Airflow's compatibility layer has of Airflow itself belongs into compat.py, too.
+        yield from (
+            name for name in names if re.match(r"airflow\.providers\.common\.compat\.(?!openlineage)", name)
+        )
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
