@@ -9,7 +9,8 @@ import urllib3
 
 from airflow_provider_cc.exceptions import CCConfigError
 from airflow_provider_cc.hooks.management import CCManagementHook
-from tests.hooks.support import CLIENTS, at_once, in_threads, info
+from tests.hooks.support import CLIENTS, PLAIN, at_once, http, in_threads, info, says
+from tests.hooks.test_connection_failures import certify
 
 EVERY_CLIENT = pytest.mark.parametrize("ask", CLIENTS.values(), ids=CLIENTS)
 
@@ -21,6 +22,62 @@ def test_a_self_made_certificate_is_refused_by_default(cc, reconnect, ask, verif
     with pytest.raises(CCConfigError, match=r"cc_management_default.*not trusted.*extra verify"):
         ask(CCManagementHook(), info())
     assert cc.stats.requests() == 0
+
+
+@EVERY_CLIENT
+@pytest.mark.parametrize(
+    ("name", "days", "trusted", "said"),
+    [
+        ("127.0.0.1", 30, False, r"self.signed.*Set extra verify to the path of the CA bundle"),
+        ("127.0.0.1", -1, True, r"expired.*Extra verify demands a valid one: renew it"),
+        ("192.0.2.1", 30, True, r"mismatch.*Extra verify demands one for this host: set host"),
+        ("cc.example", 30, True, r"mismatch.*Extra verify demands one for this host: set host"),
+    ],
+)
+def test_a_certificate_that_does_not_hold_is_refused_with_what_to_do(
+    serve, connect, ask, tmp_path, monkeypatch, name, days, trusted, said
+):
+    files = certify(tmp_path, name, days=days)
+    server = serve(says(http()), tls=files)
+    if trusted:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", files[0])
+    changes = {"port": server.port, "schema": "https", "extra": {"verify": True}}
+    connect("cc_management_default", PLAIN, **changes)
+    with pytest.raises(CCConfigError, match=said) as refusal:
+        ask(CCManagementHook(), info())
+    assert str(refusal.value).startswith("connection 'cc_management_default': the certificate of 127.0.0.1:")
+    assert server.connections == 1  # not asked again and again
+
+
+@EVERY_CLIENT
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
+def test_openssls_own_variables_change_nothing_in_either_client(cc, reconnect, ask, monkeypatch, name):
+    reconnect("cc_management_default", extra={"verify": True})
+    monkeypatch.setenv(name, cc.ca_file)
+    with pytest.raises(CCConfigError, match="not trusted"):
+        ask(CCManagementHook(), info())
+
+
+@EVERY_CLIENT
+def test_of_two_bundles_of_the_environment_the_first_counts(cc, reconnect, ask, monkeypatch, tmp_path):
+    other, _ = certify(tmp_path, "cc.example", days=30)
+    reconnect("cc_management_default", extra={"verify": True})
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", cc.ca_file)
+    monkeypatch.setenv("CURL_CA_BUNDLE", other)
+    assert ask(CCManagementHook(), info()).agent_id == 10001
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", other)
+    monkeypatch.setenv("CURL_CA_BUNDLE", cc.ca_file)
+    with pytest.raises(CCConfigError, match="not trusted"):
+        ask(CCManagementHook(), info())
+
+
+@EVERY_CLIENT
+def test_verify_false_stays_false_whatever_the_environment_says(cc, reconnect, ask, monkeypatch, tmp_path):
+    other, _ = certify(tmp_path, "cc.example", days=30)
+    reconnect("cc_management_default", extra={"verify": False})
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.setenv(name, other)
+    assert ask(CCManagementHook(), info()).agent_id == 10001
 
 
 @EVERY_CLIENT
