@@ -10,7 +10,8 @@ from typing import Any
 
 _MANAGEMENT, _GATEWAY, _ISALES = "CC-Management", "CC-Gateway", "CC-iSales"
 
-# No field but an enumeration has a default: the form would write it into every connection it saves.
+# No field has a default. The form would write it into every connection that it saves, and where the field's
+# name has a word such as "token" in it, Airflow hands the form three asterisks for the default.
 _TRANSPORT_FIELDS: dict[str, dict[str, Any]] = {
     "verify": {
         "label": "Verify certificate",
@@ -48,11 +49,12 @@ CONNECTION_TYPES: tuple[dict[str, Any], ...] = (
             "hidden-fields": [],
             "relabeling": {
                 "host": "Domain",
+                "port": "Port (usually 443)",
                 "schema": "Scheme",
                 "login": "App key",
                 "password": "App secret",
             },
-            "placeholders": {"host": "cc.example.com", "port": "443", "schema": "https"},
+            "placeholders": {"host": "cc.example.com", "schema": "https"},
         },
         "conn-fields": {
             "token_lifetime": {
@@ -81,10 +83,11 @@ CONNECTION_TYPES: tuple[dict[str, Any], ...] = (
             "hidden-fields": [],
             "relabeling": {
                 "host": "Address",
+                "port": "Port (usually 8043)",
                 "schema": "Scheme",
                 "login": "Administrator ID or VDN account",
             },
-            "placeholders": {"host": "192.0.2.10", "port": "8043", "schema": "https"},
+            "placeholders": {"host": "192.0.2.10", "schema": "https"},
         },
         "conn-fields": _TRANSPORT_FIELDS,
     },
@@ -94,23 +97,24 @@ CONNECTION_TYPES: tuple[dict[str, Any], ...] = (
         "hook-name": "CC-iSales",
         "ui-field-behaviour": {
             "hidden-fields": [],
-            "relabeling": {"host": "Domain", "schema": "Scheme", "login": "User"},
-            "placeholders": {"host": "isales.example.com", "port": "443", "schema": "https"},
+            "relabeling": {
+                "host": "Domain",
+                "port": "Port (usually 443)",
+                "schema": "Scheme",
+                "login": "User",
+            },
+            "placeholders": {"host": "isales.example.com", "schema": "https"},
         },
         "conn-fields": {
             "token_header": {
                 "label": "Token header",
-                "description": "The header that carries the session; releases differ.",
-                "schema": {
-                    "type": "string",
-                    "enum": ["Authentication", "Authorization"],
-                    "default": "Authentication",
-                },
+                "description": "The header that carries the session. Authentication unless set.",
+                "schema": {"type": ["string", "null"], "enum": ["Authentication", "Authorization"]},
             },
             "token_kind": {
                 "label": "Token kind",
-                "description": "Which of the two tokens that header carries; releases differ.",
-                "schema": {"type": "string", "enum": ["token", "refreshToken"], "default": "token"},
+                "description": "Which of the two tokens that header carries. token unless set.",
+                "schema": {"type": ["string", "null"], "enum": ["token", "refreshToken"]},
             },
             **_TRANSPORT_FIELDS,
         },
@@ -163,7 +167,10 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": _ISALES, "python-modules": ["airflow_provider_cc.operators.isales"]},
         ],
         "sensors": [
-            {"integration-name": _MANAGEMENT, "python-modules": ["airflow_provider_cc.sensors.management"]},
+            {
+                "integration-name": _MANAGEMENT,
+                "python-modules": ["airflow_provider_cc.sensors.management", "airflow_provider_cc.sensors.sync"],
+            },
         ],
         "triggers": [
             {"integration-name": _MANAGEMENT, "python-modules": ["airflow_provider_cc.triggers.management"]},
