@@ -20,7 +20,7 @@ from typing import Any
 
 from scripts.ports import free_port
 
-# Longer than any command takes; one that hangs is ended.
+# Longer than any command or start takes, on a machine that is busy, too; what hangs is ended.
 _COMMAND_SECONDS = 280
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -52,18 +52,24 @@ class AirflowHome:
     :param directory: its home; made when absent
     :param environment: further settings: connections as ``AIRFLOW_CONN_…``, options as ``AIRFLOW__…``
     :param dags: folder of the DAGs
+    :param python: interpreter of the environment that Airflow is installed in; this one unless given
     """
 
     def __init__(
-        self, directory: Path, environment: Mapping[str, str], dags: Path = CHECKOUT / "dags"
+        self,
+        directory: Path,
+        environment: Mapping[str, str],
+        dags: Path = CHECKOUT / "dags",
+        python: Path = Path(sys.executable),
     ) -> None:
         self.directory = directory
+        self.python = python
         self.log = directory / "airflow.log"
         directory.mkdir(parents=True, exist_ok=True)
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")},
             # `airflow standalone` starts its parts by name.
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}",
             "AIRFLOW_HOME": str(directory),
             "HOME": str(directory),  # the web server of Airflow 2 writes there
             "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
@@ -98,7 +104,8 @@ class AirflowHome:
         """
         with self.log.open("ab") as log:
             code = subprocess.run(
-                [sys.executable, "-m", "airflow", *arguments],
+                [self.python, "-m", "airflow", *arguments],
+                cwd=self.directory,  # Python looks for packages there: not in the folder of the caller
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -159,7 +166,8 @@ class AirflowHome:
         }
         with self.log.open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "airflow", "standalone"],
+                [self.python, "-m", "airflow", "standalone"],
+                cwd=self.directory,  # Python looks for packages there: not in the folder of the caller
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -174,7 +182,7 @@ class AirflowHome:
 
     def wait_for_web(self) -> None:
         """Wait until the web interface of the running :meth:`standalone` answers."""
-        self._wait_until(self._web_answers, 90, "answer of the web interface")
+        self._wait_until(self._web_answers, _COMMAND_SECONDS, "answer of the web interface")
 
     def _web_answers(self) -> bool:
         try:
@@ -196,7 +204,7 @@ class AirflowHome:
         :param dag_id: the DAG
         """
         known = "SELECT 1 FROM dag JOIN serialized_dag USING (dag_id) WHERE dag_id = ?"
-        self._wait_until(lambda: self._query(known, dag_id), 90, dag_id)
+        self._wait_until(lambda: self._query(known, dag_id), _COMMAND_SECONDS, dag_id)
         self.airflow("dags", "unpause", "--yes", dag_id)
 
     def trigger(self, dag_id: str, run_id: str, conf: Mapping[str, Any] | None = None) -> None:
