@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -26,7 +27,7 @@ print(*sorted(name for name, hook in hooks.items() if hook and hook.package_name
 """
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the wheel the way it is published: from the source archive."""
     directory = tmp_path_factory.mktemp("dist")
@@ -57,6 +58,24 @@ def test_wheel_has_the_package_and_the_example_dags_and_nothing_else(wheel: Path
     assert names == _tracked("airflow_provider_cc") | dags
     assert "airflow_provider_cc/py.typed" in names
     assert "airflow_provider_cc/example_dags/cc_agents_from_accounts.py" in names
+
+
+@pytest.mark.slow
+def test_source_archive_has_what_the_wheel_is_made_of_and_nothing_else(wheel: Path) -> None:
+    (archive,) = wheel.parent.glob("*.tar.gz")
+    with tarfile.open(archive) as opened:
+        names = {name.partition("/")[2] for name in opened.getnames()}
+
+    made_of = {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"}
+    assert names == _tracked("airflow_provider_cc", "dags") | made_of | {"PKG-INFO", ".gitignore"}
+
+
+@pytest.mark.slow
+def test_wheel_of_the_source_archive_is_that_of_the_checkout(wheel: Path, tmp_path: Path) -> None:
+    build = [UV, "build", "--quiet", "--wheel", "--python", sys.executable, "--out-dir", tmp_path, CHECKOUT]
+    subprocess.run(build, check=True)
+
+    assert (tmp_path / wheel.name).read_bytes() == wheel.read_bytes()
 
 
 @pytest.mark.slow
