@@ -23,6 +23,7 @@ from airflow_provider_cc.hooks.bulk import BulkClient
 from airflow_provider_cc.transfers.counts import Counts
 from airflow_provider_cc.transfers.difference import Chunk, Reject
 from airflow_provider_cc.transfers.reading import Reading
+from airflow_provider_cc.transfers.refused_passwords import RefusedPasswords
 from airflow_provider_cc.transfers.spool import Spool
 from airflow_provider_cc.transfers.warehouse import Warehouse
 from airflow_provider_cc.transfers.writer import ChunkWriter
@@ -51,6 +52,7 @@ class Run:
     :param concurrency: requests under way at once
     :param max_rejects: number of rejects, or share of all accounts if a float, beyond which the run fails
     :param passwords: account → password, if login parameters are wanted
+    :param refused: knows which of them rest; ``None`` where nothing is remembered
     :param close_missing: whether the rows of accounts that the directory no longer knows are closed
     :param sign_ins: tells how many sign-ins there have been
     """
@@ -64,12 +66,13 @@ class Run:
     concurrency: int
     max_rejects: float
     passwords: Mapping[str, str] | None = field(repr=False)
+    refused: RefusedPasswords | None
     close_missing: bool
     sign_ins: Callable[[], int]
 
     def __post_init__(self) -> None:
         self.writer = ChunkWriter(
-            self.warehouse, self.counts, self.chunk_size, self.max_rejects, self._spent, self._look_for_gone
+            self.warehouse, self.counts, self.chunk_size, self.max_rejects, self._spent, self._look_closer
         )
         self._calls = 0
         self._failures: deque[int] = deque()
@@ -107,7 +110,14 @@ class Run:
             call = api.query_agent_login_params(account, password)
         except ValueError as error:
             raise CCBusinessError(api.LOGIN_PARAMS.name, "bad_password", str(error)) from None
-        return await self.client.call(call)
+        if self.refused is None:
+            return await self.client.call(call)
+        self.refused.check(account, password)
+        try:
+            return await self.client.call(call)
+        except CCBusinessError as error:
+            self.refused.note(account, password, error)
+            raise
 
     async def look_up(self, account: str) -> list[DirectoryAgent] | None:
         """Ask the directory for a single account.
@@ -173,6 +183,11 @@ class Run:
 
     def _spent(self) -> Counts:
         return Counts(requests=self.client.requests, sign_ins=self.sign_ins())
+
+    async def _look_closer(self, chunk: Chunk) -> None:
+        if self.refused is not None:
+            await asyncio.to_thread(self.refused.write)
+        await self._look_for_gone(chunk)
 
     async def _look_for_gone(self, chunk: Chunk) -> None:
         """Find out which declined accounts are gone: an active row, and the directory does not know it."""

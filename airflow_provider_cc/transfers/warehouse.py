@@ -58,6 +58,11 @@ class Warehouse:
         #: When the run began, by the database's clock; every stamp of the run.
         self.stamp: datetime
 
+    @property
+    def engine(self) -> sa.engine.Engine:
+        """The database."""
+        return self._engine
+
     def begin(self, source: str) -> Counts | None:
         """Create what is missing, and enter the run in the ledger or take up an unfinished one.
 
@@ -426,21 +431,7 @@ class Warehouse:
                 yield from rows
 
     def _transaction(self, work: Callable[[sa.engine.Connection], T], tries: int = MAX_TRIES) -> T:
-        """Run a transaction, again if a conflict or a lost connection ended it."""
-
-        def attempt() -> T:
-            with self._engine.begin() as connection:
-                return work(connection)
-
-        retrying = tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(tries) | tenacity.stop_after_delay(MAX_SECONDS),
-            wait=tenacity.wait_random_exponential(multiplier=0.1, max=10),
-            retry=tenacity.retry_if_exception(_may_pass),
-            before_sleep=_log_retry,
-            reraise=True,
-        )
-        result: T = retrying(attempt)
-        return result
+        return transaction(self._engine, work, tries)
 
 
 def counted(chunk: Chunk, difference: Difference, spent: Counts) -> Counts:
@@ -464,6 +455,31 @@ def counted(chunk: Chunk, difference: Difference, spent: Counts) -> Counts:
         requests=spent.requests,
         sign_ins=spent.sign_ins,
     )
+
+
+def transaction(
+    engine: sa.engine.Engine, work: Callable[[sa.engine.Connection], T], tries: int = MAX_TRIES
+) -> T:
+    """Run a transaction, again if a conflict or a lost connection ended it.
+
+    :param engine: of the database, made by :func:`engine_of`
+    :param work: what is done in it
+    :param tries: how many, the first included
+    """
+
+    def attempt() -> T:
+        with engine.begin() as connection:
+            return work(connection)
+
+    retrying = tenacity.Retrying(
+        stop=tenacity.stop_after_attempt(tries) | tenacity.stop_after_delay(MAX_SECONDS),
+        wait=tenacity.wait_random_exponential(multiplier=0.1, max=10),
+        retry=tenacity.retry_if_exception(_may_pass),
+        before_sleep=_log_retry,
+        reraise=True,
+    )
+    result: T = retrying(attempt)
+    return result
 
 
 def _may_pass(error: BaseException) -> bool:
