@@ -17,6 +17,7 @@ READY := $(VENV)/ready
 INTERPRETER = $(or $(shell $(PYTHON) -c 'import sys; print(sys.executable)' 2>/dev/null),$\
   $(shell PYENV_VERSION=$$(pyenv latest $(patsubst python%,%,$(PYTHON))) pyenv which $(PYTHON) 2>/dev/null),$\
   $(error no $(PYTHON) here: name another by PYTHON=…))
+TESTS ?= tests --ignore tests/browser
 
 UV_VERSION := 0.13.9
 UV := $(or $(shell command -v uv),.venv/uv/bin/uv)
@@ -45,7 +46,7 @@ interfaces: $(READY) ## call each of the five interfaces once against the simula
 	@$(BIN)/python -m scripts.interfaces 2>/dev/null
 
 .PHONY: test
-test: $(READY) $(UV) ## run all tests; TESTS="…" chooses some
+test: $(READY) $(UV) ## run all tests but the browser's and the long ones; TESTS="…" chooses some
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal $(TESTS)
 
 .PHONY: test-hard
