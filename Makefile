@@ -51,7 +51,7 @@ test: $(READY) $(UV) ## run all tests but the browser's and the long ones; TESTS
 
 .PHONY: test-hard
 test-hard: $(READY) $(UV) ## run the tests that take long; HARD="…" chooses some
-	$(BIN)/python -m pytest --timeout 3600 $(or $(HARD),tests/hard)
+	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest --timeout 3600 $(or $(HARD),tests/hard tests/hostile)
 
 .PHONY: test-matrix
 test-matrix: ## run all tests on every Airflow and Python, and write docs/versions.md; ONLY="…" chooses some

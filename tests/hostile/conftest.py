@@ -1,4 +1,4 @@
-"""How much is tried: as much as a minute allows, or by HYPOTHESIS_PROFILE=long as much as an hour does."""
+"""How much is tried: as much as a minute allows, or by HYPOTHESIS_PROFILE=long, as `make test-hard` has it, much more."""
 
 from __future__ import annotations
 
@@ -15,6 +15,16 @@ from tests.hooks.conftest import (  # noqa: F401 - fixtures
     serve,
     start,
 )
+from tests.transfers.conftest import (  # noqa: F401 - fixtures
+    database,
+    log,
+    make_centre,
+    postgres_connection,
+    postgres_database,
+    sqlite_database,
+    sqlite_sync,
+    sync,
+)
 
 # Times are bounded by the tests' own limits, and a shared machine is no reason to fail.
 COMMON = settings(
@@ -23,5 +33,5 @@ COMMON = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
 settings.register_profile("fast", COMMON, max_examples=40, derandomize=True)
-settings.register_profile("long", COMMON, max_examples=5000, print_blob=True)
+settings.register_profile("long", COMMON, max_examples=1000, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
