@@ -31,7 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             findings, exam = diagnose(options.conn_id, options.save_ca)
         except NoSuchConnection as error:
             parser.error(str(error))
-    print(table(findings), file=sys.stderr if options.report == "-" else sys.stdout)
+    shown = sys.stderr if options.report == "-" else sys.stdout
+    print(table(findings), file=shown)
+    if exam is not None and exam.saved:
+        print(f"Saved {options.save_ca}, SHA-256 {exam.saved}\n", file=shown)
     if options.report == "-":
         print(report(findings, exam))
     elif options.report is not None:

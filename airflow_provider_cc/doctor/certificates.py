@@ -95,28 +95,29 @@ def _note_untrusted(
     root = chain[-1]
     # An authority's certificate, or a self-signed one, can be trusted by itself: try it before advising it.
     left = _refusal(settings, ssl.create_default_context(cadata=_pem(root)))
-    seen = f"not trusted: {_reason(failure)}; {len(chain)} certificate(s) shown"
+    hopeless = next((one for one in (failure, left) if one and one.verify_code in _REMEDIES), None)
+    seen = f"not trusted: {_reason(hopeless or failure)}; {len(chain)} certificate(s) shown"
     private = f"issued by {root.issuer.rfc4514_string()}, for {', '.join(_names(chain[0])) or 'no host'}"
     extra: dict[str, Any] = {}
-    if left is None and exam.save_ca is not None:
-        _save(exam.save_ca, root)
-        extra = {"verify": str(exam.save_ca.absolute())}
-        private += f"; SHA-256 of the saved certificate: {fingerprint(root)}"
-        advice = (
-            "Have the centre's administrator read you the SHA-256 fingerprint of the certificate. "
-            "Only if it is the same, set extra verify to the saved file, on every worker."
-        )
-    elif left is None:
-        advice = (
-            "Run the doctor with --save-ca FILE: it saves the certificate to trust and shows its fingerprint."
-        )
-    elif left.verify_code in _REMEDIES:
-        seen = f"not trusted: {_reason(left)}"
-        advice = _REMEDIES[left.verify_code]
-    else:
+    if hopeless is not None:
+        advice = _REMEDIES[hopeless.verify_code]
+    elif left is not None:
         advice = (
             "The server does not send its authority's certificate: ask the centre's administrator for it, "
             "and set extra verify to its path."
+        )
+    elif exam.save_ca is None:
+        advice = (
+            "Run the doctor with --save-ca FILE: it saves the certificate to trust and shows its fingerprint."
+        )
+    else:
+        _save(exam.save_ca, root)
+        exam.saved = fingerprint(root)
+        private += f"; SHA-256 of the saved certificate: {exam.saved}"
+        extra = {"verify": str(exam.save_ca.absolute())}
+        advice = (
+            "Have the centre's administrator read you the SHA-256 fingerprint of the certificate. "
+            "Only if it is the same, set extra verify to the saved file, on every worker."
         )
     verdict = Verdict.FAIL
     if settings.verify is False:

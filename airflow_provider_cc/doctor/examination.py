@@ -95,6 +95,7 @@ class Examination:
     def __init__(self, hook: CCHook, save_ca: Path | None = None) -> None:
         self.hook = hook
         self.save_ca = save_ca
+        self.saved = ""  # fingerprint of what was saved there
         self.findings: list[Finding] = []
         self.front: Heard | None = None
         self.sign_in: Answer[Session] | None = None
