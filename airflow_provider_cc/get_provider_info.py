@@ -169,7 +169,10 @@ def get_provider_info() -> dict[str, Any]:
         "sensors": [
             {
                 "integration-name": _MANAGEMENT,
-                "python-modules": ["airflow_provider_cc.sensors.management", "airflow_provider_cc.sensors.sync"],
+                "python-modules": [
+                    "airflow_provider_cc.sensors.management",
+                    "airflow_provider_cc.sensors.sync",
+                ],
             },
         ],
         "triggers": [

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_cc.compat import AirflowSkipException, BaseSensorOperator
+from airflow_provider_cc.compat import AirflowSensorTimeout, AirflowSkipException, BaseSensorOperator
 from airflow_provider_cc.exceptions import CCError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ class BaseSensor(BaseSensorOperator):
     """Treats failures alike in every mode and with every Airflow.
 
     ``soft_fail`` skips a wait in vain. It does not skip what goes wrong, as Airflow's own sensors do with a
-    refused credential, and with everything when deferred: nobody would notice. ``never_fail`` skips both.
+    refused credential, and with everything when deferred: nobody would notice. ``never_fail`` skips either.
     """
 
     def execute(self, context: Context) -> Any:
@@ -42,7 +42,7 @@ class BaseSensor(BaseSensorOperator):
             if isinstance(skip.__cause__, CCError) and not self.never_fail:
                 raise skip.__cause__ from None
             raise
-        except CCError as error:
-            if self.never_fail:  # older versions of Airflow do not ask for it when a task comes back
+        except (CCError, AirflowSensorTimeout) as error:
+            if self.never_fail:  # Airflow asks for it neither in every mode nor in every version
                 raise AirflowSkipException(str(error)) from error
             raise

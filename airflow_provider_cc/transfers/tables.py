@@ -86,23 +86,10 @@ def define(columns: Sequence[Column], agent: str, history: str | None, reject: s
     def attributes() -> list[Any]:
         return [sa.Column(column.name, column.type) for column in columns]
 
-    def run_key(primary: bool) -> list[Any]:
-        kinds = {name: sa.Integer() if name == "map_index" else sa.String(250) for name in RUN_KEY}
-        return [
-            sa.Column(name, kind, primary_key=primary, autoincrement=False, nullable=False)
-            for name, kind in kinds.items()
-        ]
-
-    def table(name: str, *parts: Any) -> sa.Table:
-        *schema, bare = name.split(".")
-        if not bare or len(schema) > 1:
-            raise ValueError(f"{name!r} is no table name: give name or schema.name")
-        return sa.Table(bare, metadata, *parts, schema=schema[0] if schema else None)
-
-    counts = [sa.Column(name, sa.Integer(), nullable=False) for name in COUNT_COLUMNS.values()]
     return Tables(
-        agent=table(
+        agent=_table(
             agent,
+            metadata,
             *key(),
             *attributes(),
             sa.Column("is_active", sa.Boolean(), nullable=False),
@@ -110,8 +97,9 @@ def define(columns: Sequence[Column], agent: str, history: str | None, reject: s
             sa.Column("changed_at", UtcTime(), nullable=False),
             sa.Column("synced_at", UtcTime(), nullable=False),
         ),
-        history=table(
+        history=_table(
             history,
+            metadata,
             *key(),
             sa.Column("valid_from", UtcTime(), primary_key=True),
             sa.Column("valid_to", UtcTime()),
@@ -119,29 +107,56 @@ def define(columns: Sequence[Column], agent: str, history: str | None, reject: s
         )
         if history is not None
         else None,
-        reject=table(
+        reject=_table(
             reject,
-            *run_key(primary=False),
+            metadata,
+            *_run_key(primary=False),
             sa.Column("account", sa.Text(), nullable=False),
             sa.Column("endpoint", sa.String(100), nullable=False),
             sa.Column("code", sa.String(100), nullable=False),
             sa.Column("message", sa.Text(), nullable=False),
             sa.Column("rejected_at", UtcTime(), nullable=False),
         ),
-        run=table(
-            run,
-            *run_key(primary=True),
-            sa.Column("started_at", UtcTime(), primary_key=True),
-            sa.Column("finished_at", UtcTime()),
-            sa.Column("source", sa.String(100), nullable=False),
-            *counts,
-            # How many tries there have been: an earlier one that is still at work finds out and gives way.
-            sa.Column("tries", sa.Integer(), nullable=False),
-            # How many chunks of this run are committed: tells a lost answer from a lost commit.
-            sa.Column("commits", sa.Integer(), nullable=False),
-            sa.Column("error", sa.Text()),
-        ),
+        run=ledger(run, metadata),
     )
+
+
+def ledger(name: str, metadata: sa.MetaData | None = None) -> sa.Table:
+    """Define the ledger.
+
+    :param name: its name, ``schema.name`` allowed
+    :param metadata: that of the tables beside it, if there are any
+    :raises ValueError: a name of more than two parts
+    """
+    return _table(
+        name,
+        sa.MetaData() if metadata is None else metadata,
+        *_run_key(primary=True),
+        sa.Column("started_at", UtcTime(), primary_key=True),
+        sa.Column("finished_at", UtcTime()),
+        sa.Column("source", sa.String(100), nullable=False),
+        *(sa.Column(column, sa.Integer(), nullable=False) for column in COUNT_COLUMNS.values()),
+        # How many tries there have been: an earlier one that is still at work finds out and gives way.
+        sa.Column("tries", sa.Integer(), nullable=False),
+        # How many chunks of this run are committed: tells a lost answer from a lost commit.
+        sa.Column("commits", sa.Integer(), nullable=False),
+        sa.Column("error", sa.Text()),
+    )
+
+
+def _run_key(primary: bool) -> list[Any]:
+    kinds = {name: sa.Integer() if name == "map_index" else sa.String(250) for name in RUN_KEY}
+    return [
+        sa.Column(name, kind, primary_key=primary, autoincrement=False, nullable=False)
+        for name, kind in kinds.items()
+    ]
+
+
+def _table(name: str, metadata: sa.MetaData, *parts: Any) -> sa.Table:
+    *schema, bare = name.split(".")
+    if not bare or len(schema) > 1:
+        raise ValueError(f"{name!r} is no table name: give name or schema.name")
+    return sa.Table(bare, metadata, *parts, schema=schema[0] if schema else None)
 
 
 def create(connection: sa.engine.Connection, tables: Tables) -> None:

@@ -37,11 +37,21 @@ def operators() -> dict[str, Any]:
     info = get_provider_info()
     modules = [module for entry in info["operators"] for module in entry["python-modules"]]
     modules += [entry["python-module"] for entry in info["transfers"]]
+    return _classes(modules, "Operator")
+
+
+def sensors() -> dict[str, Any]:
+    """Return every sensor that the provider names."""
+    modules = [module for entry in get_provider_info()["sensors"] for module in entry["python-modules"]]
+    return _classes(modules, "Sensor")
+
+
+def _classes(modules: list[str], kind: str) -> dict[str, Any]:
     return {
         name: value
         for module in modules
         for name, value in vars(importlib.import_module(module)).items()
-        if name.endswith("Operator") and getattr(value, "__module__", None) == module
+        if name.endswith(kind) and getattr(value, "__module__", None) == module
     }
 
 
@@ -138,9 +148,16 @@ def test_every_operator_has_its_section() -> None:
     assert {code_words(row[0])[0] for row in table[1:]} == set(operators())
 
 
-@pytest.mark.parametrize("operator", operators().values(), ids=lambda operator: operator.__name__)
+def test_every_sensor_has_its_section() -> None:
+    assert set(re.findall(r"^## (CC\w+)$", page("docs/waiting.md"), re.MULTILINE)) == set(sensors())
+
+
+@pytest.mark.parametrize(
+    "operator", [*operators().values(), *sensors().values()], ids=lambda operator: operator.__name__
+)
 def test_arguments(operator: Any) -> None:
-    table = tables(section("docs/operators.md", f"## {operator.__name__}"))[0]
+    where = "docs/waiting.md" if operator.__name__ in sensors() else "docs/operators.md"
+    table = tables(section(where, f"## {operator.__name__}"))[0]
     told = {code_words(row[0])[0]: row[1:3] for row in table[1:]}
     parameters = {
         name: parameter

@@ -1,4 +1,4 @@
-"""A contact centre over TLS for the sensors, and DAGs to run them in."""
+"""A contact centre over TLS and databases for the sensors."""
 
 from __future__ import annotations
 
@@ -6,6 +6,14 @@ import pytest
 
 from airflow_provider_cc.hooks import retries
 from tests.operators.conftest import centre, certificates, connect, make_centre  # noqa: F401 - fixtures
+from tests.transfers.conftest import (  # noqa: F401 - fixtures
+    database,
+    postgres_connection,
+    postgres_database,
+    sqlite_database,
+    sqlite_sync,
+    sync,
+)
 
 
 @pytest.fixture(autouse=True)

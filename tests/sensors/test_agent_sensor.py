@@ -212,9 +212,10 @@ def test_a_wait_in_vain_fails(centre: Simulator) -> None:
         wait(timeout=0)
 
 
-def test_a_wait_in_vain_skips_if_it_may(centre: Simulator) -> None:
+@pytest.mark.parametrize("name", ["soft_fail", "never_fail"])
+def test_a_wait_in_vain_skips_if_it_may(centre: Simulator, name: str) -> None:
     with pytest.raises(AirflowSkipException):
-        wait(timeout=0, soft_fail=True)
+        wait(timeout=0, **{name: True})
 
 
 # What is borne
@@ -350,8 +351,9 @@ def test_comes_back_with_the_very_failure(error: Any, soft_fail: bool) -> None:
 def test_comes_back_in_vain() -> None:
     with pytest.raises(AirflowSensorTimeout, match=NEW):
         come_back({"agent": None})
-    with pytest.raises(AirflowSkipException):
-        come_back({"agent": None}, soft_fail=True)
+    for name in ("soft_fail", "never_fail"):
+        with pytest.raises(AirflowSkipException):
+            come_back({"agent": None}, **{name: True})
 
 
 def test_deferrable_by_configuration_default() -> None:

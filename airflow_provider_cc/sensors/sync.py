@@ -1,0 +1,76 @@
+"""The sensor for the sync."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_cc.compat import BaseHook, PokeReturnValue
+from airflow_provider_cc.hooks.management import CCManagementHook
+from airflow_provider_cc.sensors.base import BaseSensor
+from airflow_provider_cc.transfers.freshness import last_good_run
+from airflow_provider_cc.transfers.warehouse import engine_of
+
+if TYPE_CHECKING:
+    from airflow_provider_cc.compat import Context, XComArg
+
+
+class CCSyncFreshnessSensor(BaseSensor):
+    """Waits until the last good run of a sync is young enough.
+
+    A run is good when it has ended without an error, and as old as its ``started_at``: what it wrote is what
+    the contact centre said since. Returns a dict with ``dag_id``, ``task_id``, ``run_id``, ``started_at`` and
+    ``finished_at`` (ISO 8601, UTC) of that run.
+
+    :param sql_conn_id: connection to the database (templated)
+    :param max_age: how old it may be
+    :param tenant: the sync's ``tenant``: its connection id, unless it was given another (templated)
+    :param sync_dag_id: only runs of this DAG (templated)
+    :param sync_task_id: only runs of this task (templated)
+    :param run_table: the ledger, ``schema.name`` allowed (templated)
+    """
+
+    template_fields: Sequence[str] = ("sql_conn_id", "tenant", "sync_dag_id", "sync_task_id", "run_table")
+
+    def __init__(
+        self,
+        *,
+        sql_conn_id: str,
+        max_age: timedelta,
+        tenant: str | XComArg = CCManagementHook.default_conn_name,
+        sync_dag_id: str | None = None,
+        sync_task_id: str | None = None,
+        run_table: str = "cc_sync_run",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.sql_conn_id = sql_conn_id
+        self.max_age = max_age
+        self.tenant: Any = tenant
+        self.sync_dag_id = sync_dag_id
+        self.sync_task_id = sync_task_id
+        self.run_table = run_table
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Look once.
+
+        :raises CCConfigError: the connection is no database, or the table no ledger
+        """
+        engine = engine_of(BaseHook.get_hook(self.sql_conn_id), self.sql_conn_id)
+        try:
+            last = last_good_run(engine, self.run_table, self.tenant, self.sync_dag_id, self.sync_task_id)
+        finally:
+            engine.dispose()  # nothing stays open until the next poke
+        if last is None:
+            self.log.info("%s knows no good run for %r yet.", self.run_table, self.tenant)
+            return PokeReturnValue(False)
+        self.log.info("The last good run for %r began %s ago: %s.", self.tenant, last.age, last.run_id)
+        run = {
+            "dag_id": last.dag_id,
+            "task_id": last.task_id,
+            "run_id": last.run_id,
+            "started_at": last.started_at.isoformat(),
+            "finished_at": last.finished_at.isoformat(),
+        }
+        return PokeReturnValue(last.age <= self.max_age, run)
