@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
 from airflow_provider_cc.retry_policy import CC_RETRY_POLICY
 from airflow_provider_cc.simulator import Settings, Simulator
@@ -147,11 +148,13 @@ def test_only_what_may_pass_is_tried_again(
             extra={
                 **{f"AIRFLOW_CONN_{name.upper()}": json.dumps(value) for name, value in connections.items()},
                 "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
-                "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
                 "AIRFLOW__CORE__MAX_TASK_RETRY_DELAY": "60",
             },
         )
         with airflow.standalone():
+            if AIRFLOW_V_3_0_PLUS:
+                airflow.wait_for_web()  # a task that finds no API server has had a try, too
+            airflow.unpause("failing")
             run = airflow.wait_for("failing", seconds=540)
         sign_ins = broken.stats.requests("tokenByAkSk")
 
