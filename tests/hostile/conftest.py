@@ -1,4 +1,4 @@
-"""How much is tried: as much as a minute allows, or by HYPOTHESIS_PROFILE=long, as `make test-hard` has it, much more."""
+"""How much is tried: little in a normal run, much by HYPOTHESIS_PROFILE=long, which `make test-hard` sets."""
 
 from __future__ import annotations
 
