@@ -21,6 +21,7 @@ from airflow_provider_cc.get_provider_info import CONNECTION_TYPES, get_provider
 from airflow_provider_cc.hooks.settings import CCSettings, read_settings
 from airflow_provider_cc.simulator import Faults
 from airflow_provider_cc.simulator.__main__ import _parser
+from airflow_provider_cc.transfers import refused_passwords
 from airflow_provider_cc.transfers import tables as definitions
 from airflow_provider_cc.transfers.columns import AGENT_COLUMNS
 from airflow_provider_cc.transfers.counts import Counts
@@ -196,7 +197,7 @@ def test_columns() -> None:
     defined = definitions.define(
         AGENT_COLUMNS, "cc_agent", "cc_agent_history", "cc_agent_reject", "cc_sync_run"
     )
-    for table in defined.present():
+    for table in (*defined.present(), refused_passwords.table(schema=None)):
         told = tables(section("docs/tables.md", f"## {table.name}"))[0]
         assert [(code_words(row[0])[0], row[1]) for row in told[1:]] == [
             (
