@@ -53,6 +53,9 @@ def check_sign_in_path(exam: Examination) -> str:
     answer, other = try_spellings(_look("sign-in path", path), lambda call: exam.ask(call, headers))
     if other is not None:
         return _note_other_path(exam, answer, other)
+    if answer.heard is None:
+        exam.note("sign_in_path", Verdict.UNKNOWN, answer.in_short, private=answer.text)
+        return path
     if answer.status != 404:
         exam.note("sign_in_path", Verdict.OK, f"{answer.in_short}, to a GET without a credential")
         return path
@@ -100,7 +103,7 @@ def _is_at(exam: Examination, port: int, path: str) -> bool:
 
 
 def check_sign_in(exam: Examination, path: str) -> None:
-    """Send the credential: once, whatever the answer.
+    """Send the credential: once, whatever the answer, and not at all while it rests.
 
     :param exam: the examination
     :param path: where
@@ -108,8 +111,19 @@ def check_sign_in(exam: Examination, path: str) -> None:
     """
     hook = exam.hook
     call = msgspec.structs.replace(hook._sign_in_call(), path=path)
+    try:
+        hook.quarantine.check(CCAuthError)
+    except CCAuthError as error:
+        exam.fail(
+            "sign_in",
+            "at rest, and so not sent",
+            private=error.text,
+            advice="Correct the credential, or lift its rest once the cause is gone.",
+        )
     answer = exam.sign_in = exam.ask(call, hook._headers(None), (exam.settings.password,))
     if answer.result is None:
+        if isinstance(answer.error, CCAuthError):
+            hook.quarantine.add(answer.error)
         check_allow_list(exam)
         refused = isinstance(answer.error, CCAuthError | CCConfigError)
         exam.fail(

@@ -8,6 +8,8 @@ from airflow_provider_cc.doctor import network
 from tests.doctor.support import GATEWAY, ISALES, MANAGEMENT, SYSTEMS
 from tests.hooks.support import PLAIN, http, says
 
+#: Of a server that takes one request for each connection.
+CLOSE = "Connection: close\r\n"
 EVERY_SYSTEM = pytest.mark.parametrize("conn_id", SYSTEMS)
 
 
@@ -34,6 +36,19 @@ def test_a_wrong_key_is_told_from_a_firewall(cc, reconnect, examine, conn_id, st
     assert "the centre itself" in examined.findings["allow_list"].seen
     assert "lock accounts" in examined.findings["sign_in"].advice
     assert cc.stats.refused() == 1
+
+
+@pytest.mark.usefixtures("variables")
+@pytest.mark.parametrize("conn_id", SYSTEMS)
+def test_what_was_refused_is_not_sent_again_before_its_rest_is_lifted(cc, reconnect, examine, conn_id):
+    reconnect(conn_id, password="wrong-password")
+    examine(conn_id)
+    examined = examine(conn_id)
+    assert examined.findings["sign_in"].seen == "at rest, and so not sent"
+    assert "airflow variables delete cc_refused__" in examined.table
+    assert cc.stats.refused() == 1
+    reconnect(conn_id)
+    assert examine(conn_id).verdict("sign_in") == "ok"
 
 
 @pytest.mark.parametrize("conn_id", SYSTEMS)
@@ -82,9 +97,8 @@ def test_a_token_path_of_another_spelling(cc, reconnect, examine):
     assert examine().verdict("sign_in_path") == "ok"
 
 
-def test_a_path_at_another_port(start, cc, reconnect, connect, examine, serve, monkeypatch):
-    elsewhere = serve(says(http(b"", "404 Not Found")))
-    connect(MANAGEMENT, cc.connections()[MANAGEMENT], schema="http", port=elsewhere.port)
+def test_a_path_at_another_port(start, connect, examine, serve, monkeypatch):
+    elsewhere = serve(says(http(b"", "404 Not Found", CLOSE)))
     plain = start(agents=3, tls=False)
     monkeypatch.setitem(network.PORTS, "cc_management", (plain.port,))
     connect(MANAGEMENT, PLAIN, port=elsewhere.port)
@@ -95,9 +109,14 @@ def test_a_path_at_another_port(start, cc, reconnect, connect, examine, serve, m
     assert plain.stats.sign_ins() + plain.stats.refused() == 0
 
 
+def test_a_path_that_nobody_answers_at(cc, examine):
+    cc.faults.reset_before, cc.faults.only = 1.0, {"tokenByAkSk"}
+    assert examine().verdict("sign_in_path") == "unknown"
+
+
 def test_a_path_that_is_nowhere(connect, examine, serve, monkeypatch):
     monkeypatch.setitem(network.PORTS, "cc_management", ())
-    connect(MANAGEMENT, PLAIN, port=serve(says(http(b"{}", "404 Not Found"))).port)
+    connect(MANAGEMENT, PLAIN, port=serve(says(http(b"{}", "404 Not Found", CLOSE))).port)
     examined = examine()
     assert examined.verdict("sign_in_path") == "unknown"
     assert examined.verdict("sign_in") == "fail"
