@@ -77,6 +77,13 @@ class CCHook(CCForm, BaseHook):
         return settings
 
     @once
+    def quarantine(self) -> Quarantine:
+        """Make what keeps this connection's credential from being sent again after it was refused, once."""
+        # The extras, too: with a wrong one of them, the right password is refused.
+        extras = (str(self.settings.extra.get(name, "")) for name in self.extras)
+        return self._quarantine(self.conn_type, self.settings.login, self.settings.password, *extras)
+
+    @once
     def client(self) -> BlockingClient:
         """Make the client for single calls, once."""
         self.settings.require({"host": self._label("host")}, "every call")
@@ -167,10 +174,7 @@ class CCHook(CCForm, BaseHook):
         if shared:
             identity = f"{settings.base_url}\n{settings.login}"
             store = VariableStore(settings.conn_id, identity, settings.password)
-        # The extras, too: with a wrong one of them, the right password is refused.
-        credential = (settings.password, *(str(settings.extra.get(name, "")) for name in self.extras))
-        quarantine = self._quarantine(self.conn_type, settings.login, *credential)
-        return SessionKeeper(self._ask_session, self._headers, self._ask_refresh, quarantine, store)
+        return SessionKeeper(self._ask_session, self._headers, self._ask_refresh, self.quarantine, store)
 
     def _quarantine(self, kind: str, login: str, *credential: str) -> Quarantine:
         return Quarantine(kind, self.settings.base_url, login, *credential)
