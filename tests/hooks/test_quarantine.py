@@ -223,6 +223,19 @@ def test_an_interface_that_is_refused_after_the_session_has_worked(cc, managemen
     assert variables.all() == {}
 
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_one_that_is_refused_just_when_the_session_was_renewed(cc, management, variables, status):
+    management.send(info())
+    cc.expire_sessions()
+    cc.faults.errors, cc.faults.only = {status: 1.0}, {"agentAccount/query"}
+    if status == 403:  # renewed in time, before the next call
+        management.sessions.sign_in()
+    with pytest.raises(CCAuthError):
+        list(management.query_agents())
+    management.send(info())
+    assert variables.all() == {}
+
+
 def test_a_session_that_lapses_and_is_renewed(cc, management, variables):
     management.send(info())
     cc.expire_sessions()
