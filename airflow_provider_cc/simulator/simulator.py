@@ -117,9 +117,8 @@ class Simulator:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
         assert self._socket is not None  # noqa: S101 - for the type checker: `start` has opened it
-        runner = web.ServerRunner(
-            web.Server(self._server.handle, access_log=None), shutdown_timeout=_SHUTDOWN_SECONDS
-        )
+        server = web.Server(self._server.handle, access_log=None)
+        runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_SECONDS)
         try:
             await runner.setup()
             await web.SockSite(runner, self._socket, ssl_context=context, backlog=_BACKLOG).start()
@@ -134,7 +133,13 @@ class Simulator:
             # others. Were the listening socket closed first, asyncio would lose it, open, in between.
             self._loop.remove_reader(self._socket)
             await asyncio.sleep(_LAST_ACCEPT_SECONDS)
+            transports = [connection.transport for connection in server.connections]
             await runner.cleanup()
+            # TLS takes leave and waits for the client's leave, which one that has nothing to ask never reads.
+            for transport in transports:
+                if transport is not None:
+                    transport.abort()
+            await asyncio.sleep(0)
 
     # Where it is
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import socket
 import ssl
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,19 @@ def test_the_certificate_is_good_for_both_names_and_bad_for_strangers(client):
         context.wrap_socket(plain, server_hostname="elsewhere.example")
     with pytest.raises(requests.exceptions.SSLError):
         client.session.get(client.cc.url, verify=True, timeout=5)
+
+
+@pytest.mark.parametrize("tls", [True, False])
+def test_no_connection_is_left_open(tls):
+    """Not even one of a client that keeps it for later and, until then, does not listen."""
+    gc.collect()  # what earlier tests left is not meant
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with requests.Session() as session, Simulator(Settings(agents=1, tls=tls)) as cc:
+            session.get(cc.url, verify=cc.ca_file or True, timeout=5)
+        gc.collect()
+
+    assert [str(warning.message) for warning in caught if warning.category is ResourceWarning] == []
 
 
 def test_temporary_certificates_are_private_and_removed():
