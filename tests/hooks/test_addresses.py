@@ -11,6 +11,7 @@ from airflow_provider_cc.hooks.gateway import CCGatewayHook
 from airflow_provider_cc.hooks.isales import CCISalesHook
 from airflow_provider_cc.hooks.management import CCManagementHook
 from tests.hooks.support import CLIENTS, PLAIN, http, info, proxy, read_request, says
+from tests.hooks.test_connection_failures import by_aiohttp, by_requests
 from tests.hooks.test_sign_ins import SYSTEMS
 
 EVERY_CLIENT = pytest.mark.parametrize("ask", CLIENTS.values(), ids=CLIENTS)
@@ -176,17 +177,19 @@ def test_a_proxy_gets_its_own_credential_from_both_clients_alike(
     assert base64.b64encode(meant.encode("latin-1")).decode() not in said
 
 
-@EVERY_CLIENT
+@pytest.mark.parametrize("ask", [by_requests, by_aiohttp])  # not one of them after the other
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "ALL_PROXY"])
 @pytest.mark.parametrize(
     "address", ["socks5://u:Pr0xy-pw@127.0.0.1:1", "ftp://u:Pr0xy-pw@127.0.0.1:1", "http://"]
 )
-def test_a_proxy_that_no_client_can_use_is_refused_by_both_alike(cc, ask, monkeypatch, logged, name, address):
+async def test_a_proxy_that_no_client_can_use_is_refused_by_both_alike(
+    cc, ask, monkeypatch, logged, name, address
+):
     monkeypatch.setenv(name, address)
     with pytest.raises(
         CCConfigError, match=r"the proxy of the environment .* must be an http or https"
     ) as refusal:
-        ask(CCManagementHook(), info())
+        await ask(CCManagementHook().settings)
     assert cc.stats.requests() == 0
     assert "Pr0xy" not in f"{refusal.value!r} {logged.text()}"
 
@@ -204,11 +207,11 @@ def test_what_a_proxy_says_when_it_refuses_is_not_taken_for_the_centres_word(
     assert "Pr0xy" not in f"{failure.value!r} {logged.text()}"
 
 
-@EVERY_CLIENT
-def test_a_tunnel_does_not_change_who_must_be_trusted(cc, reconnect, ask, through):
+@pytest.mark.parametrize("ask", [by_requests, by_aiohttp])
+async def test_a_tunnel_does_not_change_who_must_be_trusted(cc, reconnect, ask, through):
     reconnect("cc_management_default", extra={"verify": True})
     seen = through("HTTPS_PROXY")
     with pytest.raises(CCConfigError, match=r"not trusted.*extra verify"):
-        ask(CCManagementHook(), info())
+        await ask(CCManagementHook().settings)
     assert seen
     assert cc.stats.requests() == 0

@@ -10,9 +10,11 @@ import urllib3
 from airflow_provider_cc.exceptions import CCConfigError
 from airflow_provider_cc.hooks.management import CCManagementHook
 from tests.hooks.support import CLIENTS, PLAIN, at_once, http, in_threads, info, says
-from tests.hooks.test_connection_failures import certify
+from tests.hooks.test_connection_failures import by_aiohttp, by_requests, certify
 
 EVERY_CLIENT = pytest.mark.parametrize("ask", CLIENTS.values(), ids=CLIENTS)
+# A sign-in goes over requests, and would refuse before the other client had its turn.
+WITHOUT_SIGN_IN = pytest.mark.parametrize("ask", [by_requests, by_aiohttp])
 
 
 @EVERY_CLIENT
@@ -24,7 +26,7 @@ def test_a_self_made_certificate_is_refused_by_default(cc, reconnect, ask, verif
     assert cc.stats.requests() == 0
 
 
-@EVERY_CLIENT
+@WITHOUT_SIGN_IN
 @pytest.mark.parametrize(
     ("name", "days", "trusted", "said"),
     [
@@ -34,7 +36,7 @@ def test_a_self_made_certificate_is_refused_by_default(cc, reconnect, ask, verif
         ("cc.example", 30, True, r"mismatch.*Extra verify demands one for this host: set host"),
     ],
 )
-def test_a_certificate_that_does_not_hold_is_refused_with_what_to_do(
+async def test_a_certificate_that_does_not_hold_is_refused_with_what_to_do(
     serve, connect, ask, tmp_path, monkeypatch, name, days, trusted, said
 ):
     files = certify(tmp_path, name, days=days)
@@ -44,18 +46,18 @@ def test_a_certificate_that_does_not_hold_is_refused_with_what_to_do(
     changes = {"port": server.port, "schema": "https", "extra": {"verify": True}}
     connect("cc_management_default", PLAIN, **changes)
     with pytest.raises(CCConfigError, match=said) as refusal:
-        ask(CCManagementHook(), info())
+        await ask(CCManagementHook().settings)
     assert str(refusal.value).startswith("connection 'cc_management_default': the certificate of 127.0.0.1:")
     assert server.connections == 1  # not asked again and again
 
 
-@EVERY_CLIENT
+@WITHOUT_SIGN_IN
 @pytest.mark.parametrize("name", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
-def test_openssls_own_variables_change_nothing_in_either_client(cc, reconnect, ask, monkeypatch, name):
+async def test_openssls_own_variables_change_nothing_in_either_client(cc, reconnect, ask, monkeypatch, name):
     reconnect("cc_management_default", extra={"verify": True})
     monkeypatch.setenv(name, cc.ca_file)
     with pytest.raises(CCConfigError, match="not trusted"):
-        ask(CCManagementHook(), info())
+        await ask(CCManagementHook().settings)
 
 
 @EVERY_CLIENT
@@ -65,10 +67,16 @@ def test_of_two_bundles_of_the_environment_the_first_counts(cc, reconnect, ask, 
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", cc.ca_file)
     monkeypatch.setenv("CURL_CA_BUNDLE", other)
     assert ask(CCManagementHook(), info()).agent_id == 10001
+
+
+@WITHOUT_SIGN_IN
+async def test_and_not_the_second(cc, reconnect, ask, monkeypatch, tmp_path):
+    other, _ = certify(tmp_path, "cc.example", days=30)
+    reconnect("cc_management_default", extra={"verify": True})
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", other)
     monkeypatch.setenv("CURL_CA_BUNDLE", cc.ca_file)
     with pytest.raises(CCConfigError, match="not trusted"):
-        ask(CCManagementHook(), info())
+        await ask(CCManagementHook().settings)
 
 
 @EVERY_CLIENT
