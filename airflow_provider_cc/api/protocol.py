@@ -13,6 +13,7 @@ from typing import Any, Generic, NamedTuple, NoReturn, TypeAlias, TypeVar
 
 import msgspec
 
+from airflow_provider_cc.api.secret import Unpicklable
 from airflow_provider_cc.api.text import clean
 from airflow_provider_cc.exceptions import (
     CCAuthError,
@@ -124,6 +125,10 @@ class Call(msgspec.Struct, Generic[T], frozen=True):
 
     def __repr__(self) -> str:
         return f"Call({self.endpoint.name!r}, path={self.path!r})"  # the rest may be secret
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Tell rich, whose tracebacks show local variables, no more than that."""
+        return [("path", self.path)]
 
 
 def understand(call: Call[T], reply: Reply, session_secrets: tuple[str, ...] = ()) -> T:
@@ -325,7 +330,7 @@ def fits_header(value: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Session:
+class Session(Unpicklable):
     """What a sign-in yields.
 
     :param token: the AccessToken, the Guid or the iSales token

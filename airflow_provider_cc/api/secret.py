@@ -1,11 +1,21 @@
-"""A value that must not be seen by accident."""
+"""Values that must not be seen by accident."""
 
 from __future__ import annotations
 
 from typing import Any
 
 
-class Secret:
+class Unpicklable:
+    """Holds a secret, and so must not be written down: neither pickled nor returned to XCom."""
+
+    __slots__ = ()
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Refuse."""
+        raise TypeError("a secret cannot be pickled (or returned to XCom)")
+
+
+class Secret(Unpicklable):
     """Wraps a secret: prints as ``***``, refuses to be pickled, tells its value only when asked.
 
     :param value: the secret
@@ -22,6 +32,3 @@ class Secret:
 
     def __repr__(self) -> str:
         return "***"
-
-    def __reduce__(self) -> Any:
-        raise TypeError("a secret cannot be pickled (or returned to XCom)")

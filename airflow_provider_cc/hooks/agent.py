@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from airflow_provider_cc.api.secret import Unpicklable
 from airflow_provider_cc.compat import BaseHook, mask_secret
 from airflow_provider_cc.exceptions import CCConfigError
 from airflow_provider_cc.hooks.forms import CCForm
+from airflow_provider_cc.hooks.once import MadeAnew
 
 
 @dataclass(frozen=True)
-class AgentCredentials:
+class AgentCredentials(Unpicklable):
     """What a ``cc_agent`` connection says.
 
     :param login: sign-in account or agent ID
@@ -24,7 +26,7 @@ class AgentCredentials:
     phone_number: str
 
 
-class CCAgentHook(CCForm, BaseHook):
+class CCAgentHook(MadeAnew, CCForm, BaseHook):
     """Reads a ``cc_agent`` connection; the other hooks use what it says.
 
     :param cc_conn_id: connection id

@@ -13,6 +13,7 @@ from airflow_provider_cc.api.protocol import Call, Session
 from airflow_provider_cc.compat import mask_secret
 from airflow_provider_cc.exceptions import CCAuthError, CCError, CCSessionLapsed
 from airflow_provider_cc.hooks.quarantine import Quarantine
+from airflow_provider_cc.hooks.tracebacks import without_locals
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ class AgentSession:
         """The agent's Guid of this moment."""
         return self._guid
 
+    @without_locals
     def query_login_info(self) -> PhoneToken:
         """Return the softphone that the agent signed in with.
 
@@ -68,6 +70,7 @@ class AgentSession:
         mask_secret(info.phone_token.reveal())
         return info
 
+    @without_locals
     def sign_in(self) -> None:
         """Take the seat.
 
@@ -89,6 +92,7 @@ class AgentSession:
         self.poll()
         self._poller.start()
 
+    @without_locals
     def poll(self) -> None:
         """Poll events once, and follow the Guid.
 

@@ -21,16 +21,17 @@ from airflow_provider_cc.hooks import retries
 from airflow_provider_cc.hooks.blocking import BlockingClient
 from airflow_provider_cc.hooks.bulk import BulkClient
 from airflow_provider_cc.hooks.forms import CCForm
-from airflow_provider_cc.hooks.once import once
+from airflow_provider_cc.hooks.once import MadeAnew, once
 from airflow_provider_cc.hooks.quarantine import Quarantine
 from airflow_provider_cc.hooks.sessions import Grant, SessionKeeper
 from airflow_provider_cc.hooks.settings import CCSettings, read_settings
 from airflow_provider_cc.hooks.share import VariableStore
+from airflow_provider_cc.hooks.tracebacks import without_locals
 
 T = TypeVar("T")
 
 
-class CCHook(CCForm, BaseHook):
+class CCHook(MadeAnew, CCForm, BaseHook):
     """Connection, session and transport of one system; a subclass says how it signs in and signs calls.
 
     :param cc_conn_id: connection id, the type's default one unless given
@@ -108,6 +109,7 @@ class CCHook(CCForm, BaseHook):
         """Return the ``requests`` session of single calls; it carries no credentials."""
         return self.client.session
 
+    @without_locals
     def send(self, call: Call[T]) -> T:
         """Make a call, signed with the session, tried again where that may help.
 
@@ -196,6 +198,7 @@ class CCHook(CCForm, BaseHook):
         self.log.info("Refreshed the session of %s (connection %s).", self.hook_name, self.cc_conn_id)
         return session
 
+    @without_locals
     def _exchange(
         self, call: Call[T], headers: Mapping[str, str], secrets: tuple[str, ...], policy: dict[str, Any]
     ) -> T:

@@ -27,6 +27,7 @@ from airflow_provider_cc.hooks.body import ACCEPT_ENCODING, MAX_BODY, Body
 from airflow_provider_cc.hooks.pace import Pace
 from airflow_provider_cc.hooks.sessions import Grant
 from airflow_provider_cc.hooks.settings import CCSettings
+from airflow_provider_cc.hooks.tracebacks import without_locals
 
 if TYPE_CHECKING:
     from airflow_provider_cc.hooks.base import CCHook
@@ -72,6 +73,7 @@ class BulkClient:
     ) -> None:
         await self._http.close()
 
+    @without_locals
     async def call(self, call: Call[T]) -> T:
         """Make a call, tried again where that may help.
 

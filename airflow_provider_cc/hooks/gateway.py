@@ -9,10 +9,12 @@ from typing import Any
 from airflow_provider_cc.api import gateway as api
 from airflow_provider_cc.api.gateway import PhoneToken
 from airflow_provider_cc.api.protocol import Call, Session
+from airflow_provider_cc.api.secret import Secret
 from airflow_provider_cc.compat import mask_secret
 from airflow_provider_cc.hooks import retries
 from airflow_provider_cc.hooks.agent_session import AgentSession
 from airflow_provider_cc.hooks.base import CCHook
+from airflow_provider_cc.hooks.tracebacks import without_locals
 
 
 class CCGatewayHook(CCHook):
@@ -36,6 +38,7 @@ class CCGatewayHook(CCHook):
         grant = self.sessions.fresh
         return grant.session.token if grant is not None else None
 
+    @without_locals
     def login(self) -> None:
         """Sign in to configuration now.
 
@@ -45,6 +48,7 @@ class CCGatewayHook(CCHook):
         """
         self.sessions.sign_in()
 
+    @without_locals
     def call(self, method: str, path: str, *, json: Any = None) -> Any:
         """Call any configuration interface; the config Guid is looked after.
 
@@ -55,6 +59,7 @@ class CCGatewayHook(CCHook):
         """
         return self.send(api.any_call(method, path, json))
 
+    @without_locals
     def query_login_info(self, agent_id: int, *, guid: str) -> PhoneToken:
         """Return the softphone that a signed-in agent uses.
 
@@ -90,14 +95,16 @@ class CCGatewayHook(CCHook):
         :raises CCAuthError: refused, or the seat is taken
         """
         mask_secret(password)
+        secret = Secret(password)
+        del password  # what fails in the body of the `with` passes through here, and its traceback shows us
         number = api.agent_number(agent_id)
         agent = AgentSession(
             exchange=lambda call, guid: self._exchange(call, api.headers(guid), (guid,), retries.policy()),
             sign_in=lambda: self._exchange_sign_in(
-                api.agent_sign_in(agent_id, password, phone_number, force)
+                api.agent_sign_in(agent_id, secret.reveal(), phone_number, force)
             ),
             agent_id=number,
-            quarantine=self._quarantine("agent", str(number), password),
+            quarantine=self._quarantine("agent", str(number), secret.reveal()),
         )
         agent.sign_in()
         try:

@@ -8,6 +8,7 @@ from typing import Any
 from airflow_provider_cc.api import isales as api
 from airflow_provider_cc.api.protocol import Call, Session
 from airflow_provider_cc.hooks.base import CCHook
+from airflow_provider_cc.hooks.tracebacks import without_locals
 
 _HEADERS = ("Authentication", "Authorization")
 _KINDS = ("token", "refreshToken")
@@ -25,6 +26,7 @@ class CCISalesHook(CCHook):
     credentials = {"login": "user", "password": "password"}  # noqa: RUF012 - typed in the base class
     extras = ("token_header", "token_kind")
 
+    @without_locals
     def login(self) -> None:
         """Sign in now.
 
@@ -34,6 +36,7 @@ class CCISalesHook(CCHook):
         """
         self.sessions.sign_in()
 
+    @without_locals
     def refresh(self) -> None:
         """Trade the refreshToken for a new pair now; signs in where there is none that lives.
 
@@ -43,6 +46,7 @@ class CCISalesHook(CCHook):
         """
         self.sessions.refresh()
 
+    @without_locals
     def call(self, path: str, *, json: Any = None) -> Any:
         """Call any interface by POST; the session is looked after.
 

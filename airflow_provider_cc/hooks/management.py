@@ -11,6 +11,7 @@ from airflow_provider_cc.api.protocol import Call, Session, number_argument
 from airflow_provider_cc.exceptions import CCBusinessError
 from airflow_provider_cc.hooks import retries
 from airflow_provider_cc.hooks.base import CCHook
+from airflow_provider_cc.hooks.tracebacks import without_locals
 
 
 class CCManagementHook(CCHook):
@@ -25,6 +26,7 @@ class CCManagementHook(CCHook):
     credentials = {"login": "app key", "password": "app secret"}  # noqa: RUF012 - typed in the base class
     extras = ("token_lifetime", "tenant_space_id", "token_url")
 
+    @without_locals
     def query_agent_info(
         self, account_code: str, *, username: str | None = None, password: str | None = None
     ) -> AgentInfo:
@@ -47,6 +49,7 @@ class CCManagementHook(CCHook):
         with self._quarantine("user", username, secret).guard():
             return self._exchange(call, self._headers(None), (secret,), retries.sign_in_policy())
 
+    @without_locals
     def query_agent_login_params(self, account: str, password: str) -> AgentLoginParams:
         """Return an account's softphone number and servers.
 
@@ -82,6 +85,7 @@ class CCManagementHook(CCHook):
         calls = (api.query_directory(page, page_size, agent_types) for page in range(10**9))
         return self._pages(calls, page_size)
 
+    @without_locals
     def call(self, path: str, *, json: Any = None) -> Any:
         """Call any further interface by POST; the session is looked after.
 

@@ -18,3 +18,15 @@ else:
         def __get__(self, instance: Any, owner: Any = None) -> Any:
             with self._lock:
                 return super().__get__(instance, owner)
+
+
+class MadeAnew:
+    """Leaves behind, when it is copied or pickled, what it has made from the connection, secrets and all."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        kept = vars(self).items()
+        return {
+            name: value
+            for name, value in kept
+            if not isinstance(getattr(type(self), name, None), cached_property)
+        }

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from certifi import where
 
+from airflow_provider_cc.api.secret import Unpicklable
 from airflow_provider_cc.api.text import printable
 from airflow_provider_cc.compat import Connection
 from airflow_provider_cc.exceptions import CCConfigError
@@ -24,7 +25,7 @@ _FALSE = {"false", "0", "no", "off", "f", "n"}
 
 
 @dataclass(frozen=True)
-class CCSettings:
+class CCSettings(Unpicklable):
     """A connection's fields, with extras of the right types whether they came from a form, a URI or JSON.
 
     :param conn_id: connection id

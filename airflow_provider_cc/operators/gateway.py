@@ -10,6 +10,7 @@ from airflow_provider_cc.compat import BaseOperator
 from airflow_provider_cc.exceptions import CCConfigError
 from airflow_provider_cc.hooks.agent import CCAgentHook
 from airflow_provider_cc.hooks.gateway import CCGatewayHook
+from airflow_provider_cc.hooks.tracebacks import without_locals
 from airflow_provider_cc.operators.sessions import session_row
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class CCConfigLoginOperator(BaseOperator):
         """The hook."""
         return CCGatewayHook(self.cc_conn_id)
 
+    @without_locals
     def execute(self, context: Context) -> dict[str, Any]:
         """Sign in.
 
@@ -79,6 +81,7 @@ class CCQueryLoginInfoOperator(BaseOperator):
         """The hook."""
         return CCGatewayHook(self.cc_conn_id)
 
+    @without_locals
     def execute(self, context: Context) -> dict[str, Any]:
         """Sign in, ask, sign out.
 

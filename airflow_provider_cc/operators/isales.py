@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_cc.compat import BaseOperator
 from airflow_provider_cc.hooks.isales import CCISalesHook
+from airflow_provider_cc.hooks.tracebacks import without_locals
 from airflow_provider_cc.operators.sessions import session_row
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class CCISalesLoginOperator(BaseOperator):
         """The hook."""
         return CCISalesHook(self.cc_conn_id)
 
+    @without_locals
     def execute(self, context: Context) -> dict[str, Any]:
         """Sign in.
 

@@ -10,6 +10,7 @@ from airflow_provider_cc.api import management as api
 from airflow_provider_cc.compat import BaseOperator
 from airflow_provider_cc.hooks.agent import CCAgentHook
 from airflow_provider_cc.hooks.management import CCManagementHook
+from airflow_provider_cc.hooks.tracebacks import without_locals
 from airflow_provider_cc.operators.rows import as_list, ask_each
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class CCQueryAgentInfoOperator(BaseOperator):
         """The hook, with one session for the whole list."""
         return CCManagementHook(self.cc_conn_id)
 
+    @without_locals
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Ask for every account.
 
@@ -103,6 +105,7 @@ class CCQueryAgentLoginParamsOperator(BaseOperator):
         """The hook, with one session for the whole list."""
         return CCManagementHook(self.cc_conn_id)
 
+    @without_locals
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Ask for every account.
 

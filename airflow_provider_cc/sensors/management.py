@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_cc.compat import AirflowSensorTimeout, PokeReturnValue, conf
 from airflow_provider_cc.hooks.management import CCManagementHook
+from airflow_provider_cc.hooks.tracebacks import without_locals
 from airflow_provider_cc.sensors.base import BaseSensor
 from airflow_provider_cc.triggers.look import AgentLook
 from airflow_provider_cc.triggers.management import CCAgentTrigger
@@ -67,6 +68,7 @@ class CCAgentSensor(BaseSensor):
         borne = 0 if self.reschedule and not self.deferrable else self.max_unanswered
         return AgentLook(self.account_code, self.agent_status, borne)
 
+    @without_locals
     def poke(self, context: Context) -> PokeReturnValue:
         """Ask once; if the agent is not there, and the sensor is deferrable, leave the rest to the trigger.
 

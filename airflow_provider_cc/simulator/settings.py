@@ -7,6 +7,7 @@ client can be tried against either. What goes wrong is not set here but in `faul
 # ruff: noqa: S105 - the secrets below are made up and open nothing
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -78,6 +79,7 @@ class Settings:
     :param allow_listed: False: every request is refused with 403, as from an address not on the allow list
     :param sticky_cookie: sessions are only known to who replays the cookie of the first reply
     :param echo_secrets: error texts repeat the credential they refuse
+    :param issue: what becomes of each new token and Guid before it is sent: to mark them, or to shorten them
 
     :param record: keep every request (method, path, headers, JSON body) in the statistics
     :param count_accounts: count requests per account
@@ -131,6 +133,7 @@ class Settings:
     allow_listed: bool = True
     sticky_cookie: bool = False
     echo_secrets: bool = False
+    issue: Callable[[str], str] = str
 
     record: bool = False
     count_accounts: bool = False

@@ -66,7 +66,8 @@ class Site:
         self.issued: deque[str] = deque(maxlen=_REMEMBERED)
 
     def issue(self, value: str) -> str:
-        """Note a new token or Guid as a secret."""
+        """Give a new token or Guid its final form, and note it as a secret."""
+        value = self.settings.issue(value)
         self.issued.append(value)
         return value
 

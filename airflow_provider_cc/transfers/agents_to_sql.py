@@ -25,6 +25,7 @@ from airflow_provider_cc.compat import Asset, BaseHook, BaseOperator
 from airflow_provider_cc.exceptions import CCConfigError, CCError
 from airflow_provider_cc.hooks.management import CCManagementHook
 from airflow_provider_cc.hooks.quarantine import fingerprint_key
+from airflow_provider_cc.hooks.tracebacks import without_locals
 from airflow_provider_cc.transfers import tables
 from airflow_provider_cc.transfers.account_codes import AccountList, rows_of_one_column, spool_codes
 from airflow_provider_cc.transfers.columns import AGENT_COLUMNS, Column
@@ -166,6 +167,7 @@ class CCAgentsToSqlOperator(BaseOperator):
                 '{"account": "password", …}'
             ) from None
 
+    @without_locals
     def execute(self, context: Context) -> dict[str, Any]:
         """Sync.
 

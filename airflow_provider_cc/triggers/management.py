@@ -13,6 +13,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_cc.compat import AirflowNotFoundException, in_thread
 from airflow_provider_cc.exceptions import CCConfigError, CCError
 from airflow_provider_cc.hooks.management import CCManagementHook
+from airflow_provider_cc.hooks.tracebacks import without_locals
 from airflow_provider_cc.triggers.look import AgentLook
 from airflow_provider_cc.triggers.outcome import failure
 
@@ -76,6 +77,7 @@ class CCAgentTrigger(BaseTrigger):
             # Its text may hold anything, and an event is kept in the metadata database.
             return failure(CCError(f"the trigger failed: {type(error).__name__}, see its log"))
 
+    @without_locals
     async def _agent(self) -> dict[str, Any] | None:
         look = AgentLook(self.account_code, self.agent_status, self.max_unanswered)
         async with await in_thread(CCManagementHook(self.cc_conn_id).bulk)() as client:
