@@ -17,6 +17,7 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSki
 from airflow_provider_cc.exceptions import CCConfigError, CCError
 from airflow_provider_cc.sensors.sync import CCSyncFreshnessSensor
 from airflow_provider_cc.simulator import Simulator
+from airflow_provider_cc.transfers import warehouse
 from tests.transfers.conftest import Sync
 from tests.transfers.database import Database
 
@@ -184,8 +185,12 @@ def test_a_duckdb_file_that_is_in_use_is_waited_for(
     with subprocess.Popen(
         [sys.executable, "-u", "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as holder:
-        assert holder.stdout
         assert holder.stdin
+        assert holder.stdout
         holder.stdout.readline()
-        threading.Timer(1, holder.stdin.close).start()
+        tried = threading.Event()
+        monkeypatch.setattr(warehouse, "_log_retry", lambda state: tried.set())
+        threading.Thread(target=lambda: (tried.wait(60), holder.stdin.close())).start()
+
         assert not is_fresh()
+        assert tried.is_set()
