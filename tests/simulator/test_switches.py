@@ -345,6 +345,16 @@ SETTINGS = {
     "allow_listed": Switch(False, lambda client: client.config_login().status_code, 200, 403),
     "sticky_cookie": Switch(True, lambda client: bool(client.ask_token().cookies), False, True),
     "echo_secrets": Switch(True, blamed, False, True),
+    "issue": Switch(
+        lambda value: value[:7],
+        lambda client: (
+            len(client.bearer()["Authorization"]),
+            len(client.config_login().headers["Guid"]),
+            len(client.isales_login().json()["resultData"]["refreshToken"]),
+        ),
+        (47, 50, 32),
+        (14, 7, 7),
+    ),
     "record": Switch(
         True,
         counted(lambda client: [request.path for request in client.cc.stats.recorded]),
