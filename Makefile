@@ -99,6 +99,11 @@ release-check: build .venv/release/ready ## build, and check what was built as a
 	.venv/release/bin/check-wheel-contents dist/*.whl
 	.venv/release/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
+.PHONY: audit
+audit: .venv/audit/ready ## compare the pinned requirements with published vulnerabilities; needs the internet
+	.venv/audit/bin/pip-audit --strict --disable-pip --no-deps --progress-spinner off \
+	  $(patsubst %,--requirement %,$(wildcard requirements/*.txt))
+
 .PHONY: tag-check
 tag-check: ## check that TAG=v1.2.3 names this version, and that the changelog has it with its date
 	@$(INTERPRETER) -m scripts.tag $(TAG)
@@ -119,6 +124,8 @@ requirements: $(UV) ## renew the pinned requirements of every Airflow version
 	  --no-header --no-annotate --no-emit-index-url --group release --output-file requirements/release.txt
 	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
 	  --no-header --no-annotate --no-emit-index-url --group docs --output-file requirements/docs.txt
+	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
+	  --no-header --no-annotate --no-emit-index-url --group audit --output-file requirements/audit.txt
 
 .PHONY: ci
 ci: ## everything that a change must pass
