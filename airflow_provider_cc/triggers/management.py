@@ -82,8 +82,12 @@ class CCAgentTrigger(BaseTrigger):
         look = AgentLook(self.account_code, self.agent_status, self.max_unanswered)
         async with await in_thread(CCManagementHook(self.cc_conn_id).bulk)() as client:
             while True:
+                # First this: the worker has just asked. And a task that comes back while its executor has
+                # not yet reported that it had been deferred, Airflow takes for a failed one.
+                await asyncio.sleep(max(0, min(self.poke_interval, self._left())))
                 agent = await look.once(client)
-                left = (self.ends_at - datetime.now(UTC)).total_seconds()
-                if agent is not None or left <= 0:
+                if agent is not None or self._left() <= 0:
                     return agent
-                await asyncio.sleep(min(self.poke_interval, left))
+
+    def _left(self) -> float:
+        return (self.ends_at - datetime.now(UTC)).total_seconds()

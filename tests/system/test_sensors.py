@@ -26,9 +26,8 @@ WAYS = {
     "late": {"deferrable": True},
     "refused": {"deferrable": True, "soft_fail": True},
     "refused_later": {"deferrable": True, "soft_fail": True},
-    "in_vain": {"deferrable": True, "timeout": 3},
-    "in_vain_softly": {"deferrable": True, "timeout": 3, "soft_fail": True},
-    # Slowly: the executor has to report one poke before the next is due.
+    "in_vain": {"deferrable": True, "timeout": 10},
+    "in_vain_softly": {"deferrable": True, "timeout": 10, "soft_fail": True},
     "rescheduled": {"mode": "reschedule", "poke_interval": 15},
 }
 
@@ -40,7 +39,8 @@ from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_cc.sensors.management import CCAgentSensor
 
-COMMON = {{"poke_interval": 1, "timeout": 600, "retries": 2, "retry_delay": timedelta(seconds=1)}}
+# Not too fast: the executor has to report the end of one process before there is reason for the next.
+COMMON = {{"poke_interval": 5, "timeout": 600, "retries": 2, "retry_delay": timedelta(seconds=1)}}
 
 for way, arguments in {WAYS!r}.items():
     with DAG(way, schedule="@once", start_date=pendulum.datetime(2026, 1, 1, tz="UTC"), catchup=False):

@@ -117,12 +117,20 @@ async def test_lapsed_sessions_are_acquired_again(centre: Simulator) -> None:
     assert centre.stats.sign_ins() == 4
 
 
+async def test_waits_before_it_asks_as_the_worker_has_just_asked(centre: Simulator) -> None:
+    centre.add_agent(NEW)
+    begun = time.monotonic()
+
+    assert (await fire(trigger(poke_interval=0.5)))["agent"]
+    assert time.monotonic() - begun >= 0.5
+
+
 async def test_ends_in_vain_after_a_last_question(centre: Simulator) -> None:
     ends_at = datetime.now(UTC) + timedelta(seconds=0.5)
 
     assert await fire(trigger(poke_interval=3600, ends_at=ends_at)) == {"agent": None}
     assert datetime.now(UTC) >= ends_at
-    assert centre.stats.requests(INFO) == 2
+    assert centre.stats.requests(INFO) == 1
 
 
 async def test_a_refused_credential_is_an_event_and_the_end(centre: Simulator) -> None:
