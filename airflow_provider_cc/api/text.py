@@ -40,16 +40,15 @@ def clean(text: object, secrets: Iterable[str] = ()) -> str:
 
 
 def printable(text: str) -> str:
-    """Turn line breaks into spaces and drop what could forge a log line or hide text.
+    """Turn line breaks and blanks of all kinds into spaces, and drop what could forge a log line or hide text.
 
-    That is every character of Unicode's categories C (control, format, surrogate, unassigned) and the
-    line and paragraph separators.
+    Dropped is every character of Unicode's categories C (control, format, surrogate, unassigned).
 
     :param text: any text
     """
-    if text.isascii() and text.isprintable():
+    if text.isprintable():
         return text
-    spaced = "".join(" " if char in "\t\n\r\x0b\x0c\x85\u2028\u2029" else char for char in text)
+    spaced = "".join(" " if char.isspace() else char for char in text)
     return "".join(char for char in spaced if unicodedata.category(char)[0] != "C")
 
 

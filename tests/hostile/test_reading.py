@@ -105,6 +105,7 @@ def read(name: str, status: int, headers: dict[str, str], body: bytes) -> Any:
 def test_any_reply_is_read_or_refused(name):
     @given(STATUSES, HEADERS, bodies(name))
     @example(200, {}, b"")
+    @example(200, {"Content-Type": "\xa0"}, '{"\u3000\xa0": 1}'.encode())
     @example(200, {}, b"null")
     @example(200, {}, b'{"schema":' * 5000 + b"1" + b"}" * 5000)
     @example(200, {}, b"[" * 100_000)
