@@ -53,6 +53,10 @@ test: $(READY) $(UV) ## run all tests but the browser's and the long ones; TESTS
 test-hard: $(READY) $(UV) ## run the tests that take long; HARD="…" chooses some
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest --timeout 3600 $(or $(HARD),tests/hard tests/hostile)
 
+.PHONY: test-browser
+test-browser: $(READY) $(UV) ## run the tests of Airflow's web interface; they need Chromium
+	$(BIN)/python -m pytest tests/browser
+
 .PHONY: test-matrix
 test-matrix: ## run all tests on every Airflow and Python, and write docs/versions.md; ONLY="…" chooses some
 	@$(INTERPRETER) -m scripts.matrix $(ONLY)
@@ -107,6 +111,10 @@ audit: .venv/audit/ready ## compare the pinned requirements with published vulne
 .PHONY: tag-check
 tag-check: ## check that TAG=v1.2.3 names this version, and that the changelog has it with its date
 	@$(INTERPRETER) -m scripts.tag $(TAG)
+
+.PHONY: screenshots
+screenshots: $(READY) ## renew the pictures in the documentation; needs Chromium
+	@$(BIN)/python -m scripts.screenshots
 
 .PHONY: requirements
 requirements: $(UV) ## renew the pinned requirements of every Airflow version

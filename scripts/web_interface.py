@@ -1,0 +1,223 @@
+"""Airflow's web interface, worked as a user works it: by a real Chromium, by what stands on the screen."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+
+from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect, sync_playwright
+
+# A busy machine takes its time; whatever is waited for is there within seconds otherwise.
+_PATIENCE_MS = 90_000
+_RUN_SECONDS = 240
+_SIZE: ViewportSize = {"width": 1280, "height": 800}
+_OPTIONS = [
+    "--no-sandbox",  # it is not to be had for root, and only the Airflow next door is visited
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+class ChromiumMissing(Exception):
+    """There is no Chromium on this machine; the message says how to get one."""
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[Browser]:
+    """Run the machine's own Chromium, without a window, until the end of the ``with`` block.
+
+    :raises ChromiumMissing: it is not installed
+    """
+    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if executable is None:
+        raise ChromiumMissing("no Chromium here: install the package chromium (apt-get install chromium)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=_OPTIONS)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+class WebInterface:
+    """Airflow's web interface in a tab of its own, signed in; for use in a ``with`` block.
+
+    :param browser: the browser
+    :param url: where the web interface is
+    :param user: who signs in
+    :param password: that user's password
+    """
+
+    def __init__(self, browser: Browser, url: str, user: str, password: str) -> None:
+        self.url = url
+        self._context = browser.new_context(viewport=_SIZE, reduced_motion="reduce")
+        self._context.set_default_timeout(_PATIENCE_MS)
+        self.page: Page = self._context.new_page()
+        expect.set_options(timeout=_PATIENCE_MS)
+        self._sign_in(user, password)
+
+    def __enter__(self) -> WebInterface:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._context.close()
+
+    def _sign_in(self, user: str, password: str) -> None:
+        self.page.goto(self.url)
+        self.page.get_by_label("Username").fill(user)
+        self.page.get_by_role("textbox", name="Password").fill(password)
+        self.page.get_by_role("button", name="Sign in").click()
+        self.page.wait_for_url(re.compile("^(?!.*/login)"))
+
+    # Connections
+
+    def new_connection(self, hook_name: str) -> ConnectionForm:
+        """Open the form for a new connection.
+
+        :param hook_name: connection type, as the form calls it
+        """
+        self._connections()
+        self.page.get_by_role("button", name="Add Connection").click()
+        form = ConnectionForm(self.page.get_by_role("dialog"))
+        form.fill("Connection Type", hook_name)
+        return form
+
+    def edit_connection(self, conn_id: str) -> ConnectionForm:
+        """Open the form of a connection that is there."""
+        self._connections()
+        self._row(conn_id).get_by_role("button", name="Edit Connection").click()
+        return ConnectionForm(self.page.get_by_role("dialog"))
+
+    def test_connection(self, conn_id: str) -> str:
+        """Press a connection's *Test*; return what is said then, heading and text."""
+        self._connections()
+        said = self.page.locator("[data-scope=toast][data-part=root]")
+        self._row(conn_id).get_by_role("button", name="Test Connection").click()
+        expect(said.last).to_be_visible()
+        return said.last.inner_text()
+
+    def _connections(self) -> None:
+        self.page.goto(f"{self.url}/connections")
+
+    def _row(self, text: str) -> Locator:
+        return self.page.get_by_role("row").filter(has=self.page.get_by_text(text, exact=True))
+
+    # Runs
+
+    def trigger(self, dag_id: str) -> str:
+        """Start a run of a DAG that is found on the page of all DAGs; return its id once it is shown."""
+        deadline = time.monotonic() + _RUN_SECONDS
+        self.page.goto(f"{self.url}/dags?name_pattern={dag_id}")
+        link = self.page.get_by_role("link", name=dag_id, exact=True)
+        while not link.count():  # the DAG processor may not have come to it yet
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the web interface shows no DAG {dag_id} within {_RUN_SECONDS} s")
+            self.page.wait_for_timeout(1000)
+            self.page.reload()
+        # At rest: a part of the page that comes late takes an open dialog away again.
+        self.page.goto(f"{self.url}/dags/{dag_id}", wait_until="networkidle")
+        self.page.get_by_role("button", name="Trigger Dag").click()
+        dialog = self.page.get_by_role("dialog")
+        dialog.get_by_role("button", name="Trigger", exact=True).click()
+        self.page.wait_for_url(re.compile("/runs/"))
+        return self.page.url.rsplit("/", 1)[1]
+
+    def watch(self, dag_id: str, run_id: str) -> str:
+        """Watch a run until it has ended; return what the page calls its state then.
+
+        :param dag_id: the DAG
+        :param run_id: the run
+        """
+        self.page.goto(f"{self.url}/dags/{dag_id}/runs/{run_id}")
+        state = self.page.get_by_test_id("header-card").get_by_test_id("state-badge")
+        expect(state).to_have_text(re.compile("Success|Failed"), timeout=_RUN_SECONDS * 1000)
+        return state.inner_text()
+
+    def log(self, dag_id: str, run_id: str, task_id: str) -> str:
+        """Open the log of a task instance that has ended; return what stands on the page.
+
+        :param dag_id: the DAG
+        :param run_id: the run
+        :param task_id: the task
+        """
+        self._task(dag_id, run_id, task_id)
+        text = self.page.get_by_test_id("virtualized-list")
+        expect(text).to_contain_text("Post Execute")
+        return text.inner_text()
+
+    def returned(self, dag_id: str, run_id: str, task_id: str) -> str:
+        """Open what a task instance has returned; return what stands there.
+
+        :param dag_id: the DAG
+        :param run_id: the run
+        :param task_id: the task
+        """
+        self._task(dag_id, run_id, task_id)
+        self.page.get_by_role("link", name="Storage").click()
+        self.page.get_by_role("link", name="XCom").click()
+        value = self.page.get_by_role("row").filter(has_text="return_value").get_by_role("code")
+        self.page.get_by_role("button", name=re.compile("^Expand")).click()
+        expect(value).to_contain_text(":")
+        return value.inner_text().replace("\xa0", " ")
+
+    def _task(self, dag_id: str, run_id: str, task_id: str) -> None:
+        self.page.goto(f"{self.url}/dags/{dag_id}/runs/{run_id}/tasks/{task_id}")
+
+
+class ConnectionForm:
+    """The form of one connection, open on the screen.
+
+    :param dialog: the dialog it stands in
+    """
+
+    def __init__(self, dialog: Locator) -> None:
+        self.dialog = dialog
+
+    def field(self, label: str) -> Locator:
+        """Return the field, with its label and its help text."""
+        name = self.dialog.page.get_by_text(re.compile(rf"^\s*{re.escape(label)}\s*\*?$"))  # *: is needed
+        return self.dialog.get_by_role("group").filter(has=name).first
+
+    def control(self, label: str) -> Locator:
+        """Return what a field is filled in with."""
+        return self.field(label).locator("input, textarea").first
+
+    def open(self, section: str) -> None:
+        """Unfold *Standard Fields*, *Extra Fields* or *Extra Fields JSON*, which folds the others."""
+        button = self.dialog.get_by_role("button", name=section, exact=True)
+        if button.get_attribute("aria-expanded") != "true":
+            button.click()
+        expect(button).to_have_attribute("aria-expanded", "true")
+
+    def fill(self, label: str, value: object) -> None:
+        """Fill in one field of the section that is open: type, choose or switch on."""
+        field, control = self.field(label), self.control(label)
+        expect(control).to_be_attached()
+        if control.get_attribute("type") == "checkbox":
+            field.locator("label:has(input)").click()
+        elif control.get_attribute("role") == "combobox":
+            control.fill(str(value))
+            self.dialog.page.get_by_role("option", name=str(value), exact=True).click()
+        else:
+            control.fill(str(value))
+            control.blur()
+
+    def fill_in(self, fields: Mapping[str, object], extras: Mapping[str, object]) -> None:
+        """Fill in several standard fields, then several extra fields, each by its label."""
+        for section, values in (("Standard Fields", fields), ("Extra Fields", extras)):
+            if values:
+                self.open(section)
+            for label, value in values.items():
+                self.fill(label, value)
+
+    def save(self) -> None:
+        """Press *Save*, and wait until the form closes, which it does when it is saved."""
+        self.dialog.get_by_role("button", name="Save").click()
+        expect(self.dialog).to_be_hidden()
