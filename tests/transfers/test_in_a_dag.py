@@ -19,7 +19,7 @@ from airflow_provider_cc.simulator import Agent, Settings, Simulator
 from scripts.airflow_home import AirflowHome, Run
 from tests.transfers.database import Database
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @dataclass(frozen=True)
