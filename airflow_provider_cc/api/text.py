@@ -40,7 +40,7 @@ def clean(text: object, secrets: Iterable[str] = ()) -> str:
 
 
 def printable(text: str) -> str:
-    """Turn line breaks and blanks of all kinds into spaces, and drop what could forge a log line or hide text.
+    """Turn line breaks and all kinds of blanks into spaces, drop what could forge a log line or hide text.
 
     Dropped is every character of Unicode's categories C (control, format, surrogate, unassigned).
 
