@@ -102,8 +102,11 @@ class BlockingClient:
 
 def _body(name: str, response: requests.Response) -> bytes:
     body = Body(name, response.headers.get("Content-Encoding"))
-    for piece in response.raw.stream(65536, decode_content=False):
-        body.add(piece)
+    try:
+        for piece in response.raw.stream(65536, decode_content=False):
+            body.add(piece)
+    except ValueError:  # urllib3 takes a chunk's length as it is, below zero, too
+        raise no_http(name) from None
     return body.whole()
 
 
@@ -147,7 +150,7 @@ def connection_failure(endpoint: str, error: BaseException, settings: CCSettings
         or (isinstance(cause, http.client.HTTPException) and not isinstance(cause, _CUT_SHORT))
         for cause in causes
     ):
-        return CCResponseError(endpoint, "not HTTP", "the reply breaks the rules of HTTP")
+        return no_http(endpoint)
     if any(isinstance(cause, ValueError) for cause in causes):
         return CCConfigError(f"connection {settings.conn_id!r}: {settings.base_url} is no usable address")
     if type(error) is OSError:  # so says requests, before it connects
@@ -155,6 +158,14 @@ def connection_failure(endpoint: str, error: BaseException, settings: CCSettings
     if any(isinstance(cause, urllib3.exceptions.NewConnectionError) for cause in causes):
         return CCTransientError(endpoint, "connect", f"{where} cannot be reached")
     return CCTransientError(endpoint, "reset", f"the connection to {where} broke ({type(error).__name__})")
+
+
+def no_http(endpoint: str) -> CCResponseError:
+    """Say that what came is no HTTP, or too much of it.
+
+    :param endpoint: what was called
+    """
+    return CCResponseError(endpoint, "not HTTP", "the reply breaks the rules of HTTP")
 
 
 def proxy_failure(endpoint: str) -> CCTransientError:

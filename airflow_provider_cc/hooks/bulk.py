@@ -17,12 +17,17 @@ from airflow_provider_cc.exceptions import (
     CCAuthError,
     CCBusinessError,
     CCError,
-    CCResponseError,
     CCSessionLapsed,
     CCTransientError,
 )
 from airflow_provider_cc.hooks import retries
-from airflow_provider_cc.hooks.blocking import USER_AGENT, connection_failure, proxy_failure, unusable_proxy
+from airflow_provider_cc.hooks.blocking import (
+    USER_AGENT,
+    connection_failure,
+    no_http,
+    proxy_failure,
+    unusable_proxy,
+)
 from airflow_provider_cc.hooks.body import ACCEPT_ENCODING, MAX_BODY, Body
 from airflow_provider_cc.hooks.pace import Pace
 from airflow_provider_cc.hooks.sessions import Grant
@@ -169,8 +174,8 @@ async def _body(name: str, response: aiohttp.ClientResponse) -> bytes:
 def _failure(endpoint: str, error: BaseException, settings: CCSettings) -> CCError:
     if isinstance(error, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError):
         return proxy_failure(endpoint)
-    if isinstance(error, aiohttp.ClientResponseError):  # what came is no HTTP, or too much of it
-        return CCResponseError(endpoint, "not HTTP", "the reply breaks the rules of HTTP")
+    if isinstance(error, aiohttp.ClientResponseError):
+        return no_http(endpoint)
     return connection_failure(endpoint, error, settings)
 
 

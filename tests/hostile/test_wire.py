@@ -133,6 +133,7 @@ def test_anything_on_the_wire(serve, certificates, client, schema):
     @settings(BY_SOCKET)
     @given(st.one_of(wires(), wires(), st.binary(max_size=300)))
     @example(http())
+    @example(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-2e\r\n" + OK + b"\r\n0\r\n\r\n")
     @example(b"HTTP/1.1 200 OK\r\nbroken line\r\nSet-GUID: JSESSIONID=a\r\n\r\n" + OK)
     def check(wire):
         sent[0] = wire
