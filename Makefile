@@ -51,7 +51,7 @@ test: $(READY) $(UV) ## run all tests but the browser's and the long ones; TESTS
 
 .PHONY: test-hard
 test-hard: $(READY) $(UV) ## run the tests that take long; HARD="…" chooses some
-	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest --timeout 3600 $(or $(HARD),tests/hard tests/hostile)
+	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest --timeout 3600 $(or $(HARD),tests/hard tests/system/hard tests/hostile)
 
 .PHONY: test-browser
 test-browser: $(READY) $(UV) ## run the tests of Airflow's web interface; they need Chromium

@@ -33,5 +33,5 @@ def _policy() -> ExceptionRetryPolicy:
     )
 
 
-#: Tries again what may pass, and fails at once what cannot; ``None`` before Airflow 3.3.
 CC_RETRY_POLICY: ExceptionRetryPolicy | None = None if ExceptionRetryPolicy is None else _policy()
+"""Tries again what may pass, and fails at once what cannot; ``None`` before Airflow 3.3."""

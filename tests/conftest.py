@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import sqlite3
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -37,6 +39,7 @@ def _isolate() -> Path:
 
 
 _HOME = _isolate()
+_DATABASE = _HOME / "airflow.db"
 
 
 def pytest_unconfigure() -> None:
@@ -63,7 +66,27 @@ def migrated_database() -> Path:
 @pytest.fixture(scope="session")
 def _metadata_database(migrated_database: Path) -> Path:
     """Let this very process, too, have a metadata database."""
-    return Path(shutil.copy(migrated_database, _HOME / "airflow.db"))
+    from airflow import settings
+
+    if settings.engine is not None:
+        settings.engine.dispose()  # it may have an empty one open, which is not to be written over
+    for left in _HOME.glob("airflow.db*"):
+        left.unlink()
+    return Path(shutil.copy(migrated_database, _DATABASE))
+
+
+@pytest.fixture(autouse=True)
+def _nothing_at_rest() -> None:
+    """Let no test find a refused credential of another, whose centre was at the same port."""
+    if _DATABASE.exists() and "variable" in _tables(_DATABASE):
+        from tests.variables import Variables
+
+        Variables(_DATABASE).delete()
+
+
+def _tables(database: Path) -> set[str]:
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        return {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
 
 
 @pytest.fixture

@@ -92,8 +92,8 @@ class CCAgentsToSqlOperator(BaseOperator):
     template_fields_renderers: ClassVar[dict[str, str]] = {"accounts_sql": "sql"}
     ui_color = "#e8f4ea"
 
-    #: What is kept of an agent. A subclass that wants one more column adds it here.
     columns: ClassVar[tuple[Column, ...]] = AGENT_COLUMNS
+    """What is kept of an agent. A subclass that wants one more column adds it here."""
 
     def __init__(
         self,

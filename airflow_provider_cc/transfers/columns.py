@@ -42,3 +42,4 @@ AGENT_COLUMNS: tuple[Column, ...] = (
         _from(DirectoryAgent, AgentLoginParams, attribute="softphone_number"),
     ),
 )
+"""What the sync keeps of an agent, unless a subclass says otherwise."""
