@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,12 @@ class Warehouse:
             for statement in statements:
                 connection.execute(sqlalchemy.text(statement), *([rows] if rows else []))
         engine.dispose()
+
+    def add_accounts(self, accounts: Iterable[str]) -> None:
+        """Make a table ``cc_account`` with a column ``account``, for ``accounts_sql``."""
+        self.execute("CREATE TABLE cc_account (account VARCHAR(64))")
+        rows = [{"account": account} for account in accounts]
+        self.execute("INSERT INTO cc_account VALUES (:account)", rows=rows)
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """Return the rows of a query."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sqlite3
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,11 +13,10 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
 from airflow_provider_cc.simulator import Simulator
 from scripts.airflow_home import CHECKOUT, AirflowHome, Run
+from tests.system.hard.waiting import PATIENCE, wait_until
 from tests.system.warehouse import Warehouse
 
 SYNC, AFTER = "cc_agents_from_directory", "cc_softphone_owners"
-#: Seconds for a run to come and to end, on a machine that is busy with others.
-PATIENCE = 300
 
 REHEARSAL = """
 import pendulum
@@ -56,12 +54,9 @@ def events(airflow: AirflowHome) -> list[str]:
 
 def next_run(airflow: AirflowHome, before: int) -> Run:
     """Wait for the run that comes after so many others."""
-    deadline = time.monotonic() + PATIENCE
     runs = f"SELECT run_id FROM dag_run WHERE dag_id = '{AFTER}' ORDER BY id"
-    while len(found := query(airflow, runs)) <= before:
-        assert time.monotonic() < deadline, "nothing started"
-        time.sleep(0.5)
-    return airflow.wait_for(AFTER, found[before], PATIENCE)
+    (run_id,) = wait_until(lambda: query(airflow, runs)[before : before + 1], "run")
+    return airflow.wait_for(AFTER, run_id, PATIENCE)
 
 
 @pytest.mark.timeout(900)

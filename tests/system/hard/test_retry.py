@@ -57,10 +57,7 @@ def test_a_task_killed_in_mid_run_is_finished_by_its_retry(
     (dags / "killed_once.py").write_text(DAG)
     with Simulator(Settings(agents=ACCOUNTS, seed=7, tls=True, count_accounts=True)) as centre:
         accounts = list(centre.accounts())
-        warehouse.execute("CREATE TABLE cc_account (account VARCHAR(64))")
-        warehouse.execute(
-            "INSERT INTO cc_account VALUES (:account)", rows=[{"account": account} for account in accounts]
-        )
+        warehouse.add_accounts(accounts)
         connection = centre.connections()["cc_management_default"]
         connection["extra"]["max_concurrency"] = CONCURRENCY
         airflow = airflow_home(

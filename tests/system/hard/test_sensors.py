@@ -7,7 +7,6 @@ import json
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import pytest
 from airflow_provider_cc.simulator import Settings, Simulator
 from scripts.airflow_home import AirflowHome
 from tests.operators.test_management import expected
+from tests.system.hard.waiting import wait_until
 from tests.system.warehouse import Warehouse
 
 NEW = "new.one"
@@ -46,13 +46,6 @@ for way, arguments in {WAYS!r}.items():
     with DAG(way, schedule="@once", start_date=pendulum.datetime(2026, 1, 1, tz="UTC"), catchup=False):
         CCAgentSensor(task_id="wait", account_code="{NEW}", cc_conn_id=way, **{{**COMMON, **arguments}})
 """
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 280
-    while not condition():
-        assert time.monotonic() < deadline, "in vain"
-        time.sleep(0.1)
 
 
 def tries(airflow: AirflowHome, dag_id: str) -> list[tuple[str, int]]:
@@ -117,7 +110,7 @@ def test_waits(centres: dict[str, Simulator], tmp_path: Path, migrated_database:
 
     def until_deferred(way: str) -> None:
         # The worker asks once, the rest is the triggerer.
-        until(lambda: centres[way].stats.accounts[NEW] >= 4)
+        wait_until(lambda: centres[way].stats.accounts[NEW] >= 4, "further question")
         assert tries(airflow, way) == [("deferred", 1)]
         assert centres[way].stats.sign_ins() == 2
 
@@ -128,7 +121,7 @@ def test_waits(centres: dict[str, Simulator], tmp_path: Path, migrated_database:
         until_deferred("refused_later")
         centres["refused_later"].settings.app_secret = "another"
         centres["refused_later"].expire_sessions()
-        until(lambda: centres["rescheduled"].stats.accounts[NEW] >= 2)
+        wait_until(lambda: centres["rescheduled"].stats.accounts[NEW] >= 2, "further question")
         centres["rescheduled"].add_agent(NEW)
         runs = {way: airflow.wait_for(way, seconds=280) for way in WAYS if way != "late"}
 
@@ -136,7 +129,7 @@ def test_waits(centres: dict[str, Simulator], tmp_path: Path, migrated_database:
         kill_triggerer(airflow)
         asked = centres["late"].stats.accounts[NEW]
         with another_triggerer(airflow):
-            until(lambda: centres["late"].stats.accounts[NEW] >= asked + 2)
+            wait_until(lambda: centres["late"].stats.accounts[NEW] >= asked + 2, "further question")
             assert tries(airflow, "late") == [("deferred", 1)]
             centres["late"].add_agent(NEW)
             runs["late"] = airflow.wait_for("late", seconds=280)

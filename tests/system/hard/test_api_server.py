@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
 from airflow_provider_cc.simulator import Settings, Simulator
 from scripts.airflow_home import AirflowHome
+from tests.system.hard.waiting import wait_until
 from tests.system.warehouse import Warehouse
 
 ACCOUNTS, CHUNK = 600, 50
@@ -42,13 +42,6 @@ with DAG("sync", schedule=None, start_date=pendulum.datetime(2026, 1, 1, tz="UTC
         retry_delay=timedelta(seconds=15),
     )
 """
-
-
-def wait_until(condition: Callable[[], object], what: str, seconds: float = 240) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"no {what} within {seconds:.0f} s"
-        time.sleep(0.1)
 
 
 def kill_api_server(airflow: AirflowHome) -> None:
@@ -96,11 +89,7 @@ def test_a_sync_outlives_a_restart_of_the_api_server(
     dags.mkdir()
     (dags / "sync.py").write_text(DAG)
     with Simulator(Settings(agents=ACCOUNTS, seed=7, tls=True)) as centre:
-        accounts = list(centre.accounts())
-        warehouse.execute("CREATE TABLE cc_account (account VARCHAR(64))")
-        warehouse.execute(
-            "INSERT INTO cc_account VALUES (:account)", rows=[{"account": account} for account in accounts]
-        )
+        warehouse.add_accounts(centre.accounts())
         connection = centre.connections()["cc_management_default"]
         connection["extra"] |= {"max_concurrency": 4, "share_session": True}
         airflow = airflow_home(
