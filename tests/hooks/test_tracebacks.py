@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import pickle
+import traceback
 
 import pytest
 from rich.pretty import pretty_repr
 
 from airflow_provider_cc.hooks import agent_session
 from airflow_provider_cc.hooks.management import CCManagementHook
+from airflow_provider_cc.hooks.tracebacks import without_locals
 from tests.hard.canaries.asking import connections, questions, shown
 from tests.hard.canaries.canaries import Search
 from tests.hard.canaries.centre import FAULTS, SETTINGS, canary_centre
@@ -76,3 +79,45 @@ def test_a_plain_hook_that_fails_would_show_its_secret(certificates, connect):
                 hook, "agent000000", username="u", password=centre.settings.app_secret
             )
     assert Search(canaries).hits(shown(failure.value))
+
+
+def fail(secret):
+    raise KeyError
+
+
+@without_locals
+def fail_while_handling(secret):
+    try:
+        fail(secret)
+    except KeyError:
+        fail(secret)
+
+
+@without_locals
+async def fail_while_handling_and_waiting(secret):
+    fail_while_handling.__wrapped__(secret)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [fail_while_handling, lambda secret: asyncio.run(fail_while_handling_and_waiting(secret))],
+    ids=["call", "coroutine"],
+)
+def test_what_a_failure_was_raised_in_the_handling_of_shows_as_little(ask):
+    with pytest.raises(KeyError) as failure:
+        ask("tell" + "tale")
+
+    assert failure.value.__context__ is not None
+    for frame, _ in traceback.walk_tb(failure.value.__context__.__traceback__):
+        assert "telltale" not in frame.f_locals.values()
+
+
+def test_what_the_caller_was_handling_keeps_its_variables():
+    try:
+        fail("own")
+    except KeyError as handled:
+        with pytest.raises(KeyError):
+            fail_while_handling("telltale")
+        (*_, (last, _)) = traceback.walk_tb(handled.__traceback__)
+
+    assert last.f_locals == {"secret": "own"}
