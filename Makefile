@@ -23,7 +23,7 @@ UV_VERSION := 0.13.9
 UV := $(or $(shell command -v uv),.venv/uv/bin/uv)
 export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
 export UV_PYTHON_DOWNLOADS := never
-# Not /tmp: uv leaves locks behind there, and a task that is killed its spool.
+# Not /tmp: uv leaves locks behind there, and a test that is killed what it had.
 export TMPDIR := $(CURDIR)/.cache/tmp
 $(shell mkdir -p $(TMPDIR))
 

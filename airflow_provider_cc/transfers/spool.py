@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import tempfile
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from types import TracebackType
@@ -25,11 +24,9 @@ class Spool:
     """
 
     def __enter__(self) -> Spool:
-        self._folder = tempfile.TemporaryDirectory(prefix="cc_sync_")
-        # Several threads use it, one after the other.
-        self._db = sqlite3.connect(
-            f"{self._folder.name}/spool", isolation_level=None, check_same_thread=False
-        )
+        # A database without a name is a file that SQLite takes out of its folder as soon as it is open: not even
+        # a task that is killed leaves it behind. Several threads use it, one after the other.
+        self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._db.executescript(
             # It need not survive a crash: no journal, no waiting for the disk.
             """
@@ -47,7 +44,6 @@ class Spool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._db.close()
-        self._folder.cleanup()
 
     def add(self, codes: Iterable[str]) -> int:
         """Keep codes that are to be asked for.
