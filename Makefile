@@ -18,6 +18,8 @@ INTERPRETER = $(or $(shell $(PYTHON) -c 'import sys; print(sys.executable)' 2>/d
   $(shell PYENV_VERSION=$$(pyenv latest $(patsubst python%,%,$(PYTHON))) pyenv which $(PYTHON) 2>/dev/null),$\
   $(error no $(PYTHON) here: name another by PYTHON=…))
 TESTS ?= tests --ignore tests/browser
+# Two for each processor: a third of the time, a test waits for a server or a clock.
+WORKERS = $(shell $(PYTHON) -c 'import os; print(min(8, 2 * os.cpu_count()))')
 
 UV_VERSION := 0.13.9
 UV := $(or $(shell command -v uv),.venv/uv/bin/uv)
@@ -47,7 +49,7 @@ interfaces: $(READY) ## call each of the five interfaces once against the simula
 
 .PHONY: test
 test: $(READY) $(UV) ## run all tests but the browser's and the long ones; TESTS="…" chooses some
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal $(TESTS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(TESTS)
 
 .PHONY: test-hard
 test-hard: $(READY) $(UV) ## run the tests that take long; HARD="…" chooses some

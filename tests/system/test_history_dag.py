@@ -1,4 +1,4 @@
-"""The DAG that keeps a history and checks the result, run by Airflow into real databases."""
+"""The DAG that keeps a history and checks the result, run by Airflow into a real database."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ MakeAirflow = Callable[..., AirflowHome]
 
 
 def test_history_is_kept_and_checked(
-    centre: Simulator, warehouse: Warehouse, airflow_home: MakeAirflow
+    centre: Simulator, duckdb_warehouse: Warehouse, airflow_home: MakeAirflow
 ) -> None:
-    airflow = airflow_home(centre, warehouse)
+    airflow = airflow_home(centre, duckdb_warehouse)
 
     run = airflow.run_dag(DAG)
 
     assert run.state == "success", run.log
     assert run.tasks == {SYNC: "success", CHECK: "success"}
-    kept = warehouse.query(
+    kept = duckdb_warehouse.query(
         "SELECT account, agent_id, agent_type, softphone_number FROM cc_agent_history WHERE valid_to IS NULL"
     )
     agents = [centre.agent(account) for account in centre.accounts()]

@@ -1,4 +1,4 @@
-"""The sync DAGs, run by Airflow against a contact centre over TLS, into real databases."""
+"""The sync DAGs, run by Airflow against a contact centre over TLS, into a database of each kind."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def test_accounts_of_a_query(centre: Simulator, warehouse: Warehouse, airflow_ho
     assert_no_secret(centre, airflow, run.log)
 
 
-def test_directory(centre: Simulator, warehouse: Warehouse, airflow_home: MakeAirflow) -> None:
-    airflow = airflow_home(centre, warehouse)
+def test_directory(centre: Simulator, duckdb_warehouse: Warehouse, airflow_home: MakeAirflow) -> None:
+    airflow = airflow_home(centre, duckdb_warehouse)
 
     run = airflow.run_dag(FROM_DIRECTORY)
 
     assert run.state == "success", run.log
-    synced = warehouse.query("SELECT account, agent_id, agent_type, softphone_number FROM cc_agent")
+    synced = duckdb_warehouse.query("SELECT account, agent_id, agent_type, softphone_number FROM cc_agent")
     assert sorted(synced) == truth(centre, "agent_id", "agent_type", "softphone_number")
     counts = run.xcoms["sync_agents", -1]
     assert (counts["synced"], counts["rejected"], counts["sign_ins"]) == (1000, 0, 1)
