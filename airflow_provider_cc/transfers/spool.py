@@ -24,8 +24,8 @@ class Spool:
     """
 
     def __enter__(self) -> Spool:
-        # A database without a name is a file that SQLite takes out of its folder as soon as it is open: a task
-        # that is killed leaves nothing, either. Several threads use it, one after the other.
+        # A database without a name is a file that SQLite takes out of its folder as soon as it is open: a
+        # task that is killed leaves nothing, either. Several threads use it, one after the other.
         self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._db.executescript(
             # It need not survive a crash: no journal, no waiting for the disk.
