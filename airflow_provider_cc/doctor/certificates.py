@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from airflow_provider_cc.doctor.examination import Examination, Over
 from airflow_provider_cc.doctor.findings import Verdict
-from airflow_provider_cc.doctor.network import connect
+from airflow_provider_cc.doctor.network import connect, sees_the_centre
 from airflow_provider_cc.hooks.settings import CCSettings
 
 #: Days before a certificate's end from which on it is worth a word.
@@ -53,6 +53,9 @@ def check_certificate(exam: Examination) -> None:
         exam.note(
             "tls", Verdict.WARN, "schema is http: passwords travel as they are", advice="Set schema to https."
         )
+        return
+    if not sees_the_centre(settings):
+        exam.note("tls", Verdict.SKIPPED, "the certificate is not seen through this proxy; calls check it")
         return
     checked = replace(settings, verify=True) if settings.verify is False else settings
     try:

@@ -42,7 +42,7 @@ class Verdict(enum.Enum):
     WARN = "warn"  # works, but look at it
     FAIL = "fail"
     UNKNOWN = "unknown"  # cannot be told
-    SKIPPED = "skipped"  # an earlier failure is in the way
+    SKIPPED = "skipped"  # an earlier failure, or a proxy, is in the way
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,10 @@ _VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
 def check_proxy(exam: Examination) -> None:
-    """Say which variables name a proxy, and whether it stands in the way of this host."""
+    """Say which variables name a proxy, and whether it stands in the way of this host.
+
+    :raises Over: it is of a kind that no client can use
+    """
     names = [name for name in _VARIABLES if os.environ.get(name) or os.environ.get(name.lower())]
     told = f"set: {', '.join(names)}" if names else "none"
     address = proxy(exam.settings)
@@ -36,11 +39,19 @@ def check_proxy(exam: Examination) -> None:
         exam.note("proxy", Verdict.OK, f"{told}; calls go straight to the host")
         return
     parts = urlsplit(address)
+    private = f"{parts.scheme}://{parts.hostname}:{parts.port or 80}"
+    if parts.scheme not in ("http", "https") or parts.hostname is None:
+        exam.fail(
+            "proxy",
+            f"{told}; calls would go through a proxy of a kind that cannot be used",
+            private=private,
+            advice="Give the address of an http or https proxy, or put the host into NO_PROXY.",
+        )
     exam.note(
         "proxy",
         Verdict.WARN,
         f"{told}; calls go through a proxy",
-        private=f"{parts.scheme}://{parts.hostname}:{parts.port or 80}",
+        private=private,
         advice="If calls fail, put the host into NO_PROXY or ask whoever runs the proxy.",
     )
 
@@ -75,6 +86,9 @@ def check_port(exam: Examination) -> None:
     :raises Over: nobody listens
     """
     settings = exam.settings
+    if not sees_the_centre(settings):
+        exam.note("tcp", Verdict.SKIPPED, "the proxy speaks TLS itself: only whole calls go through it")
+        return
     try:
         connect(settings).close()
     except OSError as error:
@@ -96,7 +110,7 @@ def check_port(exam: Examination) -> None:
 def connect(settings: CCSettings) -> socket.socket:
     """Open a connection to the centre, through the proxy where there is one.
 
-    :param settings: the connection
+    :param settings: the connection, where :func:`sees_the_centre`
     :raises OSError: it cannot be opened
     """
     timeout = min(settings.timeout, _PATIENCE)
@@ -104,9 +118,7 @@ def connect(settings: CCSettings) -> socket.socket:
     if address is None:
         return socket.create_connection((settings.host, settings.port), timeout)
     parts = urlsplit(address)
-    if parts.scheme != "http" or parts.hostname is None:
-        raise OSError(f"a proxy of the kind {parts.scheme} cannot be looked through")
-    tunnel = http.client.HTTPConnection(parts.hostname, parts.port or 80, timeout=timeout)
+    tunnel = http.client.HTTPConnection(str(parts.hostname), parts.port or 80, timeout=timeout)
     headers = {}
     if parts.username:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
@@ -116,6 +128,14 @@ def connect(settings: CCSettings) -> socket.socket:
     return tunnel.sock
 
 
+def sees_the_centre(settings: CCSettings) -> bool:
+    """Whether :func:`connect` gets there: not through a proxy that is to be spoken to by TLS.
+
+    :param settings: the connection
+    """
+    return not (proxy(settings) or "").startswith("https://")
+
+
 def proxy(settings: CCSettings) -> str | None:
     """Return the proxy that calls go through; it may hold a password.
 
@@ -123,7 +143,10 @@ def proxy(settings: CCSettings) -> str | None:
     """
     url = settings.base_url
     address: str | None = select_proxy(url, get_environ_proxies(url))
-    return address if address is None or "://" in address else f"http://{address}"
+    if address is None:
+        return None
+    scheme, found, rest = address.rpartition("://")
+    return f"{scheme.lower()}://{rest}" if found else f"http://{rest}"
 
 
 def _listens(settings: CCSettings) -> bool:

@@ -7,6 +7,7 @@ import pytest
 from airflow_provider_cc.doctor import network
 from airflow_provider_cc.doctor.diagnosis import CHECKS_OF, NoSuchConnection, diagnose
 from airflow_provider_cc.hooks.agent import CCAgentHook
+from airflow_provider_cc.simulator.certificates import provide_certificates
 from tests.doctor.support import GATEWAY, ISALES, MANAGEMENT, SYSTEMS
 from tests.hooks.support import proxy, unused_port
 
@@ -120,6 +121,27 @@ def test_a_proxy_is_named_without_its_password(cc, examine, serve, monkeypatch):
     assert "HTTPS_PROXY" in examined.report
     assert "ProxyPass" not in examined.table + examined.report
     assert {line.split()[0] for line in seen} == {b"CONNECT"}
+
+
+def test_a_proxy_that_speaks_tls_is_passed_by_whole_calls(cc, examine, serve, certificates, monkeypatch):
+    seen = []
+    _, certificate, key = provide_certificates(certificates)
+    port = serve(proxy(seen), tls=(str(certificate), str(key))).port
+    monkeypatch.setenv("HTTPS_PROXY", f"HTTPS://127.0.0.1:{port}")
+    examined = examine()
+    assert examined.verdict("proxy") == "warn"
+    assert (examined.verdict("tcp"), examined.verdict("tls")) == ("skipped", "skipped")
+    assert examined.verdict("front_door") == "ok"
+
+
+@pytest.mark.parametrize("address", ["socks5://u:Pr0xy-pw@127.0.0.1:1", "http://"])
+def test_a_proxy_that_no_client_can_use(cc, examine, monkeypatch, address):
+    monkeypatch.setenv("HTTPS_PROXY", address)
+    examined = examine()
+    assert examined.verdict("proxy") == "fail"
+    assert "http or https proxy" in examined.findings["proxy"].advice
+    assert "Pr0xy" not in examined.table + examined.report
+    assert cc.stats.requests() == 0
 
 
 def test_a_host_that_needs_no_proxy(cc, examine, monkeypatch):
