@@ -19,7 +19,7 @@ INTERPRETER = $(or $(shell $(PYTHON) -c 'import sys; print(sys.executable)' 2>/d
   $(error no $(PYTHON) here: name another by PYTHON=…))
 TESTS ?= tests --ignore tests/browser
 # Two for each processor: a third of the time, a test waits for a server or a clock.
-WORKERS = $(shell $(PYTHON) -c 'import os; print(min(8, 2 * os.cpu_count()))')
+WORKERS = $(shell $(BIN)/python -c 'import os; print(min(8, 2 * os.cpu_count()))')
 
 UV_VERSION := 0.13.9
 UV := $(or $(shell command -v uv),.venv/uv/bin/uv)

@@ -77,6 +77,8 @@ class AirflowHome:
             "AIRFLOW__CORE__MAX_TASK_RETRY_DELAY": "1",  # s: here a retry waits for nothing
             "AIRFLOW__CORE__PARALLELISM": "4",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+            # Airflow's services share one file: without patience, a scheduler dies of another's lock.
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{directory}/airflow.db?timeout=60",
             **environment,
         }
 
@@ -89,6 +91,8 @@ class AirflowHome:
             self.airflow("db", "migrate")
         else:
             shutil.copy(template, self.database)
+        with contextlib.closing(sqlite3.connect(self.database)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")  # who reads locks nobody out
 
     @property
     def database(self) -> Path:

@@ -43,6 +43,7 @@ for name in ("requests", "urllib3", "aiohttp", "aiohttp.client", "asyncio", "sql
 """
 #: At DEBUG, `airflow dags test` itself prints what a task asks it to mask: docs/security.md warns of that.
 _DAGS_TEST = re.compile(rb"Sending request .* msg=MaskSecret\(.*")
+_LESS_PATIENT = ("poke_interval=timedelta(minutes=1)", "poke_interval=timedelta(seconds=1)")
 #: From the standard input, so that no secret is on a command line or in a file.
 _CONNECT = """
 import json, sys
@@ -74,7 +75,8 @@ class AirflowRun:
             folder.mkdir(parents=True)
         (python / "sitecustomize.py").write_text(_TALKATIVE)
         for dag in (CHECKOUT / "dags").glob("*.py"):
-            shutil.copy(dag, dags)
+            # Whoever waits in the failures, waits five times in vain for each of its tries.
+            (dags / dag.name).write_text(dag.read_text().replace(*_LESS_PATIENT))
         shutil.copy(Path(__file__).with_name("dags_of_our_own.py"), dags)
         self.warehouse = warehouse
         self.home = AirflowHome(
@@ -207,7 +209,7 @@ class AirflowRun:
             if hits := search.hits(content, unsealed=not sealed):
                 found[place][name] = (hits, search.where(content))
         for name, content in self.answers() if with_answers else ():
-            if hits := search.hits(content):
+            if hits := search.hits(content, unsealed="/logs/" not in name):
                 found["answers"][name] = (hits, search.where(content))
         return dict(found)
 
