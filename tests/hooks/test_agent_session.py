@@ -193,8 +193,8 @@ def test_the_agent_stays_signed_in_beyond_the_time_out(cc, seat, monkeypatch):
 
 
 def test_without_polls_the_agent_would_not(cc, seat):
-    cc.settings.agent_timeout = 0.3
     with seat():
+        cc.settings.agent_timeout = 0.3
         wait_for(lambda: cc.signed_in_agents() == [])
     assert cc.stats.time_outs == 1
 

@@ -14,7 +14,7 @@ import pytest
 from airflow_provider_cc.simulator import Settings, Simulator
 from airflow_provider_cc.transfers.agents_to_sql import CCAgentsToSqlOperator
 from scripts.postgres import postgres
-from tests.transfers.database import Database
+from tests.transfers.database import Database, empty_postgres
 
 #: Runs one sync of its own and returns the counts.
 Sync = Callable[..., dict[str, Any]]
@@ -30,11 +30,7 @@ def postgres_connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[di
 @pytest.fixture
 def postgres_database(postgres_connection: dict[str, Any]) -> Database:
     """Give an empty PostgreSQL database."""
-    host, port, login = (postgres_connection[name] for name in ("host", "port", "login"))
-    database = Database(f"postgresql+psycopg2://{login}@{host}:{port}/postgres", postgres_connection)
-    schemas = database.query("SELECT nspname FROM pg_namespace WHERE nspname !~ '^(pg_|information_)'")
-    database.execute(*(f'DROP SCHEMA "{name}" CASCADE' for (name,) in schemas), "CREATE SCHEMA public")
-    return database
+    return empty_postgres(postgres_connection)
 
 
 @pytest.fixture

@@ -58,6 +58,15 @@ class Database:
         return {name: sorted(self.query(f"SELECT * FROM {name}"), key=repr) for name in self.tables()}
 
 
+def empty_postgres(connection: Mapping[str, Any]) -> Database:
+    """Empty a PostgreSQL database of what other tests have left there."""
+    host, port, login = (connection[name] for name in ("host", "port", "login"))
+    database = Database(f"postgresql+psycopg2://{login}@{host}:{port}/postgres", connection)
+    schemas = database.query("SELECT nspname FROM pg_namespace WHERE nspname !~ '^(pg_|information_)'")
+    database.execute(*(f'DROP SCHEMA "{name}" CASCADE' for (name,) in schemas), "CREATE SCHEMA public")
+    return database
+
+
 def _plain(value: Any) -> Any:
     """Return moments alike, however a database hands them out."""
     if isinstance(value, str) and len(value) == 26 and value[4:5] == "-" and value[10:11] == " ":

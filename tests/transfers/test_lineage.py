@@ -13,7 +13,7 @@ import pytest
 from airflow_provider_cc.api.management import AGENT_INFO, DIRECTORY
 from airflow_provider_cc.simulator import Settings, Simulator
 from scripts.airflow_home import AirflowHome, Run
-from tests.transfers.database import Database
+from tests.transfers.database import Database, empty_postgres
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -94,11 +94,10 @@ def told(
     (folder / "dags").mkdir()
     (folder / "dags" / "lineage.py").write_text(DAG)
     files = {kind: str(folder / f"warehouse.{kind}") for kind in ("sqlite", "duckdb")}
-    postgres = {**postgres_connection, "password": "of-the-warehouse"}
-    host, port, login = (postgres[name] for name in ("host", "port", "login"))
+    warehouse = empty_postgres({**postgres_connection, "password": "of-the-warehouse"})
     databases = [
         *(Database(f"{kind}:///{path}", {"conn_type": kind, "host": path}) for kind, path in files.items()),
-        Database(f"postgresql+psycopg2://{login}@{host}:{port}/postgres", postgres),
+        warehouse,
     ]
     with Simulator(Settings(agents=12, seed=7, tls=True)) as centre:
         for database in databases:
@@ -130,7 +129,7 @@ def told(
             f"https://{connection['host']}:{connection['port']}",
             {
                 **{kind: f"{kind}://{path}" for kind, path in files.items()},
-                "postgres": f"postgres://{host}:{port}",
+                "postgres": "postgres://{host}:{port}".format_map(warehouse.connection),
             },
             {*centre.secrets(), *centre.accounts(), "of-the-warehouse", "somebody.private"},
         )

@@ -40,6 +40,7 @@ def lasting(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     server = Database(f"postgresql+psycopg2://{login}@{host}:{port}/postgres", connection)
     engine = sa.create_engine(server.url, isolation_level="AUTOCOMMIT")
     with engine.connect() as administrator:
+        administrator.execute(sa.text("DROP DATABASE IF EXISTS resume"))
         administrator.execute(sa.text("CREATE DATABASE resume"))
     engine.dispose()
     url = server.url.removesuffix("postgres") + "resume"
