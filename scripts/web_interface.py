@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 
@@ -38,8 +40,14 @@ def chromium() -> Iterator[Browser]:
     executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if executable is None:
         raise ChromiumMissing("no Chromium here: install the package chromium (apt-get install chromium)")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=_OPTIONS)
+    with (
+        tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True) as home,
+        sync_playwright() as playwright,
+    ):
+        # Whatever profile it is given, it leaves crash reports and settings in the user's home.
+        own = {name: home for name in ("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME")}
+        environment = {**os.environ, **own}
+        browser = playwright.chromium.launch(executable_path=executable, args=_OPTIONS, env=environment)
         try:
             yield browser
         finally:
