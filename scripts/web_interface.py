@@ -46,7 +46,7 @@ def chromium() -> Iterator[Browser]:
     ):
         # Whatever profile it is given, it leaves crash reports and settings in the user's home.
         own = {name: home for name in ("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME")}
-        environment = {**os.environ, **own}
+        environment: dict[str, str | float | bool] = {**os.environ, **own}
         browser = playwright.chromium.launch(executable_path=executable, args=_OPTIONS, env=environment)
         try:
             yield browser
