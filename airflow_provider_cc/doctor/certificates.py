@@ -55,7 +55,7 @@ def check_certificate(exam: Examination) -> None:
         )
         return
     if not sees_the_centre(settings):
-        exam.note("tls", Verdict.SKIPPED, "the certificate is not seen through this proxy; calls check it")
+        exam.note("tls", Verdict.SKIPPED, "the certificate is not seen through this proxy")
         return
     checked = replace(settings, verify=True) if settings.verify is False else settings
     try:

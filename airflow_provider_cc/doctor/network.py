@@ -39,7 +39,7 @@ def check_proxy(exam: Examination) -> None:
         exam.note("proxy", Verdict.OK, f"{told}; calls go straight to the host")
         return
     parts = urlsplit(address)
-    private = f"{parts.scheme}://{parts.hostname}:{parts.port or 80}"
+    private = f"{parts.scheme}://{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
     if parts.scheme not in ("http", "https") or parts.hostname is None:
         exam.fail(
             "proxy",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from airflow_provider_cc.simulator import Simulator
@@ -12,13 +12,6 @@ from tests.system.warehouse import Warehouse
 FROM_ACCOUNTS, FROM_DIRECTORY = "cc_agents_from_accounts", "cc_agents_from_directory"
 UNKNOWN = ["leaver.one", "leaver.two", "4711"]
 MakeAirflow = Callable[..., AirflowHome]
-
-
-def put_accounts(warehouse: Warehouse, accounts: Iterable[str]) -> None:
-    warehouse.execute("CREATE TABLE cc_account (account VARCHAR(64))")
-    warehouse.execute(
-        "INSERT INTO cc_account VALUES (:account)", rows=[{"account": account} for account in accounts]
-    )
 
 
 def truth(centre: Simulator, *fields: str) -> list[tuple[Any, ...]]:
@@ -33,7 +26,7 @@ def assert_no_secret(centre: Simulator, airflow: AirflowHome, *texts: str) -> No
 
 
 def test_accounts_of_a_query(centre: Simulator, warehouse: Warehouse, airflow_home: MakeAirflow) -> None:
-    put_accounts(warehouse, [*centre.accounts(), *UNKNOWN])
+    warehouse.add_accounts([*centre.accounts(), *UNKNOWN])
     airflow = airflow_home(centre, warehouse)
 
     run = airflow.run_dag(FROM_ACCOUNTS)
@@ -71,7 +64,7 @@ def test_both_fill_one_table(
     centre: Simulator, duckdb_warehouse: Warehouse, airflow_home: MakeAirflow
 ) -> None:
     """Neither takes away what only the other knows, and a repetition changes nothing."""
-    put_accounts(duckdb_warehouse, centre.accounts())
+    duckdb_warehouse.add_accounts(centre.accounts())
     airflow = airflow_home(centre, duckdb_warehouse)
 
     runs = [airflow.run_dag(dag_id) for dag_id in (FROM_ACCOUNTS, FROM_DIRECTORY, FROM_ACCOUNTS)]

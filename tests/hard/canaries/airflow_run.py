@@ -175,11 +175,13 @@ class AirflowRun:
 
     # What is left
 
-    def left(self) -> Iterator[tuple[str, str, bytes]]:
+    def left(self, by_dags_test: bool) -> Iterator[tuple[str, str, bytes]]:
         """Give place, name and content of everything that Airflow has written."""
         for path in [self.home.log, *(self.home.directory / "logs").rglob("*")]:
             if path.is_file():
-                said = _DAGS_TEST.sub(b"", path.read_bytes())
+                said = path.read_bytes()
+                if by_dags_test:
+                    said = _DAGS_TEST.sub(b"", said)
                 yield "logs", str(path.relative_to(self.home.directory)), said
         for (table,) in self._rows("SELECT name FROM sqlite_master WHERE type = 'table'"):
             for number, row in enumerate(self._rows(f'SELECT * FROM "{table}"')):
@@ -199,10 +201,10 @@ class AirflowRun:
         """Search all of it.
 
         :param search: what for
-        :param with_answers: ask the REST API, too, which must be running
+        :param with_answers: ask the REST API, too, which must be running: it was no `airflow dags test`
         """
         found: Found = defaultdict(dict)
-        for place, name, content in self.left():
+        for place, name, content in self.left(by_dags_test=not with_answers):
             # Airflow's own connections, sealed with its own key, hold what they are there to hold.
             # So do the rows that SQLAlchemy logs at DEBUG when Airflow reads them.
             sealed = place == "logs" or (place == "database" and name.startswith("connection "))
