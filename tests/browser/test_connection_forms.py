@@ -124,7 +124,7 @@ def test_four_fields_are_enough_to_sign_in(conn_type: str, new_user: NewUser, we
 
 
 @every_system
-def test_a_wrong_password_is_told_in_the_hooks_words(
+def test_a_wrong_password_is_told_in_the_hooks_words_and_not_sent_again(
     conn_type: str, new_user: NewUser, web: WebInterface
 ) -> None:
     printed = new_user.connections[f"{conn_type}_default"] | {"password": "a-wrong-password"}
@@ -142,4 +142,10 @@ def test_a_wrong_password_is_told_in_the_hooks_words(
     heading, message = said.split("\n", 1)
     assert heading == "Test Connection Failed"
     assert message.startswith(("tokenByAkSk: ", "config/login: ", "auth/login: "))
+    assert "at_rest" not in message
     assert "a-wrong-password" not in web.page.content()
+
+    said = web.test_connection(f"wrong_{conn_type}")
+
+    assert "at_rest: refused at" in said
+    assert "airflow variables delete cc_refused__" in said
