@@ -35,7 +35,7 @@ _TRANSPORT_FIELDS: dict[str, dict[str, Any]] = {
     },
     "share_session": {
         "label": "Share the session",
-        "description": "Let other tasks and workers reuse the session, sealed in an Airflow Variable.",
+        "description": "true lets other tasks and workers reuse the session, sealed in an Airflow Variable.",
         "schema": {"type": ["boolean", "null"]},
     },
 }
@@ -108,12 +108,12 @@ CONNECTION_TYPES: tuple[dict[str, Any], ...] = (
         "conn-fields": {
             "token_header": {
                 "label": "Token header",
-                "description": "The header that carries the session. Authentication unless set.",
+                "description": "What carries the session: Authentication (unless set) or Authorization.",
                 "schema": {"type": ["string", "null"], "enum": ["Authentication", "Authorization"]},
             },
             "token_kind": {
                 "label": "Token kind",
-                "description": "Which of the two tokens that header carries. token unless set.",
+                "description": "What that header carries: token (unless set) or refreshToken.",
                 "schema": {"type": ["string", "null"], "enum": ["token", "refreshToken"]},
             },
             **_TRANSPORT_FIELDS,

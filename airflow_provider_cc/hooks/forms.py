@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, ClassVar
 
 from airflow_provider_cc.get_provider_info import CONNECTION_TYPES
@@ -13,6 +14,12 @@ class CCForm:
     conn_type: ClassVar[str]
     default_conn_name: ClassVar[str]
     hook_name: ClassVar[str]
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        """Give the subclass the methods as its own: Airflow asks no class for what it only inherits."""
+        super().__init_subclass__(**arguments)
+        for name in ("get_ui_field_behaviour", "get_connection_form_widgets"):
+            setattr(cls, name, inspect.getattr_static(cls, name))
 
     @classmethod
     def _entry(cls) -> dict[str, Any]:

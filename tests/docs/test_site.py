@@ -95,7 +95,7 @@ def test_nothing_is_fetched_to_build_or_to_read() -> None:
     assert "repo_url" not in config, "with it, every reader's browser asks the code host for stars"
 
 
-@pytest.mark.parametrize("called", public_names())
+@pytest.mark.parametrize("called", list(public_names()))
 def test_every_public_name_has_a_docstring_in_the_reference(called: str) -> None:
     module, found = resolve(called)
     names = called.split(".")
