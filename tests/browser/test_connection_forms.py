@@ -149,3 +149,4 @@ def test_a_wrong_password_is_told_in_the_hooks_words_and_not_sent_again(
 
     assert "at_rest: refused at" in said
     assert "airflow variables delete cc_refused__" in said
+    assert "a-wrong-password" not in web.page.content()

@@ -201,9 +201,18 @@ def test_a_connection_is_read_once(read, connect):
     assert hook.settings.host == "one.example"
 
 
+@pytest.mark.parametrize("hook", [*HOOKS, CCAgentHook])
+def test_the_form_of_older_airflows_says_what_the_newer_one_says(hook):
+    entry = next(entry for entry in CONNECTION_TYPES if entry["connection-type"] == hook.conn_type)
+    behaviour = hook.get_ui_field_behaviour()
+    assert {name.replace("_", "-"): value for name, value in behaviour.items()} == entry["ui-field-behaviour"]
+    # Airflow asks no class for what it only inherits.
+    assert {"get_ui_field_behaviour", "get_connection_form_widgets"} <= vars(hook).keys()
+
+
 @pytest.mark.parametrize("entry", CONNECTION_TYPES, ids=lambda entry: entry["connection-type"])
 def test_older_airflows_show_the_form_that_newer_ones_read(entry):
-    pytest.importorskip("flask_appbuilder", reason="Airflow before 3 makes its forms of this")
+    pytest.importorskip("flask_appbuilder", reason="Airflow before 3.2 makes its forms of this")
     from airflow.providers_manager import ProvidersManager
 
     manager, prefix = ProvidersManager(), f"extra__{entry['connection-type']}__"

@@ -83,7 +83,7 @@ def use_hooks() -> None:
     from airflow_provider_cc.hooks.management import CCManagementHook
 
     for hook in (CCManagementHook, CCGatewayHook, CCISalesHook):
-        if find_spec("flask_appbuilder"):  # Airflow 2 makes its forms of it
+        if find_spec("flask_appbuilder"):  # Airflow before 3.2 makes its forms of it
             hook.get_connection_form_widgets()
         hook.get_ui_field_behaviour()
         passed, told = hook().test_connection()
