@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from airflow_provider_cc.doctor.examination import Examination, Over
 from airflow_provider_cc.doctor.findings import Verdict
 from airflow_provider_cc.doctor.network import connect, sees_the_centre
-from airflow_provider_cc.hooks.settings import CCSettings
+from airflow_provider_cc.hooks.connection import CCSettings
 
 #: Days before a certificate's end from which on it is worth a word.
 _SOON = 14

@@ -14,7 +14,7 @@ from airflow_provider_cc.doctor.replies import Heard, listen
 from airflow_provider_cc.exceptions import CCBusinessError, CCError
 from airflow_provider_cc.hooks.base import CCHook
 from airflow_provider_cc.hooks.blocking import BlockingClient
-from airflow_provider_cc.hooks.settings import CCSettings
+from airflow_provider_cc.hooks.connection import CCSettings
 
 T = TypeVar("T")
 

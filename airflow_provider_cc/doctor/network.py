@@ -14,7 +14,7 @@ from requests.utils import get_environ_proxies, select_proxy
 
 from airflow_provider_cc.doctor.examination import Examination
 from airflow_provider_cc.doctor.findings import Verdict
-from airflow_provider_cc.hooks.settings import CCSettings
+from airflow_provider_cc.hooks.connection import CCSettings
 
 #: Where the documentation says that a system may listen.
 PORTS: dict[str, tuple[int, ...]] = {

@@ -8,7 +8,7 @@ from functools import cached_property
 from airflow_provider_cc.api.secret import Unpicklable
 from airflow_provider_cc.compat import BaseHook, mask_secret
 from airflow_provider_cc.exceptions import CCConfigError
-from airflow_provider_cc.hooks.forms import CCForm
+from airflow_provider_cc.hooks.connection import CCForm
 from airflow_provider_cc.hooks.once import MadeAnew
 
 

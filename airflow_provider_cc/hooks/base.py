@@ -20,11 +20,10 @@ from airflow_provider_cc.exceptions import (
 from airflow_provider_cc.hooks import retries
 from airflow_provider_cc.hooks.blocking import BlockingClient
 from airflow_provider_cc.hooks.bulk import BulkClient
-from airflow_provider_cc.hooks.forms import CCForm
+from airflow_provider_cc.hooks.connection import CCForm, CCSettings, read_settings
 from airflow_provider_cc.hooks.once import MadeAnew, once
 from airflow_provider_cc.hooks.quarantine import Quarantine
 from airflow_provider_cc.hooks.sessions import Grant, SessionKeeper
-from airflow_provider_cc.hooks.settings import CCSettings, read_settings
 from airflow_provider_cc.hooks.share import VariableStore
 from airflow_provider_cc.hooks.tracebacks import without_locals
 

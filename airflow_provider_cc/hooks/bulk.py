@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 import aiohttp
 import tenacity
-from requests.utils import get_environ_proxies, select_proxy
 from yarl import URL
 
 from airflow_provider_cc.api.protocol import Call, Reply, understand
@@ -16,23 +15,21 @@ from airflow_provider_cc.compat import in_thread
 from airflow_provider_cc.exceptions import (
     CCAuthError,
     CCBusinessError,
-    CCError,
     CCSessionLapsed,
     CCTransientError,
 )
 from airflow_provider_cc.hooks import retries
-from airflow_provider_cc.hooks.blocking import (
-    USER_AGENT,
-    connection_failure,
-    no_http,
-    proxy_failure,
-    unusable_proxy,
-)
-from airflow_provider_cc.hooks.body import ACCEPT_ENCODING, MAX_BODY, Body
+from airflow_provider_cc.hooks.blocking import USER_AGENT
 from airflow_provider_cc.hooks.pace import Pace
 from airflow_provider_cc.hooks.sessions import Grant
-from airflow_provider_cc.hooks.settings import CCSettings
 from airflow_provider_cc.hooks.tracebacks import without_locals
+from airflow_provider_cc.hooks.wire import (
+    ACCEPT_ENCODING,
+    MAX_BODY,
+    Body,
+    connection_failure,
+    environment_proxy,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_cc.hooks.base import CCHook
@@ -54,7 +51,7 @@ class BulkClient:
         self._cookies = hook.client.session.cookies
         self._ssl = self._settings.ssl_context()  # reads a file, and so not in the event loop
         self._pace = Pace(self._settings.requests_per_second)
-        self._proxy = _proxy(self._settings.base_url)
+        self._proxy = environment_proxy(self._settings.base_url)
         self._urls: dict[str, URL] = {}
         self._http: aiohttp.ClientSession
         #: Requests sent so far, repeated ones included, sign-ins not.
@@ -148,7 +145,7 @@ class BulkClient:
                 body = await (response.read() if plain else _body(call.endpoint.name, response))
                 reply = Reply(response.status, response.headers, body)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            failure = _failure(call.endpoint.name, error, self._settings)
+            failure = connection_failure(call.endpoint.name, error, self._settings)
         else:
             return understand(call, reply, secrets)
         # Raised out here, so that the library's exception, which holds the request, is not its context.
@@ -169,26 +166,3 @@ async def _body(name: str, response: aiohttp.ClientResponse) -> bytes:
     async for piece in response.content.iter_chunked(65536):
         body.add(piece)
     return body.whole()
-
-
-def _failure(endpoint: str, error: BaseException, settings: CCSettings) -> CCError:
-    if isinstance(error, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError):
-        return proxy_failure(endpoint)
-    if isinstance(error, aiohttp.ClientResponseError):
-        return no_http(endpoint)
-    return connection_failure(endpoint, error, settings)
-
-
-def _proxy(base_url: str) -> str | None:
-    """Return the environment's proxy for an address, as requests chooses it."""
-    proxy = select_proxy(base_url, get_environ_proxies(base_url))
-    if not proxy:
-        return None
-    proxy = proxy if "://" in proxy else f"http://{proxy}"
-    try:
-        usable = URL(proxy).scheme in ("http", "https") and URL(proxy).host
-    except ValueError:
-        usable = None
-    if not usable:
-        raise unusable_proxy()
-    return proxy

@@ -18,7 +18,7 @@ from airflow_provider_cc.api import gateway
 from airflow_provider_cc.api.gateway import retcode_meaning
 from airflow_provider_cc.api.protocol import Meaning
 from airflow_provider_cc.get_provider_info import CONNECTION_TYPES, get_provider_info
-from airflow_provider_cc.hooks.settings import CCSettings, read_settings
+from airflow_provider_cc.hooks.connection import CCSettings, read_settings
 from airflow_provider_cc.simulator import Faults
 from airflow_provider_cc.simulator.__main__ import _parser
 from airflow_provider_cc.transfers import refused_passwords

@@ -19,11 +19,11 @@ from cryptography.x509.oid import NameOID
 
 from airflow_provider_cc.api.protocol import Session
 from airflow_provider_cc.exceptions import CCConfigError, CCError, CCResponseError, CCTransientError
-from airflow_provider_cc.hooks import body, bulk
+from airflow_provider_cc.hooks import bulk, wire
 from airflow_provider_cc.hooks.blocking import BlockingClient
 from airflow_provider_cc.hooks.bulk import BulkClient
+from airflow_provider_cc.hooks.connection import CCSettings
 from airflow_provider_cc.hooks.sessions import Grant
-from airflow_provider_cc.hooks.settings import CCSettings
 from tests.hooks.support import OK, http, info, read_request, reset, says, unused_port
 
 JSON = {"Content-Type": "application/json"}
@@ -231,8 +231,8 @@ def endless(connection):
 
 @pytest.fixture
 def small_limit(monkeypatch):
-    assert body.MAX_BODY == bulk.MAX_BODY == 16 * 1024 * 1024
-    for module in (body, bulk):
+    assert wire.MAX_BODY == bulk.MAX_BODY == 16 * 1024 * 1024
+    for module in (wire, bulk):
         monkeypatch.setattr(module, "MAX_BODY", 1_000_000)
 
 

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from airflow_provider_cc.exceptions import CCError
-from airflow_provider_cc.hooks.settings import CCSettings
+from airflow_provider_cc.hooks.connection import CCSettings
 from tests.hooks.test_connection_failures import by_aiohttp, by_requests, settings
 
 CLIENTS = {"requests": by_requests, "aiohttp": by_aiohttp}
