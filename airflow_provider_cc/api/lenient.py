@@ -1,0 +1,87 @@
+"""JSON as servers send it: reads replies that a strict decoder refuses, and leaves out their passwords."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Mapping
+from email.message import Message
+from typing import Any
+
+#: Reply passwords, by their names in lower case. No caller needs them, so they are dropped while reading.
+DROPPED_FIELDS = frozenset({"password", "passwd", "sippwd", "agentpwd"})
+#: Replaces each character that cannot be read; a field that contains it has no reliable value.
+REPLACEMENT = "\ufffd"
+#: Servers that declare one of the older charsets send characters of the newest.
+_SUPERSETS = {"gb2312": "gb18030", "gbk": "gb18030"}
+#: A complete escaped pair, half a pair (escaped or not), or any other escape, which is skipped as a whole.
+_ESCAPES = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    r"|(\\u[dD][89a-fA-F][0-9a-fA-F]{2}|[\ud800-\udfff])|\\.",
+    re.DOTALL,
+)
+
+
+def is_utf8(headers: Mapping[str, str]) -> bool:
+    """Whether a reply's text is UTF-8, as it is where no other charset is declared.
+
+    Text in GBK can be valid UTF-8 by accident, so a strict decoder does not notice.
+
+    :param headers: the reply's headers
+    """
+    content_type = headers.get("Content-Type")
+    return content_type is None or _charset(content_type) == "utf-8"
+
+
+def loads(body: bytes, content_type: str | None) -> Any:
+    """Read JSON leniently.
+
+    Accepted are other charsets, a byte order mark, undecodable bytes, lone surrogates, raw control
+    characters, NaN and Infinity. The last of duplicate keys counts. Reply passwords are left out.
+
+    :param body: the body
+    :param content_type: the reply's ``Content-Type``; an unknown charset counts as UTF-8
+    :return: the value; characters that cannot be read are replaced by :data:`REPLACEMENT`
+    :raises ValueError: not JSON, nested too deeply, or an integer of too many digits; the text shows no value
+    """
+    try:
+        # Not strict: strings may contain control characters.
+        return json.loads(_text(body, content_type), strict=False, object_pairs_hook=_without_passwords)
+    except json.JSONDecodeError as error:
+        reason = f"{error.msg} at character {error.pos}"
+    except RecursionError:
+        reason = "nested too deeply"
+    except ValueError:
+        reason = "an integer has too many digits"
+    # Raised out here: json's exception holds the whole document, and must not be the context.
+    raise ValueError(reason)
+
+
+def _charset(content_type: str) -> str:
+    """Return the codec of the declared charset, UTF-8 if there is none or it is unknown."""
+    if "charset" not in content_type.lower():
+        return "utf-8"
+    header = Message()
+    header["Content-Type"] = content_type
+    try:
+        name = codecs.lookup(str(header.get_content_charset("utf-8"))).name
+    except (LookupError, ValueError):
+        return "utf-8"
+    return _SUPERSETS.get(name, name)
+
+
+def _text(body: bytes, content_type: str | None) -> str:
+    # A byte order mark, or the zero bytes of UTF-16 and UTF-32, outweigh what is declared.
+    charset: str = json.detect_encoding(body)
+    if charset == "utf-8" and content_type:
+        charset = _charset(content_type)
+    try:
+        text = body.decode(charset, "replace")
+    except (LookupError, ValueError):  # a codec that is not for text, or cannot replace characters
+        text = body.decode("utf-8", "replace")
+    return _ESCAPES.sub(lambda found: REPLACEMENT if found[1] else found[0], text).removeprefix("\ufeff")
+
+
+def _without_passwords(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in pairs if name.lower() not in DROPPED_FIELDS}
