@@ -18,6 +18,16 @@ _TRANSPORT_FIELDS: dict[str, dict[str, Any]] = {
         "description": "true (the default), false, or the path of a CA bundle on the workers.",
         "schema": {"type": ["string", "null"]},
     },
+    "server_name": {
+        "label": "Server name",
+        "description": "The name that the server's certificate is issued to, if it is not the host above.",
+        "schema": {"type": ["string", "null"]},
+    },
+    "client_cert": {
+        "label": "Client certificate",
+        "description": "The path, on the workers, of a PEM file with a certificate and its private key.",
+        "schema": {"type": ["string", "null"]},
+    },
     "timeout": {
         "label": "Time-out (s)",
         "description": "How long to wait for a connection, and for each reply. 30 unless set.",

@@ -128,13 +128,11 @@ def _note_untrusted(
     exam.note("tls", verdict, seen, private=private, advice=advice, extra=extra)
 
 
-def _refusal(settings: CCSettings, context: ssl.SSLContext | bool) -> ssl.SSLCertVerificationError | None:
+def _refusal(settings: CCSettings, context: ssl.SSLContext) -> ssl.SSLCertVerificationError | None:
     """Make a handshake and nothing else; return why the certificate is refused, if it is."""
-    if isinstance(context, bool):
-        return None
     with connect(settings) as raw:
         try:
-            with context.wrap_socket(raw, server_hostname=settings.host):
+            with context.wrap_socket(raw, server_hostname=settings.server_name or settings.host):
                 return None
         except ssl.SSLCertVerificationError as error:
             return error
@@ -145,7 +143,7 @@ def _shown(settings: CCSettings) -> list[x509.Certificate]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # nothing is sent over this connection
-    with connect(settings) as raw, context.wrap_socket(raw, server_hostname=settings.host) as tls:
+    with connect(settings) as raw, context.wrap_socket(raw, server_hostname=settings.server_name or settings.host) as tls:
         if sys.version_info >= (3, 13):
             return [x509.load_der_x509_certificate(shown) for shown in tls.get_unverified_chain()]
         # Public from Python 3.13 on only.

@@ -1,4 +1,4 @@
-"""What an Airflow connection says, read once and checked."""
+"""What an Airflow connection says, read once and checked; and its form in Airflow's web interface."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import inspect
 import ipaddress
 import logging
 import os
+import re
 import ssl
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 from urllib.parse import urlsplit
 
 from certifi import where
@@ -21,6 +23,8 @@ from airflow_provider_cc.exceptions import CCConfigError
 from airflow_provider_cc.get_provider_info import CONNECTION_TYPES
 
 log = logging.getLogger(__name__)
+
+N = TypeVar("N", int, float)
 
 _TRUE = {"true", "1", "yes", "on", "t", "y"}
 _FALSE = {"false", "0", "no", "off", "f", "n"}
@@ -36,12 +40,14 @@ class CCSettings(Unpicklable):
     :param port: port
     :param schema: ``https`` or ``http``
     :param login: app key, administrator ID, user or account
-    :param password: what goes with it
-    :param extra: everything else, as it is
-    :param verify: check the server's certificate: true, a CA bundle's path, or false
-    :param timeout: seconds to wait for a connection, and for each answer
-    :param max_concurrency: most requests under way at once in bulk calls
-    :param requests_per_second: ceiling for bulk calls; ``None`` for none
+    :param password: its secret or password
+    :param extra: all extras, unchanged
+    :param verify: check the server's certificate: true, the path of a CA bundle, or false
+    :param server_name: name that the certificate is issued to, if it is not the host
+    :param client_cert: path of a PEM file with this client's certificate and private key
+    :param timeout: seconds to wait for a connection, and for each reply
+    :param max_concurrency: most requests in flight in bulk calls
+    :param requests_per_second: limit for bulk calls; ``None`` for no limit
     :param share_session: let other tasks use the session
     """
 
@@ -54,6 +60,8 @@ class CCSettings(Unpicklable):
     password: str = field(repr=False)
     extra: dict[str, Any] = field(repr=False)
     verify: bool | str = True
+    server_name: str | None = None
+    client_cert: str | None = None
     timeout: float = 30.0
     max_concurrency: int = 32
     requests_per_second: float | None = None
@@ -66,10 +74,10 @@ class CCSettings(Unpicklable):
         return f"{self.schema}://{host}:{self.port}"
 
     def url(self, path: str) -> str:
-        """Return the address of a path; an address stays what it is.
+        """Return the address of a path; an address is returned as it is.
 
         :param path: from the host's root
-        :raises CCConfigError: an address that would send in the clear what this connection encrypts
+        :raises CCConfigError: an address that would send unencrypted what this connection encrypts
         """
         if path.startswith("/"):
             return self.base_url + path
@@ -90,9 +98,9 @@ class CCSettings(Unpicklable):
             return False
 
     def require(self, needed: dict[str, str], why: str) -> None:
-        """Insist on fields, naming every one that is missing.
+        """Raise an error that names every required field that is empty.
 
-        :param needed: the field's name in the connection → what it is
+        :param needed: the field's name in the connection → what it contains
         :param why: the call that needs them
         :raises CCConfigError: at least one is empty
         """
@@ -102,26 +110,32 @@ class CCSettings(Unpicklable):
                 f"connection {self.conn_id!r} ({self.conn_type}): {why} needs {', '.join(missing)}"
             )
 
-    def ssl_context(self) -> ssl.SSLContext | bool:
-        """Return how the asynchronous client checks certificates; the same as the blocking one.
+    def ssl_context(self) -> ssl.SSLContext:
+        """Return how both clients check certificates: like curl.
 
-        :raises CCConfigError: the CA bundle cannot be read
+        :raises CCConfigError: a file of certificates cannot be read
         """
+        environment = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
         if self.verify is False:
-            return False
-        if self.verify is True:  # the same authorities as requests
-            environment = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-            return _trusting(environment or where())
-        return _trusting(self.verify)
+            context = ssl.create_default_context()
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        else:
+            context = _trusting(self.verify if isinstance(self.verify, str) else environment or where())
+        # Private authorities often leave out what Python 3.13 and later ask for.
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        if self.client_cert is not None:
+            _load_client_cert(context, self.client_cert)
+        return context
 
 
 def read_settings(connection: Connection, default_port: int, known_extras: Iterable[str]) -> CCSettings:
     """Read a connection.
 
     :param connection: the Airflow connection
-    :param default_port: where it names none
+    :param default_port: the port if the connection has none
     :param known_extras: extras that this connection type has besides the common ones
-    :raises CCConfigError: a field or an extra that makes no sense, with what to change
+    :raises CCConfigError: an invalid field or extra, with what to change
     """
     extra = connection.extra_dejson
     problems: list[str] = []
@@ -129,25 +143,32 @@ def read_settings(connection: Connection, default_port: int, known_extras: Itera
     unknown = sorted(set(extra) - known)
     if unknown:
         log.warning(
-            "Connection %s has extras that are not used: %s. Known are %s.",
+            "Connection %s: Unknown extras: %s. Supported extras: %s.",
             connection.conn_id,
             printable(", ".join(unknown)),
             ", ".join(sorted(known)),
         )
     host = (connection.host or "").strip()
     if any(char in "/@?#" or char.isspace() for char in host):
-        problems.append(
-            "host must be a bare name or address: put https or http into schema, the port into port"
-        )
+        problems.append("host must be a name or address only: put https or http into schema")
+    elif re.fullmatch(r"[^:]*:[0-9]*|\[.*\]:[0-9]*", host):
+        problems.append("host must not include a port: use the port field")
     schema = (connection.schema or "https").strip().lower()
     if schema not in ("https", "http"):
         problems.append("schema must be https (or, for a test, http)")
     port = connection.port or default_port
     if not 1 <= port <= 65535:
         problems.append("port must be a number from 1 to 65535")
-    settings = {
-        name: _read(name, extra.get(name), problems) for name in _COMMON if extra.get(name) not in (None, "")
-    }
+    settings = {}
+    for name, (read, must_be) in _COMMON.items():
+        if extra.get(name) in (None, ""):
+            continue
+        try:
+            settings[name] = read(extra[name])
+        except CCConfigError as error:
+            problems.append(f"extra {name}: {error}")
+        except (ValueError, TypeError, OverflowError):
+            problems.append(f"extra {name} must be {must_be}")
     if problems:
         raise CCConfigError(
             f"connection {connection.conn_id!r} ({connection.conn_type}): {'; '.join(problems)}"
@@ -175,35 +196,52 @@ def _trusting(bundle: str) -> ssl.SSLContext:
         raise CCConfigError(f"the CA bundle {bundle!r} cannot be read: {error.strerror or error}") from None
 
 
+def _load_client_cert(context: ssl.SSLContext, path: str) -> None:
+    try:
+        context.load_cert_chain(path, password="")  # or OpenSSL asks the terminal for one
+    except OSError as error:
+        reason = (
+            getattr(error, "reason", None) or error.strerror or "not a certificate and an unencrypted key"
+        )
+        raise CCConfigError(
+            f"the client certificate {path!r} cannot be read ({reason}); it must be one PEM file with the "
+            "certificate and its unencrypted private key"
+        ) from None
+
+
 def _verify(value: Any) -> bool | str:
     try:
         return as_bool(value)
     except ValueError:
-        if not isinstance(value, str):
-            raise
-    try:
-        _trusting(value)  # now, and not as a connection that breaks again and again
-    except CCConfigError as error:
-        raise ValueError from error
-    return value
+        path: str = os.path.expanduser(value)
+    _trusting(path)  # fails now rather than at every connection attempt
+    return path
 
 
-def _positive(value: Any) -> float:
-    number = float(value)
-    if not 0 < number < float("inf"):
+def _client_cert(value: Any) -> str:
+    path: str = os.path.expanduser(value)
+    _load_client_cert(ssl.create_default_context(), path)
+    return path
+
+
+def _server_name(value: Any) -> str:
+    if not re.fullmatch(r"[0-9A-Za-z_.:-]+", value):
         raise ValueError
-    return number
+    return str(value)
 
 
-def _count(value: Any) -> int:
-    number = int(str(value))
-    if not 1 <= number <= 1000:
-        raise ValueError
-    return number
+def _number(kind: type[N], most: N) -> Callable[[Any], N]:
+    def read(value: Any) -> N:
+        number = kind(str(value))
+        if not 0 < number <= most:
+            raise ValueError
+        return number
+
+    return read
 
 
 def as_bool(value: Any) -> bool:
-    """Read a truth value that may come as a text or a number.
+    """Read a boolean that may be a text or a number.
 
     :raises ValueError: anything else
     """
@@ -218,31 +256,24 @@ def as_bool(value: Any) -> bool:
 #: Extras of all types: how to read each, and what it must be.
 _COMMON: dict[str, tuple[Any, str]] = {
     "verify": (_verify, "true, false or the path of a CA bundle that can be read"),
-    "timeout": (_positive, "a number of seconds above 0"),
-    "max_concurrency": (_count, "a whole number from 1 to 1000"),
-    "requests_per_second": (_positive, "a number above 0"),
+    "server_name": (_server_name, "a host name or an address, without a port"),
+    "client_cert": (_client_cert, "the path of a PEM file"),
+    "timeout": (_number(float, sys.float_info.max), "a number of seconds above 0"),
+    "max_concurrency": (_number(int, 1000), "a whole number from 1 to 1000"),
+    "requests_per_second": (_number(float, sys.float_info.max), "a number above 0"),
     "share_session": (as_bool, "true or false"),
 }
 
 
-def _read(name: str, value: Any, problems: list[str]) -> Any:
-    reader, must_be = _COMMON[name]
-    try:
-        return reader(value)
-    except (ValueError, TypeError, OverflowError):
-        problems.append(f"extra {name} must be {must_be}")
-        return None
-
-
 class CCForm:
-    """A connection type; the subclass names it."""
+    """A connection type's form for Airflow before 3.2; the subclass names the type."""
 
     conn_type: ClassVar[str]
     default_conn_name: ClassVar[str]
     hook_name: ClassVar[str]
 
     def __init_subclass__(cls, **arguments: Any) -> None:
-        """Give the subclass the methods as its own: Airflow asks no class for what it only inherits."""
+        """Copy the methods to the subclass: Airflow ignores inherited ones."""
         super().__init_subclass__(**arguments)
         for name in ("get_ui_field_behaviour", "get_connection_form_widgets"):
             setattr(cls, name, inspect.getattr_static(cls, name))
@@ -253,19 +284,19 @@ class CCForm:
 
     @classmethod
     def _label(cls, field: str) -> str:
-        """Return what the form calls a field."""
+        """Return the form's label of a field."""
         label: str = cls._entry()["ui-field-behaviour"]["relabeling"].get(field, field)
         return label
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Return which standard fields the form shows, and under which labels."""
+        """Return which standard fields the form shows, and their labels."""
         return {key.replace("-", "_"): value for key, value in cls._entry()["ui-field-behaviour"].items()}
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Return the form's further fields."""
-        # Imported here: only the process that shows forms has them.
+        """Return the form's additional fields."""
+        # Imported here: they are installed only where forms are shown.
         from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
         from wtforms import StringField
 
