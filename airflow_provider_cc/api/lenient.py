@@ -15,6 +15,7 @@ DROPPED_FIELDS = frozenset({"password", "passwd", "sippwd", "agentpwd"})
 REPLACEMENT = "\ufffd"
 #: Servers that declare one of the older charsets send characters of the newest.
 _SUPERSETS = {"gb2312": "gb18030", "gbk": "gb18030"}
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 #: A complete escaped pair, half a pair (escaped or not), or any other escape, which is skipped as a whole.
 _ESCAPES = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
@@ -47,7 +48,7 @@ def loads(body: bytes, content_type: str | None) -> Any:
     """
     try:
         # Not strict: strings may contain control characters.
-        return json.loads(_text(body, content_type), strict=False, object_pairs_hook=_without_passwords)
+        return json.loads(_text(body, content_type), strict=False, object_hook=_without_passwords)
     except json.JSONDecodeError as error:
         reason = f"{error.msg} at character {error.pos}"
     except RecursionError:
@@ -80,8 +81,12 @@ def _text(body: bytes, content_type: str | None) -> str:
         text = body.decode(charset, "replace")
     except (LookupError, ValueError):  # a codec that is not for text, or cannot replace characters
         text = body.decode("utf-8", "replace")
-    return _ESCAPES.sub(lambda found: REPLACEMENT if found[1] else found[0], text).removeprefix("\ufeff")
+    if _SURROGATE.search(text):
+        text = _ESCAPES.sub(lambda found: REPLACEMENT if found[1] else found[0], text)
+    return text.removeprefix("\ufeff")
 
 
-def _without_passwords(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    return {name: value for name, value in pairs if name.lower() not in DROPPED_FIELDS}
+def _without_passwords(fields: dict[str, Any]) -> dict[str, Any]:
+    for name in [name for name in fields if name.lower() in DROPPED_FIELDS]:
+        del fields[name]
+    return fields

@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from airflow_provider_cc.exceptions import CCAuthError, CCConfigError, CCError
+from airflow_provider_cc.exceptions import CCConfigError, CCError, CCSignInUnavailable
 from airflow_provider_cc.hooks.gateway import CCGatewayHook
 from airflow_provider_cc.hooks.isales import CCISalesHook
 from airflow_provider_cc.hooks.management import CCManagementHook
@@ -38,7 +38,7 @@ def test_a_redirected_sign_in_goes_no_further(serve, connect, hook, status):
     location = f"Location: http://127.0.0.1:{elsewhere.port}/\r\n"
     server = serve(says(http(b"", f"{status} Elsewhere", location)))
     connect(hook.default_conn_name, PLAIN, port=server.port, login="101")
-    with pytest.raises(CCAuthError, match=rf"HTTP {status}: a redirect.*host, port and schema"):
+    with pytest.raises(CCSignInUnavailable, match=rf"HTTP {status}: a redirect.*host, port and schema"):
         hook().sessions.sign_in()
     assert (server.connections, elsewhere.connections) == (1, 0)
 
@@ -187,7 +187,7 @@ async def test_a_proxy_that_no_client_can_use_is_refused_by_both_alike(
 ):
     monkeypatch.setenv(name, address)
     with pytest.raises(
-        CCConfigError, match=r"the proxy of the environment .* must be an http or https"
+        CCConfigError, match=r"the proxy \(HTTPS_PROXY, HTTP_PROXY or ALL_PROXY\) must be an http or https"
     ) as refusal:
         await ask(CCManagementHook().settings)
     assert cc.stats.requests() == 0
@@ -201,7 +201,9 @@ def test_what_a_proxy_says_when_it_refuses_is_not_taken_for_the_centres_word(
 ):
     refusing = serve(says(http(b"Pr0xy-canary", reply, "X-Said: Pr0xy-canary\r\n")))
     monkeypatch.setenv("HTTPS_PROXY", f"http://u:Pr0xy-pw@127.0.0.1:{refusing.port}")
-    with pytest.raises(CCError, match="connect: the proxy of the environment") as failure:
+    with pytest.raises(
+        CCError, match=r"connect: the proxy \(HTTPS_PROXY, HTTP_PROXY or ALL_PROXY\) did not connect"
+    ) as failure:
         ask(management, info())
     assert failure.value.code == "connect"
     assert "Pr0xy" not in f"{failure.value!r} {logged.text()}"

@@ -17,33 +17,37 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from airflow_provider_cc.api.protocol import Session
+from airflow_provider_cc.api.protocol import understand
 from airflow_provider_cc.exceptions import CCConfigError, CCError, CCResponseError, CCTransientError
 from airflow_provider_cc.hooks import bulk, wire
 from airflow_provider_cc.hooks.blocking import BlockingClient
 from airflow_provider_cc.hooks.bulk import BulkClient
 from airflow_provider_cc.hooks.connection import CCSettings
-from airflow_provider_cc.hooks.sessions import Grant
 from tests.hooks.support import OK, http, info, read_request, reset, says, unused_port
 
 JSON = {"Content-Type": "application/json"}
 
 
 class SignedIn:
-    """As much of a hook as a client asks for: the connection, and a session that is always at hand."""
+    """As much of a hook as the bulk client needs: the connection; a call of these tests needs no session."""
+
+    current, probes = None, 0
 
     def __init__(self, settings):
         self.settings, self.client, self.sessions = settings, BlockingClient(settings), self
-        self.fresh, self.unanswered = Grant(Session("a-token"), JSON, 0.0, worked=True), 0
 
 
 async def by_requests(settings):
-    return BlockingClient(settings).exchange(info(), JSON)
+    return understand(info(), BlockingClient(settings).send(signed(info())))
 
 
 async def by_aiohttp(settings):
     async with BulkClient(SignedIn(settings)) as client:
-        return await client._once(info())
+        return understand(info(), await client._send(signed(info())))
+
+
+def signed(call):
+    return call.request._replace(headers=JSON)
 
 
 EVERY_CLIENT = pytest.mark.parametrize("ask", [by_requests, by_aiohttp])
@@ -190,7 +194,7 @@ async def test_a_reply_that_does_not_come_in_time(serve, ask, handle):
 )
 async def test_what_is_no_http(serve, ask, reply):
     kind, code, _ = await failure_of(ask, settings(serve(says(reply)).port))
-    assert (kind, code) == (CCResponseError, "not HTTP")
+    assert (kind, code) == (CCResponseError, "not_http")
 
 
 @EVERY_CLIENT
@@ -198,7 +202,7 @@ async def test_what_is_no_http(serve, ask, reply):
 async def test_a_broken_compression(serve, ask, encoding):
     reply = http(b"this is not compressed at all", headers=f"Content-Encoding: {encoding}\r\n")
     kind, code, _ = await failure_of(ask, settings(serve(says(reply)).port))
-    assert (kind, code) == (CCResponseError, "not readable")
+    assert (kind, code) == (CCResponseError, "not_readable")
 
 
 @EVERY_CLIENT
@@ -248,7 +252,7 @@ def small_limit(monkeypatch):
 )
 async def test_a_body_beyond_the_limit_is_cut_off(serve, ask, handle, small_limit):
     kind, code, _ = await failure_of(ask, settings(serve(handle).port, timeout=10))
-    assert (kind, code) == (CCResponseError, "too long")
+    assert (kind, code) == (CCResponseError, "too_long")
 
 
 @EVERY_CLIENT
@@ -260,35 +264,41 @@ async def test_a_body_at_the_limit_is_read(serve, ask, small_limit):
 # TLS
 
 
-def certify(directory: Path, name: str, *, days: int) -> tuple[str, str]:
+def certify(
+    directory: Path,
+    name: str,
+    *,
+    days: int,
+    since: int = 30,
+    cn_only: bool = False,
+    password: bytes | None = None,
+) -> tuple[str, str]:
     """Make a certificate that is its own authority; one whose days are negative has expired."""
     key = ec.generate_private_key(ec.SECP256R1())
-    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name if cn_only else "test")])
     now = datetime.datetime.now(datetime.UTC)
     try:
         known = x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
         known = x509.DNSName(name)
-    certificate = (
+    builder = (
         x509.CertificateBuilder()
         .subject_name(issuer)
         .issuer_name(issuer)
         .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=30))
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=since))
         .not_valid_after(now + datetime.timedelta(days=days))
-        .add_extension(x509.SubjectAlternativeName([known]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
     )
+    if not cn_only:
+        builder = builder.add_extension(x509.SubjectAlternativeName([known]), critical=False)
+    certificate = builder.sign(key, hashes.SHA256())
     pem, secret = directory / f"{name}.pem", directory / f"{name}.key"
     pem.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    sealing = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
     secret.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, sealing)
     )
     return str(pem), str(secret)
 

@@ -303,7 +303,9 @@ def test_a_proxy_that_does_not_answer_is_named(cc, management, ask, monkeypatch)
     hook = CCManagementHook()
     with unused_port() as port:
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
-        with pytest.raises(Exception, match="connect: the proxy of the environment"):
+        with pytest.raises(
+            Exception, match=r"connect: the proxy \(HTTPS_PROXY, HTTP_PROXY or ALL_PROXY\) did not connect"
+        ):
             ask(hook, info())
 
 
@@ -313,7 +315,9 @@ def test_a_proxy_that_refuses_is_named(cc, management, ask, serve, monkeypatch):
         lambda connection: connection.sendall(http(b"", "407 Who") if read_request(connection) else b"")
     )
     monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{refusing.port}")
-    with pytest.raises(Exception, match="connect: the proxy of the environment"):
+    with pytest.raises(
+        Exception, match=r"connect: the proxy \(HTTPS_PROXY, HTTP_PROXY or ALL_PROXY\) did not connect"
+    ):
         ask(management, info())
 
 

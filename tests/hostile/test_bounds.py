@@ -56,20 +56,24 @@ def filled(before: bytes, again: bytes, after: bytes) -> bytes:
 BOMB = gzip.compress(HUNDRED)
 #: What is sent, the code it ends in (``None``: any), and the MiB that may take.
 TOO_LONG = {
-    "100 MiB": (says(http(HUNDRED)), "too long", 60),
-    "chunks without end": (chunked, "too long", 60),
-    "bytes without end": (endless, "too long", 60),
-    "gzip": (says(packed(BOMB, "gzip")), "too long", 60),
-    "gzip in gzip": (says(packed(gzip.compress(BOMB), "gzip, gzip")), "not readable", 10),
-    "zlib": (says(packed(zlib.compress(HUNDRED), "deflate")), "too long", 60),
-    "deflate": (says(packed(raw(HUNDRED), "deflate")), "too long", 60),
-    "br": (says(packed(b"\x1b\xff\xff\xff" * 1000, "br")), "not readable", 10),
-    "zstd": (says(packed(b"\x28\xb5\x2f\xfd" * 1000, "zstd")), "not readable", 10),
+    "100 MiB": (says(http(HUNDRED)), "too_long", 60),
+    "chunks without end": (chunked, "too_long", 60),
+    "bytes without end": (endless, "too_long", 60),
+    "gzip": (says(packed(BOMB, "gzip")), "too_long", 60),
+    "gzip in gzip": (says(packed(gzip.compress(BOMB), "gzip, gzip")), "not_readable", 10),
+    "zlib": (says(packed(zlib.compress(HUNDRED), "deflate")), "too_long", 60),
+    "deflate": (says(packed(raw(HUNDRED), "deflate")), "too_long", 60),
+    "br": (says(packed(b"\x1b\xff\xff\xff" * 1000, "br")), "not_readable", 10),
+    "zstd": (says(packed(b"\x28\xb5\x2f\xfd" * 1000, "zstd")), "not_readable", 10),
 }
 LONG = {
     "deep lists": (says(filled(b'{"returnCode":"0","data":', b"[", b"")), None, 100),
-    "wide lists": (says(filled(b'{"returnCode":"0","data":{"workNo":[', b"[],", b"0]}}")), "shape", 600),
-    "many fields": (says(filled(b"{", b'"\\u00e9a%06d":1,', b'"":0}')), "no code", 100),
+    "wide lists": (
+        says(filled(b'{"returnCode":"0","data":{"workNo":[', b"[],", b"0]}}")),
+        "unexpected_format",
+        600,
+    ),
+    "many fields": (says(filled(b"{", b'"\\u00e9a%06d":1,', b'"":0}')), "missing_code", 100),
     "nested wrappers": (
         says(http(b'{"schema":' * 900 + b'"' + b"x" * FULL + b'"' + b"}" * 900)),
         None,
@@ -78,8 +82,8 @@ LONG = {
     "a text": (says(filled(b'{"returnCode":"1","description":"', "é\u202e".encode(), b'"}')), "1", 150),
     "a text of escapes": (says(filled(b'{"returnCode":"1","message":"', b"\\ud83d\\ude00", b'"}')), "1", 150),
     "a code": (says(filled(b'{"returnCode":"', b"7", b'"}')), None, 150),
-    "a number": (says(filled(b'{"returnCode":', b"7", b"}")), "no code", 150),
-    "a name": (says(filled(b'{"', b"n", b'":1}')), "no code", 150),
+    "a number": (says(filled(b'{"returnCode":', b"7", b"}")), "not_json", 150),
+    "a name": (says(filled(b'{"', b"n", b'":1}')), "missing_code", 150),
 }
 
 
