@@ -1,28 +1,64 @@
-"""Which failure is whose fault, and who may try again.
+"""Exceptions: whose fault a failure is, and whether another attempt can help.
 
-==================== =================================== ========================================
-exception            means                               another try
-==================== =================================== ========================================
-CCConfigError        the connection lacks or garbles     useless until somebody changes it: the
-                     something this call needs           task fails without Airflow's retries
-CCAuthError          the contact centre refused the      harmful, it locks accounts: the task
-                     credential or the session           fails without Airflow's retries
-CCBusinessError      it answered, and the answer is no   useless with the same arguments
-CCResponseError      it answered something that the      useless until somebody looks
-                     manual does not know
-CCTransientError     it did not answer, or is too busy   welcome, the hook has already tried
-==================== =================================== ========================================
+==================== ==================================== ===========================================
+exception            meaning                              another attempt
+==================== ==================================== ===========================================
+CCConfigError        the Airflow connection lacks         useless until it is changed: the task fails
+                     something, or has an invalid value   without Airflow's retries
+CCAuthError          the contact center refused the       harmful, it locks accounts: the task fails
+                     credential, or every call            without Airflow's retries
+CCBusinessError      the contact center declined the      useless with the same arguments
+                     call
+CCResponseError      the reply is not what the manual     useless until somebody looks
+                     describes
+CCTransientError     no answer, or "try later"            useful; the hook has already tried
+==================== ==================================== ===========================================
 
-No exception carries a reply's body or a secret: only the endpoint, a code and cleaned text.
+No exception carries a reply's body or a secret: only the endpoint, a code, an HTTP status and cleaned text.
 """
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from airflow_provider_cc.compat import AirflowException, AirflowFailException
 
 
+class ErrorCode(StrEnum):
+    """Codes of failures that this provider detects itself.
+
+    All other codes are the contact center's own, or ``HTTP <status>``.
+    """
+
+    BAD_CODE = "bad_code"
+    BAD_PASSWORD = "bad_password"  # noqa: S105 - a code
+    BLOCKED = "blocked"
+    CONNECT = "connect"
+    DNS = "dns"
+    FILTER_IGNORED = "filter_ignored"
+    MISSING_CODE = "missing_code"
+    NO_AGENT = "no_agent"
+    NO_PASSWORD = "no_password"  # noqa: S105 - a code
+    NO_SESSION = "no_session"
+    NOT_HTTP = "not_http"
+    NOT_JSON = "not_json"
+    NOT_READABLE = "not_readable"
+    REPEATED_PAGE = "repeated_page"
+    RESET = "reset"
+    SESSION_LAPSED = "session_lapsed"
+    SHORT_PAGE = "short_page"
+    TIMEOUT = "timeout"
+    TLS = "tls"
+    TOO_LONG = "too_long"
+    UNEXPECTED_FORMAT = "unexpected_format"
+
+
+#: Failures before the first byte of a request could leave.
+NOTHING_SENT = frozenset({ErrorCode.DNS, ErrorCode.CONNECT})
+
+
 class CCError(AirflowException):
-    """Base of everything that this provider raises, except ``ValueError`` for bad arguments."""
+    """Base class of all exceptions of this provider, except ``ValueError`` for bad arguments."""
 
 
 class CCConfigError(CCError, AirflowFailException):
@@ -30,53 +66,58 @@ class CCConfigError(CCError, AirflowFailException):
 
 
 class _CallError(CCError):
-    """A call that failed.
+    """A call failed.
 
     :param endpoint: the manual's name of the interface, e.g. ``queryAgentInfoByAccount``
-    :param code: the contact centre's own code, ``HTTP <status>``, or a word for what happened on the way
-    :param text: what it means, freed of secrets and control characters
+    :param code: the contact center's own code, ``HTTP <status>``, or an :class:`ErrorCode`
+    :param text: explanation, without secrets and control characters
+    :param status: HTTP status, if the failure is one
+    :param retry_after: seconds that the server asked to wait, if it did
     """
 
-    def __init__(self, endpoint: str, code: str = "", text: str = "") -> None:
-        # All three stay in `args`, so that the exception survives pickling.
-        super().__init__(endpoint, code, text)
+    def __init__(
+        self,
+        endpoint: str,
+        code: str = "",
+        text: str = "",
+        status: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        # All stay in `args`, so that the exception survives pickling.
+        super().__init__(endpoint, str(code), text, status, retry_after)
         self.endpoint = endpoint
-        self.code = code
+        self.code = str(code)
         self.text = text
+        self.status = status
+        self.retry_after = retry_after
 
     def __str__(self) -> str:
         return ": ".join(part for part in (self.endpoint, self.code, self.text) if part)
 
 
 class CCAuthError(_CallError, AirflowFailException):
-    """Refused: wrong or expired password, locked account, unknown app key, address not allowed."""
+    """The credential is refused (wrong or expired password, locked account), or every call is."""
 
 
-class CCSessionLapsed(CCAuthError):
-    """A session was refused; final unless it had worked before (the hook then signs in again once)."""
+class CCSessionRefused(CCAuthError):
+    """A call was refused with a session that has not worked for any other call."""
 
 
 class CCBusinessError(_CallError):
-    """The contact centre understood the call and declined it."""
+    """The contact center understood the call and declined it."""
+
+
+class CCPermissionError(CCBusinessError):
+    """This call was refused (401 or 403), although the session works for other calls."""
 
 
 class CCResponseError(_CallError):
-    """The reply is not what the manual says: no JSON, another shape, a redirect, an unknown status."""
+    """The reply is not what the manual says: no JSON, an unknown format, a redirect, an unknown status."""
 
 
 class CCTransientError(_CallError):
-    """No answer, or "later": connection failures, time-outs, 429, 502, 503, 504, switch-overs.
-
-    :param retry_after: seconds that the server asked to wait, if it did
-    """
-
-    def __init__(
-        self, endpoint: str, code: str = "", text: str = "", retry_after: float | None = None
-    ) -> None:
-        super().__init__(endpoint, code, text)
-        self.args = (endpoint, code, text, retry_after)
-        self.retry_after = retry_after
+    """No answer, or "try later": connection failures, time-outs, 418, 429, 502, 503, 504, switch-overs."""
 
 
 class CCSignInUnavailable(CCTransientError):
-    """A sign-in got no usable answer. Calls that wait for it do not repeat it: Airflow's retries may."""
+    """A sign-in got no usable answer. Waiting calls do not repeat it; Airflow's retries may."""

@@ -1,4 +1,4 @@
-"""CC-Gateway: the configuration Guid, an agent's seat and Guid, the softphone behind it."""
+"""CC-Gateway: the config Guid, an agent's sign-in and Guid, the softphone number."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from airflow_provider_cc.api.protocol import (
     Endpoint,
     Meaning,
     Session,
+    any_call,
     number_argument,
     session_value,
     short_text,
     text_argument,
 )
 from airflow_provider_cc.api.secret import Secret
-from airflow_provider_cc.exceptions import CCResponseError
+from airflow_provider_cc.exceptions import CCResponseError, ErrorCode
 
 #: Every interface lies below this path.
 ROOT = "/agentgateway/resource/"
@@ -29,14 +30,14 @@ AGENT_IDS = (101, 999_999)
 _BUSY = {"000-004", "000-007", "100-003", "100-007", "100-021", "105-002", "105-004", "107-001", "107-005"}
 _LAPSED = {"000-003", "100-006", "105-005", "105-006", "105-007", "107-000", "107-007"}
 _REFUSED = {"100-004", "100-020", "107-003", "110-016"}
-#: The code that says, at an agent's sign-in, that somebody has the seat: the password may well be right.
-SEAT_TAKEN = "100-002"
-#: Codes that say, at sign-out, that the agent is gone already.
+#: An agent's status at sign-in, so that no calls are routed to the agent.
+_BUSY_STATUS = 3
+#: Codes that mean, at sign-out, that the agent is signed out already.
 _SIGNED_OUT = {"100-006", "100-008"}
 
 
 def retcode_meaning(code: str) -> Meaning:
-    """Return what a ``retcode`` asks of the caller; one that nobody documents is a plain failure."""
+    """Return what a ``retcode`` asks of the caller; an unknown one is a plain failure."""
     if code == "0":
         return Meaning.SUCCESS
     if code in _BUSY:
@@ -93,13 +94,18 @@ def _endpoint(
     path: str,
     reply: type[msgspec.Struct] = _PlainReply,
     signs_in: bool = False,
+    is_query: bool = False,
     longest: float = 0.0,
 ) -> Endpoint:
-    return Endpoint(name, method, ROOT + path, reply, ("retcode",), retcode_meaning, signs_in, longest)
+    return Endpoint(
+        name, method, ROOT + path, reply, ("retcode",), retcode_meaning, signs_in, is_query, longest
+    )
 
 
 CONFIG_LOGIN = _endpoint("config/login", "POST", "config/login", _ConfigLoginReply, signs_in=True)
-LOGIN_INFO = _endpoint("logininfo", "POST", "onlineagent/{agent_id}/logininfo", _LoginInfoReply)
+LOGIN_INFO = _endpoint(
+    "logininfo", "POST", "onlineagent/{agent_id}/logininfo", _LoginInfoReply, is_query=True
+)
 SIGN_IN = _endpoint("onlineagent", "PUT", "onlineagent/{agent_id}", signs_in=True)
 FORCE_SIGN_IN = _endpoint("forcelogin", "PUT", "onlineagent/{agent_id}/forcelogin", signs_in=True)
 # A long poll: the gateway answers when something happens, and after 10 s at the latest.
@@ -146,7 +152,9 @@ def query_login_info(agent_id: object) -> Call[PhoneToken]:
     def read(reply: _LoginInfoReply, headers: Mapping[str, str]) -> PhoneToken:
         result = reply.result
         if result is None:
-            raise CCResponseError(LOGIN_INFO.name, "shape", "success, but no result in the reply")
+            raise CCResponseError(
+                LOGIN_INFO.name, ErrorCode.UNEXPECTED_FORMAT, "success, but no result in the reply"
+            )
         token = result.phonetoken if isinstance(result.phonetoken, str) else ""
         return PhoneToken(number, short_text(LOGIN_INFO.name, "phonenum", result.phonenum), Secret(token))
 
@@ -154,19 +162,20 @@ def query_login_info(agent_id: object) -> Call[PhoneToken]:
 
 
 def agent_sign_in(agent_id: object, password: str, phone_number: str, force: bool = False) -> Call[Session]:
-    """Sign an agent in: takes the seat, and with it a live agent's state.
+    """Sign an agent in, busy, so that no calls are routed to the agent. Changes a live agent's state.
 
     :param agent_id: agent ID, 101 to 999999
-    :param password: the agent's password
+    :param password: the agent's password; may be empty
     :param phone_number: softphone number to sign in with
-    :param force: throw out whoever is signed in
+    :param force: sign out anyone who is signed in as this agent
     :raises ValueError: an argument that the manual does not allow
     """
     endpoint = FORCE_SIGN_IN if force else SIGN_IN
     number = agent_number(agent_id)
     body = {
-        "password": text_argument("password", password, 1024),
+        "password": text_argument("password", password, 1024, least=0),
         "phonenum": text_argument("phone_number", phone_number, 64),
+        "status": _BUSY_STATUS,
     }
 
     def read(reply: _PlainReply, headers: Mapping[str, str]) -> Session:
@@ -215,13 +224,13 @@ def agent_number(agent_id: object) -> int:
     return number_argument("agent_id", agent_id, *AGENT_IDS)
 
 
-def any_call(method: str, path: str, json: Any = None) -> Call[dict[str, Any]]:
-    """Call an interface that has no function of its own; the result is the whole reply.
+def any_gateway_call(method: str, path: str, json: Any = None) -> Call[dict[str, Any]]:
+    """Call an interface that has no function of its own.
+
+    See :func:`airflow_provider_cc.api.protocol.any_call`.
 
     :param method: HTTP method
     :param path: below ``/agentgateway/resource/``, e.g. ``config/vdn/agents``
     :param json: the body, if it has one
     """
-    full = ROOT + path.lstrip("/")
-    endpoint = Endpoint(path, method, full, None, ("retcode",), retcode_meaning)
-    return Call(endpoint, None if json is None else msgspec.json.encode(json), lambda reply, _: reply, full)
+    return any_call(method, path, json, ROOT + path.lstrip("/"), retcode_meaning)

@@ -12,9 +12,11 @@ from airflow_provider_cc.api.protocol import (
     Code,
     Endpoint,
     Session,
+    any_call,
+    lifetime_of,
     session_value,
     text_argument,
-    whole_number,
+    zero_or_refused,
 )
 
 #: Every interface lies below this path.
@@ -33,9 +35,12 @@ class _TokensReply(msgspec.Struct):
     resultData: _Tokens | None = None
 
 
-LOGIN = Endpoint("auth/login", "POST", ROOT + "auth/login", _TokensReply, codes=("result",), signs_in=True)
+_CODES = ("result", "resultCode", "returnCode")
+LOGIN = Endpoint(
+    "auth/login", "POST", ROOT + "auth/login", _TokensReply, _CODES, zero_or_refused, signs_in=True
+)
 REFRESH = Endpoint(
-    "auth/refresh", "POST", ROOT + "auth/refresh", _TokensReply, codes=("result",), signs_in=True
+    "auth/refresh", "POST", ROOT + "auth/refresh", _TokensReply, _CODES, zero_or_refused, signs_in=True
 )
 
 
@@ -61,9 +66,9 @@ def login(user: str, passwd: str) -> Call[Session]:
 
 
 def refresh(refresh_token: str) -> Call[Session]:
-    """Trade the refreshToken for a new pair; the reply is that of the sign-in.
+    """Get a new pair of tokens for the refreshToken; the reply is that of the sign-in.
 
-    :param refresh_token: of the pair that ends
+    :param refresh_token: of the current pair
     """
     body = msgspec.json.encode({"refreshToken": refresh_token})
     signed = headers(refresh_token)
@@ -74,18 +79,19 @@ def _read_tokens(reply: _TokensReply, headers: Mapping[str, str]) -> Session:
     data = reply.resultData or _Tokens()
     return Session(
         session_value(LOGIN.name, "token", data.token),
-        whole_number(LOGIN.name, "tokenExpirationTime", data.tokenExpirationTime) or None,
+        lifetime_of(data.tokenExpirationTime),
         session_value(LOGIN.name, "refreshToken", data.refreshToken) if data.refreshToken else None,
-        whole_number(LOGIN.name, "refreshExpirationTime", data.refreshExpirationTime) or None,
+        lifetime_of(data.refreshExpirationTime),
     )
 
 
-def any_call(path: str, json: Any = None) -> Call[dict[str, Any]]:
-    """Call an interface that has no function of its own; the result is the whole reply.
+def any_isales_call(method: str, path: str, json: Any = None) -> Call[dict[str, Any]]:
+    """Call an interface that has no function of its own.
 
+    See :func:`airflow_provider_cc.api.protocol.any_call`.
+
+    :param method: HTTP method
     :param path: below ``/rest/isales/v1/openapi/obs/``, e.g. ``business/tasks``
     :param json: the body
     """
-    full = ROOT + path.lstrip("/")
-    endpoint = Endpoint(path, "POST", full, None, codes=("result", "resultCode", "returnCode"))
-    return Call(endpoint, msgspec.json.encode(json if json is not None else {}), lambda reply, _: reply, full)
+    return any_call(method, path, json, ROOT + path.lstrip("/"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -12,13 +13,16 @@ from airflow_provider_cc.api.protocol import (
     Code,
     Endpoint,
     Session,
+    any_call,
+    lifetime_of,
     session_value,
     short_text,
     text_argument,
     whole_number,
+    zero_or_refused,
 )
 from airflow_provider_cc.api.text import printable
-from airflow_provider_cc.exceptions import CCBusinessError, CCResponseError
+from airflow_provider_cc.exceptions import CCBusinessError, CCResponseError, ErrorCode
 
 #: Longest ``accountCode`` ("Querying Agent Information by Sign-in Account", table of the request body).
 MAX_ACCOUNT_CODE = 64
@@ -28,9 +32,6 @@ MAX_ACCOUNT = 100
 MAX_TOKEN_LIFETIME = 3600
 #: Where tokens are given out, unless the connection says otherwise.
 TOKEN_PATH = "/apigovernance/api/oauth/tokenByAkSk"  # noqa: S105 - a path, no password
-
-#: The code of an account that was found but has no agent ID.
-NO_AGENT = "no_agent"
 
 
 class AgentInfo(msgspec.Struct, frozen=True):
@@ -109,6 +110,12 @@ class DirectoryPage(msgspec.Struct, frozen=True):
 class _TokenReply(msgspec.Struct):
     token: Any = msgspec.field(name="AccessToken", default=None)
     lifetime: Any = msgspec.field(name="Expires", default=None)
+    created: Any = msgspec.field(name="CreateTime", default=None)
+
+    @property
+    def code(self) -> int | None:
+        """A token is a success, whatever else the reply says."""
+        return 0 if self.token else None
 
 
 class _AgentInfoData(msgspec.Struct):
@@ -153,13 +160,23 @@ class _DirectoryReply(msgspec.Struct):
     data: list[_DirectoryRow] | None = None
 
 
-TOKEN = Endpoint("tokenByAkSk", "POST", TOKEN_PATH, _TokenReply, codes=(), signs_in=True)
+# The manual does not say what a failure looks like; these fields are used elsewhere in the product.
+TOKEN = Endpoint(
+    "tokenByAkSk",
+    "POST",
+    TOKEN_PATH,
+    _TokenReply,
+    codes=("error_code", "errorCode", "resultCode", "returnCode", "error"),
+    meaning=zero_or_refused,
+    signs_in=True,
+)
 AGENT_INFO = Endpoint(
     "queryAgentInfoByAccount",
     "POST",
     "/apiaccess/rest/CC-Management/v1/queryAgentInfoByAccount",
     _AgentInfoReply,
     codes=("returnCode",),
+    is_query=True,
 )
 LOGIN_PARAMS = Endpoint(
     "queryAgentLoginParams",
@@ -167,13 +184,17 @@ LOGIN_PARAMS = Endpoint(
     "/apiaccess/CC-Management/v1/queryAgentLoginParams",
     _LoginParamsReply,
     codes=("returnCode",),
+    is_query=True,
 )
+#: The same with a user's password instead of a session: a refusal is then a verdict on that password.
+AGENT_INFO_AS_USER = replace(AGENT_INFO, signs_in=True)
 DIRECTORY = Endpoint(
     "agentAccount/query",
     "POST",
     "/apiaccess/rest/cc-management/v1/agentAccount/query",
     _DirectoryReply,
     codes=("resultCode",),
+    is_query=True,
 )
 
 
@@ -182,13 +203,13 @@ def token(app_key: str, app_secret: str, lifetime: int, path: str = TOKEN_PATH) 
 
     :param app_key: app key
     :param app_secret: app secret
-    :param lifetime: seconds the token shall live, at most :data:`MAX_TOKEN_LIFETIME`
-    :param path: where this centre gives out tokens
+    :param lifetime: lifetime to ask for, in seconds, at most :data:`MAX_TOKEN_LIFETIME`
+    :param path: path or address of the interface
     """
     body = msgspec.json.encode({"app_key": app_key, "app_secret": app_secret})
 
     def read(reply: _TokenReply, headers: Mapping[str, str]) -> Session:
-        granted = whole_number(TOKEN.name, "Expires", reply.lifetime)
+        granted = lifetime_of(reply.lifetime, reply.created)
         return Session(session_value(TOKEN.name, "AccessToken", reply.token), granted or lifetime)
 
     headers = {"X-Token-Expire": str(lifetime)}
@@ -229,7 +250,7 @@ def query_agent_info(
     body["username"] = text_argument("username", username, 64)
     body["password"] = text_argument("password", password, 64)
     return Call(
-        AGENT_INFO,
+        AGENT_INFO_AS_USER,
         msgspec.json.encode(body),
         _AgentInfoReader(account_code),
         AGENT_INFO.path,
@@ -248,7 +269,9 @@ class _AgentInfoReader:
     def __call__(self, reply: _AgentInfoReply, headers: Mapping[str, str]) -> AgentInfo:
         data = reply.data
         if data is None:
-            raise CCResponseError(AGENT_INFO.name, "shape", "success, but no data in the reply")
+            raise CCResponseError(
+                AGENT_INFO.name, ErrorCode.UNEXPECTED_FORMAT, "success, but no data in the reply"
+            )
         return AgentInfo(
             self.account,
             _agent_id(AGENT_INFO.name, data.workNo),
@@ -260,9 +283,11 @@ class _AgentInfoReader:
 def _agent_id(endpoint: str, value: object) -> int:
     agent_id = whole_number(endpoint, "workNo", value)
     if agent_id is None:
-        raise CCBusinessError(endpoint, NO_AGENT, "the account has no agent ID: workNo came back empty")
+        raise CCBusinessError(
+            endpoint, ErrorCode.NO_AGENT, "the account has no agent ID: workNo came back empty"
+        )
     if agent_id == 0:
-        raise CCResponseError(endpoint, "shape", "workNo is 0, which is no agent ID")
+        raise CCResponseError(endpoint, ErrorCode.UNEXPECTED_FORMAT, "workNo is 0, which is no agent ID")
     return agent_id
 
 
@@ -280,7 +305,9 @@ def query_agent_login_params(account: str, password: str) -> Call[AgentLoginPara
     def read(reply: _LoginParamsReply, headers: Mapping[str, str]) -> AgentLoginParams:
         results = reply.results
         if results is None:
-            raise CCResponseError(LOGIN_PARAMS.name, "shape", "success, but no results in the reply")
+            raise CCResponseError(
+                LOGIN_PARAMS.name, ErrorCode.UNEXPECTED_FORMAT, "success, but no results in the reply"
+            )
         return AgentLoginParams(
             account,
             _agent_id(LOGIN_PARAMS.name, results.workNo),
@@ -291,13 +318,13 @@ def query_agent_login_params(account: str, password: str) -> Call[AgentLoginPara
     return Call(LOGIN_PARAMS, body, read, LOGIN_PARAMS.path, secrets=(password,))
 
 
-def declines_password(error: CCBusinessError) -> bool:
-    """Whether an account's password was refused, as far as can be told: the manual has one code for all.
+def rejects_password(error: CCBusinessError) -> bool:
+    """Whether the contact center rejected an account's password: it has one code for all failures.
 
-    :param error: how the query failed
+    :param error: the failure of the call
     """
-    by_the_centre = not error.code.startswith("HTTP") and error.code != NO_AGENT
-    return error.endpoint == LOGIN_PARAMS.name and by_the_centre
+    own = error.status is None and error.code not in frozenset(ErrorCode)
+    return error.endpoint == LOGIN_PARAMS.name and own
 
 
 def _sip_server(data: _SipServerData) -> SipServer:
@@ -335,7 +362,7 @@ def query_directory(
         if len(rows) < expected:
             raise CCResponseError(
                 DIRECTORY.name,
-                "short page",
+                ErrorCode.SHORT_PAGE,
                 f"page {page} has {len(rows)} lines where {expected} of {total} were due: "
                 f"the centre may not accept a page_size of {page_size}",
             )
@@ -354,7 +381,7 @@ def insist_on_progress(before: DirectoryPage | None, page: DirectoryPage) -> Non
     if before is not None and page.total is None and page.agents and page.agents == before.agents:
         raise CCResponseError(
             DIRECTORY.name,
-            "same page",
+            ErrorCode.REPEATED_PAGE,
             "the directory gives neither a total nor another page: pageNum is ignored",
         )
 
@@ -377,7 +404,7 @@ def query_directory_account(account: str) -> Call[list[DirectoryAgent]]:
         if not found and total is not None and total > len(rows):
             # Then this is a page of something longer, and the account may be on another one.
             raise CCResponseError(
-                DIRECTORY.name, "not filtered", "asked for one account, the directory lists others"
+                DIRECTORY.name, ErrorCode.FILTER_IGNORED, "asked for one account, the directory lists others"
             )
         return found
 
@@ -391,7 +418,9 @@ def _directory_page(total: int | None, page: int, rows: list[_DirectoryRow]) -> 
         try:
             account = short_text(DIRECTORY.name, "userAccount", row.userAccount, MAX_ACCOUNT)
             if account is None:
-                raise CCResponseError(DIRECTORY.name, "shape", "a line without userAccount")
+                raise CCResponseError(
+                    DIRECTORY.name, ErrorCode.UNEXPECTED_FORMAT, "a line without userAccount"
+                )
             agent_id = whole_number(DIRECTORY.name, "workNo", row.workNo)
             agents.append(
                 DirectoryAgent(
@@ -408,11 +437,13 @@ def _directory_page(total: int | None, page: int, rows: list[_DirectoryRow]) -> 
     return DirectoryPage(total, agents, unreadable)
 
 
-def any_call(path: str, json: Any = None) -> Call[dict[str, Any]]:
-    """Call an interface that has no function of its own; the result is the whole reply.
+def any_management_call(method: str, path: str, json: Any = None) -> Call[dict[str, Any]]:
+    """Call an interface that has no function of its own.
 
-    :param path: from the domain's root, with its leading slash
+    See :func:`airflow_provider_cc.api.protocol.any_call`.
+
+    :param method: HTTP method
+    :param path: from the domain's root
     :param json: the body
     """
-    endpoint = Endpoint(path, "POST", path, None, codes=("returnCode", "resultCode", "retcode"))
-    return Call(endpoint, msgspec.json.encode(json if json is not None else {}), lambda reply, _: reply, path)
+    return any_call(method, path, json, "/" + path.lstrip("/"))

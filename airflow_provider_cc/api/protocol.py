@@ -13,6 +13,7 @@ from typing import Any, Generic, NamedTuple, NoReturn, TypeAlias, TypeVar
 
 import msgspec
 
+from airflow_provider_cc.api import lenient
 from airflow_provider_cc.api.secret import Unpicklable
 from airflow_provider_cc.api.text import clean
 from airflow_provider_cc.exceptions import (
@@ -20,8 +21,9 @@ from airflow_provider_cc.exceptions import (
     CCBusinessError,
     CCError,
     CCResponseError,
-    CCSessionLapsed,
+    CCSessionRefused,
     CCTransientError,
+    ErrorCode,
 )
 
 T = TypeVar("T")
@@ -30,25 +32,39 @@ T = TypeVar("T")
 Code: TypeAlias = int | str
 
 #: The names under which the systems put the text that goes with a code.
-TEXT_FIELDS = ("description", "message", "msg", "resultMessage", "resultDesc")
+TEXT_FIELDS = (
+    "description",
+    "message",
+    "msg",
+    "resultMessage",
+    "resultDesc",
+    "error_msg",
+    "errorMsg",
+    "errorMessage",
+    "error_description",
+)
 
 #: Some tables of the manual nest a whole reply in one of these; the samples beside them are flat.
 WRAPPERS = ("schema", "requestParams")
 
-#: So many of a reply's fields are named, at most, when it is not understood.
+#: An unknown reply is described by at most this many of its field names.
 _MOST_KEYS = 50
 
 #: The codes of the manual: "1" of CC-Management, those of CC-Gateway.
 _KNOWN_CODE = re.compile(r"1|[0-9]{3}-[0-9]{3}")
 
-#: What the manual says of the HTTP status codes it lists.
+#: What the manual says about the HTTP status codes it lists.
 STATUS_TEXT = {
     400: "incorrect request, check the path and the parameters",
     401: "unauthorized: the session is not accepted, the service not bought, or the account blocked",
-    403: "authentication failed, or this machine's address is not on the allow-list",
+    403: "authentication failed, this interface is not allowed for this credential, or this machine's "
+    "address is not on the allow-list",
     404: "not found, check the path",
     500: "business failure, check the values of the parameters",
 }
+
+#: "Later": from the contact center, or from the load balancer or web firewall in front of it (418).
+_BUSY_STATUSES = frozenset({408, 418, 429, 502, 503, 504})
 
 
 class Meaning(enum.Enum):
@@ -57,13 +73,18 @@ class Meaning(enum.Enum):
     SUCCESS = enum.auto()
     FAILURE = enum.auto()
     BUSY = enum.auto()  # back off, try again
-    LAPSED = enum.auto()  # sign in again, once
-    REFUSED = enum.auto()  # never try again: it locks the account
+    LAPSED = enum.auto()  # the session may have lapsed
+    REFUSED = enum.auto()  # a verdict on the credential: never try again, it locks the account
 
 
 def zero_is_success(code: str) -> Meaning:
     """CC-Management and CC-iSales know two outcomes: "0" and everything else."""
     return Meaning.SUCCESS if code == "0" else Meaning.FAILURE
+
+
+def zero_or_refused(code: str) -> Meaning:
+    """Return the meaning of a sign-in's code, where every other code than "0" refuses the credential."""
+    return Meaning.SUCCESS if code == "0" else Meaning.REFUSED
 
 
 class Reply(NamedTuple):
@@ -74,19 +95,34 @@ class Reply(NamedTuple):
     body: bytes
 
 
+class Request(NamedTuple):
+    """An HTTP request as a transport sends it; headers are all but those of the transport itself."""
+
+    name: str  # the manual's name of the interface, for exceptions
+    method: str
+    path: str  # from the host's root, or an address
+    headers: Mapping[str, str]
+    body: bytes | None
+    longest: float = 0.0  # seconds that the reply may take by design, beyond the time-out
+
+    def __repr__(self) -> str:
+        return f"Request({self.name!r}, {self.method!r}, {self.path!r})"  # the rest may be secret
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """One interface of the manual.
 
-    :param name: the manual's name of it; stands in exceptions, rejects and statistics
+    :param name: the manual's name of it; used in exceptions, rejects and statistics
     :param method: HTTP method
     :param path: path from the host's root, letter case as in the manual; ``{agent_id}`` is filled in
     :param reply: what is read of a successful reply, as a ``msgspec.Struct``. Fields that it does not name
         are never decoded, so no reply password is ever in memory as a value.
-        ``None`` reads everything into a ``dict``.
+        ``None`` reads everything into a ``dict``, without the values of :data:`SECRET_FIELDS`.
     :param codes: the fields that may hold the outcome; empty where the reply has none
     :param meaning: what a code means
-    :param signs_in: whether a refusal of this call is the refusal of a credential
+    :param signs_in: whether this is a sign-in
+    :param is_query: whether the call can be repeated at any time because it changes nothing
     :param longest: seconds that a reply may take by design
     """
 
@@ -97,6 +133,7 @@ class Endpoint:
     codes: tuple[str, ...]
     meaning: Callable[[str], Meaning] = zero_is_success
     signs_in: bool = False
+    is_query: bool = False
     longest: float = 0.0
     decode: Callable[[bytes], Any] | None = field(init=False, repr=False, compare=False)
 
@@ -113,7 +150,8 @@ class Call(msgspec.Struct, Generic[T], frozen=True):
     :param read: turns the decoded reply and the reply's headers into the result
     :param path: the endpoint's path with everything filled in
     :param headers: headers of this call alone
-    :param secrets: the secrets in this request, to be taken out of any text that the server sends back
+    :param secrets: the secrets in this request. They are removed from any text that the server sends back,
+        and a call that has any is never sent twice
     """
 
     endpoint: Endpoint
@@ -122,6 +160,14 @@ class Call(msgspec.Struct, Generic[T], frozen=True):
     path: str
     headers: Mapping[str, str] | None = None
     secrets: tuple[str, ...] = ()
+
+    @property
+    def request(self) -> Request:
+        """The request, not yet signed."""
+        endpoint = self.endpoint
+        return Request(
+            endpoint.name, endpoint.method, self.path, self.headers or {}, self.body, endpoint.longest
+        )
 
     def __repr__(self) -> str:
         return f"Call({self.endpoint.name!r}, path={self.path!r})"  # the rest may be secret
@@ -134,93 +180,105 @@ class Call(msgspec.Struct, Generic[T], frozen=True):
 def understand(call: Call[T], reply: Reply, session_secrets: tuple[str, ...] = ()) -> T:
     """Turn a reply into the call's result, or into the one exception that says what happened.
 
-    :param call: what was asked
-    :param reply: what came back
+    :param call: the call
+    :param reply: its reply
     :param session_secrets: the secrets of the session that signed the request
-    :raises CCAuthError: the credential, or this machine, is refused
-    :raises CCSessionLapsed: the session is not accepted (any more)
+    :raises CCAuthError: a verdict on the credential
+    :raises CCSessionRefused: 401, 403 or a code that says the session is not accepted (never for a sign-in)
     :raises CCTransientError: later, perhaps
-    :raises CCBusinessError: the answer is no
+    :raises CCBusinessError: the call is declined
     :raises CCResponseError: the reply is not what the manual says
     """
+    status, headers, body = reply
+    decode = call.endpoint.decode
+    if status == 200 and decode is not None and (body.isascii() or lenient.is_utf8(headers)):
+        try:
+            decoded = decode(body)
+        except (msgspec.MsgspecError, RecursionError, UnicodeError):
+            pass
+        else:
+            code = getattr(decoded, "code", 0)
+            if code == 0 or code == "0":
+                return call.read(decoded, headers)
+    return _examine(call, reply, (*call.secrets, *session_secrets))
+
+
+def _examine(call: Call[T], reply: Reply, secrets: tuple[str, ...]) -> T:
+    """Read a reply that is not plainly a success."""
+    endpoint, name = call.endpoint, call.endpoint.name
+    content_type = reply.headers.get("Content-Type")
     try:
-        status, headers, body = reply
-        if status == 200 and call.endpoint.decode is not None:
-            try:
-                decoded = call.endpoint.decode(body)
-            except (msgspec.MsgspecError, RecursionError, UnicodeError):
-                pass
-            else:
-                code = getattr(decoded, "code", 0)
-                if code == 0 or code == "0":
-                    return call.read(decoded, headers)
-        return _examine(call, reply, (*call.secrets, *session_secrets))
-    except (CCBusinessError, CCResponseError, CCSessionLapsed) as error:
-        if call.endpoint.signs_in and reply.status < 500:
-            raise CCAuthError(error.endpoint, error.code, error.text) from None
-        raise
-
-
-def _examine(call: Call[T], reply: Reply, secrets: tuple[str, ...], wrapped: bool = False) -> T:
-    """Read whatever is not plainly a success, with time to find out what it is."""
-    endpoint = call.endpoint
-    fields = _fields(reply.body)
+        document = lenient.loads(reply.body, content_type)
+        why = f"a {type(document).__name__}"
+    except ValueError as error:
+        document, why = None, str(error)
+    document = document if isinstance(document, dict) else None
     if not 200 <= reply.status < 300:
-        _raise_for_status(endpoint.name, reply, _text(fields, secrets))
-    if fields is None:
-        what = f"{len(reply.body)} bytes of {clean(reply.headers.get('Content-Type', 'no type'), secrets)}"
-        raise CCResponseError(endpoint.name, "not JSON", f"the reply is not a JSON object but {what}")
-    if endpoint.codes:
-        # On some pages `result` is the code, on others the payload: only a plain value is a code.
-        codes = (_plain(fields[name]) for name in endpoint.codes if name in fields)
-        code = next((code for code in codes if code is not None), None)
-        wrapper = next((name for name in WRAPPERS if name in fields), None)
-        if code is None and wrapper is not None and not wrapped:
-            inner = bytes(fields[wrapper])
-            return _examine(call, reply._replace(body=inner), secrets, wrapped=True)
-        if code is None:
-            expected = " or ".join(endpoint.codes)
-            raise CCResponseError(
-                endpoint.name, "no code", f"no {expected} in the reply; {_keys_seen(fields, secrets)}"
-            )
-        _raise_for_code(endpoint, code, _text(fields, secrets), secrets)
-    decode = endpoint.decode or msgspec.json.decode
+        _raise_for_status(endpoint, reply, document is not None, _text(document, secrets))
+    if document is None:
+        what = f"{len(reply.body)} bytes of {content_type or 'no type'} ({why})"
+        raise CCResponseError(
+            name, ErrorCode.NOT_JSON, clean(f"the reply is not a JSON object but {what}", secrets)
+        )
+    code = _code(endpoint, document)
+    wrapper = next((name for name in WRAPPERS if isinstance(document.get(name), dict)), None)
+    if code is None and wrapper is not None:
+        document = document[wrapper]
+        code = _code(endpoint, document)
+    if code is None and endpoint.codes and endpoint.reply is not None and not endpoint.signs_in:
+        expected = " or ".join(endpoint.codes)
+        raise CCResponseError(
+            name, ErrorCode.MISSING_CODE, f"no {expected} in the reply; {_keys_seen(document, secrets)}"
+        )
+    if code is not None:
+        _raise_for_code(endpoint, code, _text(document, secrets), secrets)
+    if endpoint.reply is None:
+        return call.read(_without_secrets(document), reply.headers)
     try:
-        return call.read(decode(_without_mark(reply.body)), reply.headers)
+        return call.read(msgspec.convert(document, endpoint.reply), reply.headers)
     except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
         # msgspec's text names types and places, never values.
-        raise CCResponseError(
-            endpoint.name, "shape", f"{clean(str(error), secrets)}; {_keys_seen(fields, secrets)}"
-        ) from None
+        text = f"{clean(str(error), secrets)}; {_keys_seen(document, secrets)}"
+        raise CCResponseError(name, ErrorCode.UNEXPECTED_FORMAT, text) from None
 
 
-def _raise_for_status(endpoint: str, reply: Reply, text: str) -> NoReturn:
-    status, headers, _ = reply
-    code = f"HTTP {status}"
+def _code(endpoint: Endpoint, document: dict[str, Any]) -> str | None:
+    """Return the outcome; ``result`` is a code on some pages and the payload on others."""
+    values = (document[name] for name in endpoint.codes if name in document)
+    return next((str(value) for value in values if type(value) in (int, str)), None)
+
+
+def _raise_for_status(endpoint: Endpoint, reply: Reply, is_json: bool, text: str) -> NoReturn:
+    status = reply.status
+    name, code = endpoint.name, f"HTTP {status}"
     text = "; ".join(part for part in (STATUS_TEXT.get(status, ""), text) if part)
-    if status == 401:
-        raise CCSessionLapsed(endpoint, code, text)
-    if status == 403:
-        raise CCAuthError(endpoint, code, text)
-    if status in (408, 429, 502, 503, 504):
-        raise CCTransientError(endpoint, code, text, retry_after(headers.get("Retry-After")))
+    if status in (401, 403) and not endpoint.signs_in:
+        raise CCSessionRefused(name, code, text, status)
+    # A 403 without JSON comes from what stands in front of the contact center: no verdict on the credential.
+    if status == 401 or (status == 403 and is_json):
+        raise CCAuthError(name, code, text, status)
+    if status in _BUSY_STATUSES:
+        raise CCTransientError(name, code, text, status, retry_after(reply.headers.get("Retry-After")))
     if status in STATUS_TEXT:
-        raise CCBusinessError(endpoint, code, text)
+        raise CCBusinessError(name, code, text, status)
     if 300 <= status < 400:
         text = "a redirect, which is never followed: check host, port and schema of the connection"
-    raise CCResponseError(endpoint, code, text)
+    raise CCResponseError(name, code, text, status)
 
 
 _ERROR_OF: dict[Meaning, type[CCError]] = {
     Meaning.FAILURE: CCBusinessError,
     Meaning.BUSY: CCTransientError,
-    Meaning.LAPSED: CCSessionLapsed,
+    Meaning.LAPSED: CCSessionRefused,
     Meaning.REFUSED: CCAuthError,
 }
 
 
 def _raise_for_code(endpoint: Endpoint, code: str, text: str, secrets: tuple[str, ...]) -> None:
-    error = _ERROR_OF.get(endpoint.meaning(code))
+    meaning = endpoint.meaning(code)
+    if meaning is Meaning.LAPSED and endpoint.signs_in:
+        meaning = Meaning.FAILURE  # there is no session yet, and the code says nothing about the credential
+    error = _ERROR_OF.get(meaning)
     if error is not None:
         # Cleaned only to be shown: a password as short as "0" must not change what the code means. A code of
         # the manual's own says nothing about a password that looks like a part of it.
@@ -245,36 +303,35 @@ def retry_after(value: str | None) -> float | None:
     return max(0.0, seconds) if seconds == seconds else None  # NaN is not equal to itself
 
 
-def _without_mark(body: bytes) -> bytes:
-    return body.removeprefix(b"\xef\xbb\xbf")
+#: Fields of replies that hold a secret, in lower case; :func:`any_reply` leaves out their values.
+SECRET_FIELDS = frozenset(
+    {"password", "sippwd", "agentpwd", "phonetoken", "guid", "accesstoken", "token", "refreshtoken"}
+)
 
 
-def _fields(body: bytes) -> dict[str, msgspec.Raw] | None:
-    """Return the reply's fields, undecoded: their names can be told, their values stay closed."""
-    try:
-        return msgspec.json.decode(_without_mark(body), type=dict[str, msgspec.Raw])
-    except (msgspec.MsgspecError, RecursionError, UnicodeError):
-        return None
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            name: _without_secrets(inner)
+            for name, inner in value.items()
+            if name.lower() not in SECRET_FIELDS
+        }
+    return [_without_secrets(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _plain(raw: msgspec.Raw) -> str | None:
-    """Return a string, or a whole number as text; ``None`` for anything else."""
-    try:
-        value = msgspec.json.decode(raw, type=int | str)
-    except (msgspec.MsgspecError, RecursionError, UnicodeError):
-        return None
-    return str(value)
-
-
-def _text(fields: dict[str, msgspec.Raw] | None, secrets: tuple[str, ...]) -> str:
-    for name in TEXT_FIELDS if fields else ():
-        if fields and name in fields and (text := clean(_plain(fields[name]), secrets)):
+def _text(document: dict[str, Any] | None, secrets: tuple[str, ...]) -> str:
+    for name in TEXT_FIELDS if document else ():
+        if (
+            document
+            and type(document.get(name)) in (int, str)
+            and (text := clean(str(document[name]), secrets))
+        ):
             return text
     return ""
 
 
-def _keys_seen(fields: Iterable[str], secrets: tuple[str, ...]) -> str:
-    names = ", ".join(sorted(islice(fields, _MOST_KEYS))) or "none"
+def _keys_seen(document: Iterable[str], secrets: tuple[str, ...]) -> str:
+    names = ", ".join(sorted(islice(document, _MOST_KEYS))) or "none"
     return clean(f"keys seen: {names}", secrets)
 
 
@@ -285,7 +342,7 @@ def whole_number(endpoint: str, name: str, value: object, most: int = 2**31 - 1)
     :param name: the field's name, for the exception
     :param value: what was decoded
     :param most: the largest sensible value; beyond it the field is not what the manual says
-    :raises CCResponseError: something else; the text does not show the value
+    :raises CCResponseError: anything else; the text does not show the value
     """
     if value is None or value == "":
         return None
@@ -301,7 +358,9 @@ def whole_number(endpoint: str, name: str, value: object, most: int = 2**31 - 1)
     elif isinstance(value, float) and value.is_integer():
         number = int(value)
     if not 0 <= number <= most:
-        raise CCResponseError(endpoint, "shape", f"{name} is not a whole number from 0 to {most}")
+        raise CCResponseError(
+            endpoint, ErrorCode.UNEXPECTED_FORMAT, f"{name} is not a whole number from 0 to {most}"
+        )
     return number
 
 
@@ -312,31 +371,33 @@ def short_text(endpoint: str, name: str, value: object, most: int = 64) -> str |
     :param name: the field's name, for the exception
     :param value: what was decoded
     :param most: longest sensible text, in characters
-    :raises CCResponseError: something else; the text does not show the value
+    :raises CCResponseError: anything else; the text does not show the value
     """
     if value is None or value == "":
         return None
     text = str(value) if type(value) is int else value
     if not isinstance(text, str) or len(text) > most or not text.isprintable():
         raise CCResponseError(
-            endpoint, "shape", f"{name} is not a printable text of at most {most} characters"
+            endpoint,
+            ErrorCode.UNEXPECTED_FORMAT,
+            f"{name} is not a printable text of at most {most} characters",
         )
     return text.strip() or None
 
 
 def fits_header(value: str) -> bool:
-    """Whether a text can stand in an HTTP header: visible ASCII, no blanks."""
+    """Whether a text can be an HTTP header's value: visible ASCII, no blanks."""
     return value != "" and value.isascii() and value.isprintable() and " " not in value
 
 
 @dataclass(frozen=True)
 class Session(Unpicklable):
-    """What a sign-in yields.
+    """What a sign-in returns.
 
     :param token: the AccessToken, the Guid or the iSales token
-    :param lifetime: seconds it lives from now on; ``None`` where nobody says
-    :param refresh_token: what a new token can be had for without the password
-    :param refresh_lifetime: seconds that this one lives
+    :param lifetime: seconds from now until it lapses; ``None`` if unknown
+    :param refresh_token: gets a new token without the password
+    :param refresh_lifetime: seconds from now until that one lapses; ``None`` if unknown
     """
 
     token: str = field(repr=False)
@@ -353,24 +414,56 @@ class Session(Unpicklable):
 def session_value(endpoint: str, name: str, value: object) -> str:
     """Check that a sign-in delivered what later requests carry.
 
-    :raises CCResponseError: it did not (which, at a sign-in, is a refusal)
+    :raises CCResponseError: it did not
     """
     if isinstance(value, str) and fits_header(value):
         return value
-    raise CCResponseError(endpoint, "no session", f"the reply carries no usable {name}")
+    raise CCResponseError(endpoint, ErrorCode.NO_SESSION, f"the reply carries no usable {name}")
 
 
-def text_argument(name: str, value: object, most: int) -> str:
+#: A lifetime beyond this many seconds is a point in time, not a lifetime; beyond the second, in milliseconds.
+_EPOCH, _EPOCH_MS = 1e9, 1e12
+
+
+def lifetime_of(value: object, created: object = None) -> float | None:
+    """Read a session's lifetime, which the manual describes in two ways: seconds, or the time it ends.
+
+    :param value: what was decoded: seconds, or seconds or milliseconds since 1970; as a number or a text
+    :param created: when the session was created, in seconds or milliseconds since 1970; now if unreadable
+    :return: seconds, or ``None`` for what cannot be read
+    """
+    seconds = _number(value)
+    if seconds is None or seconds < _EPOCH:
+        return seconds
+    begin = _in_seconds(_number(created) or 0.0)
+    left = _in_seconds(seconds) - (begin if begin >= _EPOCH else time.time())
+    return left if left > 0 else None
+
+
+def _number(value: object) -> float | None:
+    try:
+        number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else 0.0
+    except (ValueError, OverflowError):
+        return None
+    return number if 0 < number < float("inf") else None
+
+
+def _in_seconds(moment: float) -> float:
+    return moment / 1000 if moment >= _EPOCH_MS else moment
+
+
+def text_argument(name: str, value: object, most: int, least: int = 1) -> str:
     """Check a text that goes into a request.
 
     :param name: the argument's name, for the error
     :param value: the argument
     :param most: the manual's limit in characters
+    :param least: 0 if it may be empty
     :raises ValueError: empty, blank, too long, no text, or not encodable
     """
     if not isinstance(value, str):
         raise ValueError(f"{name} must be a text, not {type(value).__name__}")
-    if not value.strip():
+    if not value.strip() and (least or value):
         raise ValueError(f"{name} must not be empty")
     if len(value) > most:
         raise ValueError(f"{name} must have at most {most} characters, not {len(value)}")
@@ -383,9 +476,9 @@ def text_argument(name: str, value: object, most: int) -> str:
 
 
 def number_argument(name: str, value: object, least: int, most: int | None = None) -> int:
-    """Check a whole number that goes into a request; digits in a text will do.
+    """Check a whole number that goes into a request; a text of digits is accepted.
 
-    :raises ValueError: it is none, or out of range
+    :raises ValueError: not a number, or out of range
     """
     text = str(value).strip()
     number = int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
@@ -393,3 +486,36 @@ def number_argument(name: str, value: object, least: int, most: int | None = Non
         limits = f"from {least} to {most}" if most is not None else f"of at least {least}"
         raise ValueError(f"{name} must be a whole number {limits}")
     return number
+
+
+#: Fields that may hold the outcome of an interface without a function of its own.
+_ANY_CODES = ("returnCode", "resultCode", "retcode", "result")
+#: Success in CC-iSales ("0200000") and CMS ("0100000"): the last five digits are zero.
+_ZEROS = re.compile(r"0|[0-9]{2}00000")
+
+
+def _any_meaning(code: str) -> Meaning:
+    return Meaning.SUCCESS if _ZEROS.fullmatch(code) else Meaning.FAILURE
+
+
+def any_call(
+    method: str, path: str, json: Any, full_path: str, meaning: Callable[[str], Meaning] = _any_meaning
+) -> Call[dict[str, Any]]:
+    """Call an interface that has no function of its own.
+
+    The result is the whole reply without the values of :data:`SECRET_FIELDS`. A reply without a code is a
+    success.
+
+    :param method: HTTP method
+    :param path: as the user gave it; names the call in exceptions
+    :param json: the body; for other methods than GET and DELETE, ``None`` sends an empty object
+    :param full_path: from the host's root
+    :param meaning: what a code means
+    """
+    method = method.upper()
+    endpoint = Endpoint(path, method, full_path, None, _ANY_CODES, meaning, is_query=method == "GET")
+    empty: dict[str, Any] | None = None if method in ("GET", "DELETE", "HEAD") else {}
+    body = empty if json is None else json
+    return Call(
+        endpoint, None if body is None else msgspec.json.encode(body), lambda reply, _: reply, full_path
+    )

@@ -143,7 +143,10 @@ def _shown(settings: CCSettings) -> list[x509.Certificate]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # nothing is sent over this connection
-    with connect(settings) as raw, context.wrap_socket(raw, server_hostname=settings.server_name or settings.host) as tls:
+    with (
+        connect(settings) as raw,
+        context.wrap_socket(raw, server_hostname=settings.server_name or settings.host) as tls,
+    ):
         if sys.version_info >= (3, 13):
             return [x509.load_der_x509_certificate(shown) for shown in tls.get_unverified_chain()]
         # Public from Python 3.13 on only.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from airflow_provider_cc.compat import AirflowNotFoundException, BaseHook
 from airflow_provider_cc.doctor import (
@@ -89,8 +90,18 @@ def examine(hook: CCHook, save_ca: Path | None = None) -> Examination:
     return exam
 
 
+def diagnose_hook(hook: CCHook) -> list[dict[str, Any]]:
+    """Examine a hook's connection against its contact center, read-only, with at most one sign-in of its own.
+
+    :param hook: the hook; its own session is neither used nor touched
+    :return: for each check its ``check``, ``verdict`` ("ok", "warn", "fail", "unknown", "skipped"), what was
+        ``seen``, ``advice``, and the ``extra`` and ``fields`` that it suggests to set
+    """
+    return [finding.as_dict() for finding in examine(hook).findings]
+
+
 def examine_agent(hook: CCAgentHook) -> list[Finding]:
-    """Say what can be said of an agent's connection without taking the agent's seat.
+    """Say what can be said of an agent's connection without signing the agent in.
 
     :param hook: the hook
     """
@@ -103,7 +114,7 @@ def examine_agent(hook: CCAgentHook) -> list[Finding]:
             private=text,
             advice="" if complete else "Change what is named.",
         ),
-        Finding("sign_in", Verdict.SKIPPED, "it would take the agent's seat"),
+        Finding("sign_in", Verdict.SKIPPED, "it could end the agent's own session"),
     ]
 
 

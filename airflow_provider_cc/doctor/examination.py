@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
 
-from airflow_provider_cc.api.protocol import Call, Reply, Session
+from airflow_provider_cc.api.protocol import Call, Reply, Session, understand
 from airflow_provider_cc.doctor.findings import Finding, Verdict
 from airflow_provider_cc.doctor.replies import Heard, listen
 from airflow_provider_cc.exceptions import CCBusinessError, CCError
@@ -34,11 +34,18 @@ class Ear(BlockingClient):
         self.heard: list[Heard] = []
         self.last: Reply | None = None
 
-    def _send(self, call: Call[Any], headers: Mapping[str, str]) -> Reply:
+    def exchange(self, call: Call[T], headers: Mapping[str, str], secrets: tuple[str, ...] = ()) -> T:
+        """Make a call once.
+
+        :param call: the call
+        :param headers: headers that sign it
+        :param secrets: the secrets in those headers
+        """
         self.last, begun = None, time.time()
-        self.last = super()._send(call, headers)
+        request = call.request
+        self.last = self.send(request._replace(headers={**headers, **request.headers}))
         self.heard.append(listen(call, self.last, (begun + time.time()) / 2))
-        return self.last
+        return understand(call, self.last, secrets)
 
 
 @dataclass(frozen=True)
@@ -154,6 +161,6 @@ class Examination:
             raise Over
         secrets = (*session.secrets, self.settings.password)
         answer = self.ask(call, headers or self.hook._headers(session), secrets)
-        declined = isinstance(answer.error, CCBusinessError) and not answer.code.startswith("HTTP")
+        declined = isinstance(answer.error, CCBusinessError) and answer.error.status is None
         self.session_works = self.session_works or answer.error is None or declined
         return answer

@@ -25,7 +25,7 @@ def check_guid(exam: Examination) -> None:
 
 def check_configuration(exam: Examination) -> None:
     """Read a list that every administrator may read, as far as is known."""
-    answer = read_at_path(exam, "config_read", api.any_call(*_READ))
+    answer = read_at_path(exam, "config_read", api.any_gateway_call(*_READ))
     if answer is None:
         return
     if answer.error is None:

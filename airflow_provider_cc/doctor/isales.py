@@ -42,7 +42,7 @@ def check_header(exam: Examination) -> None:
 def _read(exam: Examination, header: str, kind: str) -> Answer[dict[str, object]]:
     session = exam.session
     token = None if session is None else session.refresh_token if kind == "refreshToken" else session.token
-    return exam.read(api.any_call(_READ, _BODY), api.headers(token, header))
+    return exam.read(api.any_isales_call("POST", _READ, _BODY), api.headers(token, header))
 
 
 def _note(exam: Examination, answer: Answer[Any], configured: tuple[str, str], extra: dict[str, str]) -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 import msgspec
 
@@ -43,7 +44,7 @@ class Heard:
     ahead: float | None
 
 
-def listen(call: Call[object], reply: Reply, now: float) -> Heard:
+def listen(call: Call[Any], reply: Reply, now: float) -> Heard:
     """Note of a reply what may be told.
 
     :param call: what was asked

@@ -111,19 +111,21 @@ def check_sign_in(exam: Examination, path: str) -> None:
     """
     hook = exam.hook
     call = msgspec.structs.replace(hook._sign_in_call(), path=path)
-    try:
-        hook.quarantine.check(CCAuthError)
-    except CCAuthError as error:
+    lockout, credential = hook.lockout, hook.sign_in_credential
+    lockout.load()
+    blocked = lockout.blocked(credential)
+    if blocked is not None:
         exam.fail(
             "sign_in",
-            "at rest, and so not sent",
-            private=error.text,
-            advice="Correct the credential, or lift its rest once the cause is gone.",
+            "blocked, and so not sent",
+            private=blocked,
+            advice="Fix the credential, or lift the block once the cause is gone.",
         )
     answer = exam.sign_in = exam.ask(call, hook._headers(None), (exam.settings.password,))
     if answer.result is None:
         if isinstance(answer.error, CCAuthError):
-            hook.quarantine.add(answer.error)
+            lockout.reject(credential, answer.error)
+            lockout.save()
         check_allow_list(exam)
         refused = isinstance(answer.error, CCAuthError | CCConfigError)
         exam.fail(

@@ -1,23 +1,35 @@
-"""One agent: an account or agent ID, its password, its softphone number."""
+"""One agent: the ``cc_agent`` connection, and a session on CC-Gateway."""
 
 from __future__ import annotations
 
+import logging
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from typing import Any
 
+from airflow_provider_cc.api import gateway as api
+from airflow_provider_cc.api.gateway import PhoneToken
+from airflow_provider_cc.api.protocol import Call, Session
 from airflow_provider_cc.api.secret import Unpicklable
 from airflow_provider_cc.compat import BaseHook, mask_secret
-from airflow_provider_cc.exceptions import CCConfigError
+from airflow_provider_cc.exceptions import CCAuthError, CCConfigError, CCError, CCSessionRefused
 from airflow_provider_cc.hooks.connection import CCForm
-from airflow_provider_cc.hooks.once import MadeAnew
+from airflow_provider_cc.hooks.lockout import Credential, Lockout
+from airflow_provider_cc.hooks.tracebacks import without_locals
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two event polls; an agent who does not poll for two minutes is signed out.
+POLL_EVERY = 30.0
 
 
 @dataclass(frozen=True)
 class AgentCredentials(Unpicklable):
-    """What a ``cc_agent`` connection says.
+    """The fields of a ``cc_agent`` connection.
 
     :param login: sign-in account or agent ID
-    :param password: its password
+    :param password: its password; may be empty
     :param phone_number: softphone number to sign in with; may be empty
     """
 
@@ -26,7 +38,7 @@ class AgentCredentials(Unpicklable):
     phone_number: str
 
 
-class CCAgentHook(MadeAnew, CCForm, BaseHook):
+class CCAgentHook(CCForm, BaseHook):
     """Reads a ``cc_agent`` connection; the other hooks use what it says.
 
     :param cc_conn_id: connection id
@@ -41,29 +53,197 @@ class CCAgentHook(MadeAnew, CCForm, BaseHook):
         super().__init__()
         self.cc_conn_id = cc_conn_id
 
-    @cached_property
+    @property
     def credentials(self) -> AgentCredentials:
-        """The connection, read from Airflow once.
+        """The connection, read from Airflow.
 
-        :raises CCConfigError: login or password is empty
+        :raises CCConfigError: login is empty
         """
         connection = self.get_connection(self.cc_conn_id)
         login, password = (connection.login or "").strip(), connection.password or ""
-        missing = [name for name, value in (("login", login), ("password", password)) if not value]
-        if missing:
-            raise CCConfigError(f"connection {self.cc_conn_id!r} (cc_agent): needs {', '.join(missing)}")
-        mask_secret(password)
+        if not login:
+            raise CCConfigError(f"connection {self.cc_conn_id!r} (cc_agent): needs login")
+        if password:
+            mask_secret(password)
         return AgentCredentials(
             login, password, str(connection.extra_dejson.get("phone_number") or "").strip()
         )
 
+    def require(self, *names: str) -> AgentCredentials:
+        """Return the connection's fields after checking that some of them are not empty.
+
+        :param names: "password" or "phone_number"
+        :raises CCConfigError: login or one of these is empty
+        """
+        credentials = self.credentials
+        missing = [name for name in names if not getattr(credentials, name)]
+        if missing:
+            raise CCConfigError(f"connection {self.cc_conn_id!r} (cc_agent): needs {', '.join(missing)}")
+        return credentials
+
     def test_connection(self) -> tuple[bool, str]:
-        """Say whether the connection is complete; signs nobody in, as that would take the agent's seat."""
+        """Check that the connection is complete; signs nobody in, as that could end the agent's session."""
         try:
             credentials = self.credentials
         except CCConfigError as error:
             return False, str(error)
         except Exception as error:
             return False, f"Connection {self.cc_conn_id!r} cannot be read: {type(error).__name__}"
-        phone = "" if credentials.phone_number else " There is no phone_number: CC-Gateway cannot use it."
-        return True, f"Complete. Not signed in, since that would take the agent's seat.{phone}"
+        missing = [name for name in ("password", "phone_number") if not getattr(credentials, name)]
+        note = f" Without {' and '.join(missing)}: not every call can use it." if missing else ""
+        return True, f"Complete. Not signed in, since that could end the agent's own session.{note}"
+
+
+class AgentSession:
+    """A signed-in agent; made by ``CCGatewayHook.agent_session``.
+
+    One request at a time: with a rotating Guid (AUTHMODE 2) a call beside a poll would carry the old one.
+
+    :param agent_id: agent ID
+    :param exchange: makes a call, signed with a Guid
+    :param sign_out_at_once: signs out, with a Guid, without waiting for another request
+    :param sign_in: the sign-in after the session has lapsed
+    :param first_sign_in: the sign-in at the start, which may be forced
+    :param credential: what these send
+    :param lockout: keeps a rejected password from being sent again
+    """
+
+    def __init__(
+        self,
+        agent_id: int,
+        *,
+        exchange: Callable[[Call[Any], str], Any],
+        sign_out_at_once: Callable[[str], None],
+        sign_in: Call[Session],
+        first_sign_in: Call[Session],
+        credential: Credential,
+        lockout: Lockout,
+    ) -> None:
+        self.agent_id = agent_id
+        self._exchange = exchange
+        self._sign_out_at_once = sign_out_at_once
+        self._sign_in_call = sign_in
+        self._first_sign_in_call = first_sign_in
+        self._credential = credential
+        self._lockout = lockout
+        self._guid = ""
+        self._worked = False
+        self._lock = threading.RLock()
+        self._ended = threading.Event()
+        self._poller = threading.Thread(
+            target=self._poll_until_ended, name=f"cc-agent-{agent_id}", daemon=True
+        )
+
+    @property
+    def guid(self) -> str:
+        """The agent's present Guid; empty when nobody is signed in."""
+        return self._guid
+
+    def __enter__(self) -> AgentSession:
+        self._sign_in(self._first_sign_in_call)
+        try:
+            self.poll()  # yields the Guid that AUTHMODE 2 wants in further calls
+            self._poller.start()
+        except BaseException:
+            self._sign_out()
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._sign_out()
+
+    @without_locals
+    def query_login_info(self) -> PhoneToken:
+        """Return the softphone that the agent signed in with.
+
+        Manual: CC-Gateway, "Obtaining Token Information" (logininfo).
+
+        :raises CCError: the agent was signed out by someone else, or any other failure
+        """
+        with self._lock:
+            info: PhoneToken = self._call(api.query_login_info(self.agent_id))
+        mask_secret(info.phone_token.reveal())
+        return info
+
+    @without_locals
+    def poll(self) -> None:
+        """Poll events once, and follow the Guid.
+
+        :raises CCError: it failed
+        """
+        with self._lock:
+            guid = self._call(api.agent_events(self.agent_id))
+            if guid is not None and self._guid:
+                mask_secret(guid)
+                self._guid = guid
+
+    def end_at_once(self) -> None:
+        """Sign out now, also while another thread waits for a reply; a failure is logged."""
+        self._ended.set()
+        guid, self._guid = self._guid, ""
+        if guid:
+            self._log_sign_out(lambda: self._sign_out_at_once(guid))
+
+    @without_locals
+    def _sign_in(self, call: Call[Session]) -> None:
+        with self._lock:
+            with self._lockout.guard(self._credential):
+                session = self._exchange(call, "")
+            mask_secret(session.token)
+            self._guid, self._worked = session.token, False
+        log.info("Agent %d is signed in.", self.agent_id)
+        if self._ended.is_set():  # killed meanwhile
+            self.end_at_once()
+            raise CCError(f"agent {self.agent_id}: the task is being stopped")
+
+    def _sign_out(self) -> None:
+        """Sign out; a failure is logged, not raised, so that it does not hide what happened before."""
+        self._ended.set()
+        if self._poller.is_alive():
+            self._poller.join()
+        with self._lock:
+            guid, self._guid = self._guid, ""
+            if guid:
+                self._log_sign_out(lambda: self._exchange(api.agent_sign_out(self.agent_id), guid))
+
+    def _log_sign_out(self, sign_out: Callable[[], None]) -> None:
+        try:
+            sign_out()
+        except CCError as error:
+            log.warning(
+                "Agent %d could not be signed out (%s). The gateway does it two minutes after the last poll.",
+                self.agent_id,
+                error,
+            )
+        else:
+            log.info("Agent %d is signed out.", self.agent_id)
+
+    def _call(self, call: Call[Any]) -> Any:
+        try:
+            result = self._exchange(call, self._guid)
+        except CCSessionRefused:
+            if not self._worked or self._ended.is_set():
+                raise
+            log.info("Agent %d is no longer signed in, signing in again.", self.agent_id)
+            # Never by force: if someone else has signed in as this agent, this fails.
+            self._sign_in(self._sign_in_call)
+            if call.endpoint is not api.EVENTS:
+                self.poll()  # as after the first sign-in: further calls may want the Guid of a poll
+            result = self._exchange(call, self._guid)
+        self._worked = True
+        return result
+
+    def _poll_until_ended(self) -> None:
+        while not self._ended.wait(POLL_EVERY):
+            try:
+                self.poll()
+            except CCAuthError as error:
+                log.warning("Agent %d is signed out: %s", self.agent_id, error)
+                return
+            except CCError as error:
+                log.warning(
+                    "Agent %d: the event poll failed, the next is due in %g s: %s",
+                    self.agent_id,
+                    POLL_EVERY,
+                    error,
+                )

@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
+import threading
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
 import tenacity
 
-from airflow_provider_cc.api.protocol import Call, Session, fits_header
+from airflow_provider_cc.api.protocol import Call, Request, Session, fits_header, understand
 from airflow_provider_cc.compat import BaseHook, mask_secret
 from airflow_provider_cc.exceptions import (
-    CCAuthError,
-    CCBusinessError,
     CCConfigError,
     CCError,
-    CCSessionLapsed,
 )
 from airflow_provider_cc.hooks import retries
 from airflow_provider_cc.hooks.blocking import BlockingClient
 from airflow_provider_cc.hooks.bulk import BulkClient
 from airflow_provider_cc.hooks.connection import CCForm, CCSettings, read_settings
-from airflow_provider_cc.hooks.once import MadeAnew, once
-from airflow_provider_cc.hooks.quarantine import Quarantine
-from airflow_provider_cc.hooks.sessions import Grant, SessionKeeper
-from airflow_provider_cc.hooks.share import VariableStore
+from airflow_provider_cc.hooks.lockout import Credential, Lockout
+from airflow_provider_cc.hooks.session import SessionManager
+from airflow_provider_cc.hooks.shared_session import SharedSession
 from airflow_provider_cc.hooks.tracebacks import without_locals
 
 T = TypeVar("T")
 
 
-class CCHook(MadeAnew, CCForm, BaseHook):
-    """Connection, session and transport of one system; a subclass says how it signs in and signs calls.
+class CCHook(CCForm, BaseHook):
+    """Connection, session and transport of one system; a subclass says how it signs in and signs requests.
+
+    One hook serves any number of threads. A copied or pickled hook reads its connection again.
 
     :param cc_conn_id: connection id, the type's default one unless given
     """
@@ -46,6 +45,14 @@ class CCHook(MadeAnew, CCForm, BaseHook):
     def __init__(self, cc_conn_id: str | None = None) -> None:
         super().__init__()
         self.cc_conn_id = cc_conn_id or self.default_conn_name
+        # One for each hook; functools.cached_property has one for all hooks before Python 3.12, then none.
+        self._lock = threading.RLock()
+        self._settings: CCSettings | None = None
+        self._client: BlockingClient | None = None
+        self._sessions: SessionManager | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.cc_conn_id,)
 
     @abstractmethod
     def _sign_in_call(self) -> Call[Session]:
@@ -53,49 +60,66 @@ class CCHook(MadeAnew, CCForm, BaseHook):
 
     @abstractmethod
     def _headers(self, session: Session | None) -> Mapping[str, str]:
-        """Return what a session puts on a call; without one, what an unsigned call carries."""
+        """Return the headers that a session adds to a call; without one, those of an unsigned call."""
 
     def _refresh_call(self, refresh_token: str) -> Call[Session] | None:
-        """Return the call that trades a session for a new one, where the system has one."""
+        """Return the call that refreshes a session, where the system has one."""
         return None
 
-    @once
+    @property
     def settings(self) -> CCSettings:
-        """Read the connection from Airflow, once.
+        """The connection, read from Airflow once.
 
-        :raises CCConfigError: a field or an extra that makes no sense
+        :raises CCConfigError: an invalid field or extra
         """
-        settings = read_settings(self.get_connection(self.cc_conn_id), self.default_port, self.extras)
-        if settings.password:
-            mask_secret(settings.password)
-        if settings.verify is False:
-            self.log.warning(
-                "Connection %s has verify=false: whoever sits between can read its password. "
-                "Set extra verify to the path of the CA bundle instead.",
-                self.cc_conn_id,
-            )
-        return settings
+        with self._lock:
+            if self._settings is None:
+                settings = read_settings(self.get_connection(self.cc_conn_id), self.default_port, self.extras)
+                if settings.password:
+                    mask_secret(settings.password)
+                if settings.verify is False:
+                    self.log.warning(
+                        "Connection %s has verify=false: the password can be intercepted (TLS verification "
+                        "is off). Set extra verify to the path of the CA bundle instead.",
+                        self.cc_conn_id,
+                    )
+                self._settings = settings
+            return self._settings
 
-    @once
-    def quarantine(self) -> Quarantine:
-        """Make what keeps this connection's credential from being sent again after it was refused, once."""
-        # The extras, too: with a wrong one of them, the right password is refused.
-        extras = (str(self.settings.extra.get(name, "")) for name in self.extras)
-        return self._quarantine(self.conn_type, self.settings.login, self.settings.password, *extras)
-
-    @once
+    @property
     def client(self) -> BlockingClient:
-        """Make the client for single calls, once."""
-        self.settings.require({"host": self._label("host")}, "every call")
-        return BlockingClient(self.settings)
+        """The client for single calls.
 
-    @once
-    def sessions(self) -> SessionKeeper:
-        """Make the keeper of this hook's session, once.
+        :raises CCConfigError: the connection has no host
+        """
+        with self._lock:
+            if self._client is None:
+                self.settings.require({"host": self._label("host")}, "every call")
+                self._client = BlockingClient(self.settings)
+            return self._client
+
+    @property
+    def sessions(self) -> SessionManager:
+        """The manager of this hook's session.
 
         :raises CCConfigError: the connection lacks what signing in needs
         """
-        return self._keeper(shared=self.settings.share_session)
+        with self._lock:
+            if self._sessions is None:
+                self._sessions = self._new_sessions(self.settings.share_session)
+            return self._sessions
+
+    @property
+    def lockout(self) -> Lockout:
+        """The rejected credentials of this contact center."""
+        return Lockout(self.settings.base_url)
+
+    @property
+    def sign_in_credential(self) -> Credential:
+        """The credential of a sign-in, with the extras: with a wrong one, the right password is refused."""
+        settings = self.settings
+        extras = (f"{name}={settings.extra.get(name, '')}" for name in self.extras)
+        return self.credential(self.conn_type, settings.login, settings.password, *extras)
 
     def bulk(self) -> BulkClient:
         """Return the client for many calls at a time, to be used by ``async with``.
@@ -110,23 +134,24 @@ class CCHook(MadeAnew, CCForm, BaseHook):
 
     @without_locals
     def send(self, call: Call[T]) -> T:
-        """Make a call, signed with the session, tried again where that may help.
+        """Make a call, signed with the session, repeated where that may help.
 
-        :param call: what to ask
-        :raises CCAuthError: the credential is refused
+        :param call: the call
+        :raises CCAuthError: the credential is refused, or every call is
+        :raises CCPermissionError: this call is refused, although the session works for others
         :raises CCConfigError: the connection lacks something, or the certificate is not trusted
-        :raises CCTransientError: no answer after all tries
-        :raises CCBusinessError: the answer is no
+        :raises CCTransientError: no answer after all attempts
+        :raises CCBusinessError: the call is declined
         :raises CCResponseError: the reply is not what the manual says
         """
-        result: T = tenacity.Retrying(**retries.policy())(self._send_once, call)
+        sessions = self.sessions  # first, as it names all that the connection lacks
+        result: T = tenacity.Retrying(**retries.policy(call))(self.client.make, call, sessions)
         return result
 
     def test_connection(self) -> tuple[bool, str]:
-        """Sign in, without the shared session, and say in a sentence how that went; never raises."""
+        """Sign in without the shared session. Returns (success, message); never raises."""
         try:
-            keeper = self._keeper(shared=False)
-            keeper.sign_in()
+            self._new_sessions(shared=False).sign_in()
         except CCError as error:
             return False, str(error)
         except Exception as error:
@@ -134,53 +159,19 @@ class CCHook(MadeAnew, CCForm, BaseHook):
             return False, f"Connection {self.cc_conn_id!r} cannot be tested: {type(error).__name__}"
         return True, f"Signed in to {self.hook_name} at {self.settings.base_url}."
 
-    def diagnose(self) -> list[dict[str, Any]]:
-        """Examine this connection against its contact centre, read-only, with one sign-in of its own at most.
+    def sign(self, request: Request, session: Session) -> Request:
+        """Return a request signed with a session; override it for a scheme that signs method, path and body.
 
-        :return: for each check its ``check``, ``verdict`` ("ok", "warn", "fail", "unknown", "skipped"), what
-            was ``seen``, ``advice``, and the ``extra`` and ``fields`` that it suggests to set
+        :param request: the request
+        :param session: the session
         """
-        # Not above: the doctor uses the hooks.
-        from airflow_provider_cc.doctor.diagnosis import examine
+        return request._replace(headers={**self._headers(session), **request.headers})
 
-        return [finding.as_dict() for finding in examine(self).findings]
+    def acquire_session(self) -> Session:
+        """Sign in once; :attr:`sessions` calls it when a session is needed.
 
-    def _send_once(self, call: Call[T]) -> T:
-        unanswered = self.sessions.unanswered
-        grant = self.sessions.get(unanswered)
-        try:
-            try:
-                result = self.client.exchange(call, grant.headers, self._secrets(grant))
-            except CCSessionLapsed as error:
-                self.log.info("%s: the session has lapsed, signing in again.", self.cc_conn_id)
-                grant = self.sessions.renew(grant, error, unanswered)
-                result = self.client.exchange(call, grant.headers, self._secrets(grant))
-        except CCBusinessError as error:
-            grant.note(error)
-            raise
-        except CCAuthError as error:
-            self.sessions.refused(grant, error)
-            raise
-        grant.worked = True
-        return result
-
-    def _secrets(self, grant: Grant) -> tuple[str, ...]:
-        return (*grant.secrets, self.settings.password)
-
-    def _keeper(self, shared: bool) -> SessionKeeper:
-        settings = self.settings
-        needed = {"host": self._label("host"), **self.credentials}
-        settings.require(needed, f"signing in to {self.hook_name}")
-        store = None
-        if shared:
-            identity = f"{settings.base_url}\n{settings.login}"
-            store = VariableStore(settings.conn_id, identity, settings.password)
-        return SessionKeeper(self._ask_session, self._headers, self._ask_refresh, self.quarantine, store)
-
-    def _quarantine(self, kind: str, login: str, *credential: str) -> Quarantine:
-        return Quarantine(kind, self.settings.base_url, login, *credential)
-
-    def _ask_session(self) -> Session:
+        :raises CCError: it failed
+        """
         try:
             call = self._sign_in_call()
         except ValueError as error:
@@ -189,7 +180,12 @@ class CCHook(MadeAnew, CCForm, BaseHook):
         self.log.info("Signed in to %s (connection %s).", self.hook_name, self.cc_conn_id)
         return session
 
-    def _ask_refresh(self, refresh_token: str) -> Session | None:
+    def refresh_session(self, refresh_token: str) -> Session | None:
+        """Refresh a session; ``None`` where the system cannot.
+
+        :param refresh_token: from the sign-in
+        :raises CCError: it failed
+        """
         call = self._refresh_call(refresh_token)
         if call is None:
             return None
@@ -197,20 +193,55 @@ class CCHook(MadeAnew, CCForm, BaseHook):
         self.log.info("Refreshed the session of %s (connection %s).", self.hook_name, self.cc_conn_id)
         return session
 
+    def send_once(self, call: Call[T], session: Session) -> T:
+        """Make a call once, signed with a session.
+
+        :param call: the call
+        :param session: the session
+        :raises CCError: it failed
+        """
+        reply = self.client.send(self.sign(call.request, session))
+        return understand(call, reply, (*session.secrets, self.settings.password))
+
+    def credential(self, kind: str, login: str, *parts: str) -> Credential:
+        """Return what identifies a credential to :attr:`lockout`.
+
+        :param kind: "account", "user", "agent" or the connection type
+        :param login: who signs in
+        :param parts: the password, and every other field that goes into the sign-in
+        """
+        return Credential(kind, login, parts)
+
     @without_locals
-    def _exchange(
-        self, call: Call[T], headers: Mapping[str, str], secrets: tuple[str, ...], policy: dict[str, Any]
-    ) -> T:
-        """Make a call that this hook's session does not sign."""
-        result: T = tenacity.Retrying(**policy)(self.client.exchange, call, headers, secrets)
+    def _exchange(self, call: Call[T], headers: Mapping[str, str], secrets: tuple[str, ...] = ()) -> T:
+        """Make a call that this hook's session does not sign, repeated where that may help."""
+
+        def make() -> T:
+            if call.secrets:
+                # Over a new connection: the server may just be closing a kept one.
+                self.client.close()
+            request = call.request
+            reply = self.client.send(request._replace(headers={**headers, **request.headers}))
+            return understand(call, reply, secrets)
+
+        result: T = tenacity.Retrying(**retries.policy(call))(make)
         return result
 
     def _exchange_sign_in(self, call: Call[Session]) -> Session:
-        secrets = (self.settings.password,)
-        session = self._exchange(call, self._headers(None), secrets, retries.sign_in_policy())
+        session = self._exchange(call, self._headers(None), (self.settings.password,))
         for secret in session.secrets:
             mask_secret(secret)
         return session
+
+    def _new_sessions(self, shared: bool) -> SessionManager:
+        settings = self.settings
+        needed = {"host": self._label("host"), **self.credentials}
+        settings.require(needed, f"signing in to {self.hook_name}")
+        store = None
+        if shared:
+            identity = f"{settings.base_url}\n{settings.login}"
+            store = SharedSession(settings.conn_id, identity, settings.password)
+        return SessionManager(self, self.sign_in_credential, settings.password, self.lockout, store)
 
     def _choice(self, name: str, allowed: tuple[str, ...]) -> str:
         """Return an extra that must be one of a few texts; the first is the default.
@@ -225,12 +256,13 @@ class CCHook(MadeAnew, CCForm, BaseHook):
         return value
 
     def _header_text(self, field: str, value: str) -> str:
-        """Insist on what goes into a header as it is.
+        """Check a text that goes into a header.
 
-        :raises CCConfigError: blanks or characters that no header can carry
+        :raises CCConfigError: it has whitespace or characters that are not allowed there
         """
         if not fits_header(value):
             raise CCConfigError(
-                f"connection {self.cc_conn_id!r}: {field} has blanks or characters that no header can carry"
+                f"connection {self.cc_conn_id!r}: {field} contains whitespace or characters not allowed in "
+                "HTTP headers"
             )
         return value

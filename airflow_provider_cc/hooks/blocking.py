@@ -12,9 +12,10 @@ import requests
 import urllib3.exceptions
 from requests.auth import AuthBase
 
-from airflow_provider_cc.api.protocol import Call, Reply, understand
+from airflow_provider_cc.api.protocol import Call, Reply, Request
 from airflow_provider_cc.hooks.connection import CCSettings
-from airflow_provider_cc.hooks.wire import ACCEPT_ENCODING, Body, DeadlineAdapter, connection_failure, no_http
+from airflow_provider_cc.hooks.session import SessionManager, call_flow
+from airflow_provider_cc.hooks.wire import ACCEPT_ENCODING, Body, connection_failure, mount, not_http
 
 T = TypeVar("T")
 
@@ -22,7 +23,7 @@ USER_AGENT = f"airflow-provider-cc/{version('airflow-provider-cc')}"
 
 
 class _Signature(AuthBase):
-    """Puts a call's headers on the request, as its credentials: without one, requests reads ``~/.netrc``."""
+    """Adds a request's headers as its credentials: without credentials, requests reads ``~/.netrc``."""
 
     def __init__(self, headers: Mapping[str, str]) -> None:
         self._headers = headers
@@ -33,7 +34,7 @@ class _Signature(AuthBase):
 
 
 class BlockingClient:
-    """Sends calls and reads their replies, with one kept connection and every wait bounded.
+    """Sends requests and reads their replies, with one kept connection and every wait bounded.
 
     :param settings: the connection
     """
@@ -42,8 +43,7 @@ class BlockingClient:
         self._settings = settings
         self.session = requests.Session()
         self.session.headers.update({"User-Agent": USER_AGENT, "Accept-Encoding": ACCEPT_ENCODING})
-        for schema in ("https://", "http://"):
-            self.session.mount(schema, DeadlineAdapter())
+        mount(self.session, settings)
         if settings.verify is False:
             # Warned of once, by the hook, in words that name the setting. Not by catch_warnings around each
             # request: that is not safe in threads, and an event poll lasts for seconds.
@@ -51,37 +51,48 @@ class BlockingClient:
             message = f"Unverified HTTPS request is being made to host '{host}'"
             warnings.filterwarnings("ignore", message, urllib3.exceptions.InsecureRequestWarning)
 
-    def exchange(self, call: Call[T], headers: Mapping[str, str], secrets: tuple[str, ...] = ()) -> T:
-        """Send a call once.
+    def make(self, call: Call[T], sessions: SessionManager) -> T:
+        """Make a call, signed with a session.
 
-        :param call: what to ask
-        :param headers: what signs it
-        :param secrets: the secrets in those headers
-        :raises CCError: as :func:`airflow_provider_cc.api.protocol.understand`, and for a failed connection
+        :param call: the call
+        :param sessions: gives the session
+        :raises CCError: as :func:`airflow_provider_cc.hooks.session.call_flow`, and for a failed connection
         """
-        return understand(call, self._send(call, {**headers, **(call.headers or {})}), secrets)
+        flow = call_flow(call, sessions)
+        step = next(flow)
+        try:
+            while True:
+                step = flow.send(self.send(step) if isinstance(step, Request) else step())
+        except StopIteration as done:
+            result: T = done.value
+            return result
 
     def close(self) -> None:
-        """Close the kept connection."""
+        """Close the kept connections; the client can still be used."""
         self.session.close()
 
-    def _send(self, call: Call[T], headers: Mapping[str, str]) -> Reply:
-        settings, name = self._settings, call.endpoint.name
+    def send(self, request: Request) -> Reply:
+        """Send a request once, and read its reply.
+
+        :param request: the request, signed
+        :raises CCError: no reply, or one that cannot be read
+        """
+        settings = self._settings
         try:
             response = self.session.request(
-                call.endpoint.method,
-                settings.url(call.path),
-                data=call.body,
-                auth=_Signature(headers),
-                timeout=(settings.timeout, settings.timeout + call.endpoint.longest),
+                request.method,
+                settings.url(request.path),
+                data=request.body,
+                auth=_Signature(request.headers),
+                timeout=(settings.timeout, settings.timeout + request.longest),
                 verify=settings.verify,
                 allow_redirects=False,
                 stream=True,
             )
             with response:
-                return Reply(response.status_code, response.headers, _body(name, response))
+                return Reply(response.status_code, response.headers, _body(request.name, response))
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            failure = connection_failure(name, error, settings)
+            failure = connection_failure(request.name, error, settings)
         # Raised out here, so that the library's exception, which holds the request, is not its context.
         raise failure
 
@@ -92,5 +103,5 @@ def _body(name: str, response: requests.Response) -> bytes:
         for piece in response.raw.stream(65536, decode_content=False):
             body.add(piece)
     except ValueError:  # urllib3 takes a chunk's length as it is, below zero, too
-        raise no_http(name) from None
+        raise not_http(name, "invalid chunk size") from None
     return body.whole()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
@@ -10,23 +11,20 @@ import aiohttp
 import tenacity
 from yarl import URL
 
-from airflow_provider_cc.api.protocol import Call, Reply, understand
+from airflow_provider_cc.api.protocol import Call, Reply, Request
 from airflow_provider_cc.compat import in_thread
-from airflow_provider_cc.exceptions import (
-    CCAuthError,
-    CCBusinessError,
-    CCSessionLapsed,
-    CCTransientError,
-)
+from airflow_provider_cc.exceptions import CCBusinessError, CCTransientError
 from airflow_provider_cc.hooks import retries
 from airflow_provider_cc.hooks.blocking import USER_AGENT
-from airflow_provider_cc.hooks.pace import Pace
-from airflow_provider_cc.hooks.sessions import Grant
+from airflow_provider_cc.hooks.rate_limit import RateLimiter
+from airflow_provider_cc.hooks.session import ActiveSession, call_flow
 from airflow_provider_cc.hooks.tracebacks import without_locals
 from airflow_provider_cc.hooks.wire import (
     ACCEPT_ENCODING,
     MAX_BODY,
+    MAX_LINE,
     Body,
+    Connector,
     connection_failure,
     environment_proxy,
 )
@@ -35,6 +33,9 @@ if TYPE_CHECKING:
     from airflow_provider_cc.hooks.base import CCHook
 
 T = TypeVar("T")
+
+#: Replies that ask to slow down: "too many requests", and the vendor's web firewall.
+_TOO_FAST = (418, 429)
 
 
 class BulkClient:
@@ -50,23 +51,23 @@ class BulkClient:
         self._sessions = hook.sessions
         self._cookies = hook.client.session.cookies
         self._ssl = self._settings.ssl_context()  # reads a file, and so not in the event loop
-        self._pace = Pace(self._settings.requests_per_second)
+        self._limiter = RateLimiter(self._settings.requests_per_second)
         self._proxy = environment_proxy(self._settings.base_url)
-        self._urls: dict[str, URL] = {}
+        self._url = lru_cache(256)(lambda path: URL(self._settings.url(path)))
+        self._sent, self._probes_before = 0, self._sessions.probes
         self._http: aiohttp.ClientSession
-        #: Requests sent so far, repeated ones included, sign-ins not.
-        self.requests = 0
 
     async def __aenter__(self) -> BulkClient:
-        self._signed_by: Grant | None = None
-        self._secrets: tuple[str, ...] = ()
+        self._cookies_of: ActiveSession | None = None
         # unsafe: gateways are reached by address, and a load balancer's cookie comes from there too.
         self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=self._ssl, keepalive_timeout=30),
+            connector=Connector(self._ssl),
             timeout=aiohttp.ClientTimeout(total=self._settings.timeout),
             headers={"User-Agent": USER_AGENT, "Accept-Encoding": ACCEPT_ENCODING},
             auto_decompress=False,
             cookie_jar=aiohttp.CookieJar(unsafe=True),
+            max_line_size=MAX_LINE,
+            max_field_size=MAX_LINE,
         )
         return self
 
@@ -75,88 +76,80 @@ class BulkClient:
     ) -> None:
         await self._http.close()
 
+    @property
+    def requests(self) -> int:
+        """Requests sent so far, repeated ones included, sign-ins not."""
+        return self._sent + self._sessions.probes - self._probes_before
+
     @without_locals
     async def call(self, call: Call[T]) -> T:
-        """Make a call, tried again where that may help.
+        """Make a call, repeated where that may help.
 
-        :param call: what to ask
+        :param call: the call
         :raises CCError: as the hook's own calls
         """
-        # The first try goes without tenacity, which costs more than the rest of a call that succeeds.
+        # The first attempt goes without tenacity, which costs more than the rest of a call that succeeds.
         try:
-            return await self._once(call)
+            return await self._make(call)
         except CCTransientError as error:
-            if not retries.worth_another_try(error):
+            if not retries.may_repeat(call, error):
                 raise
             wait = retries.pause(error, 1)
         await asyncio.sleep(wait)
-        again = tenacity.AsyncRetrying(**retries.policy(retries.MAX_TRIES - 1))
-        return await again(self._once, call)
+        again = tenacity.AsyncRetrying(**retries.policy(call, done=1))
+        return await again(self._make, call)
 
-    async def _once(self, call: Call[T]) -> T:
-        if self._pace.limits:
-            await self._pace.turn()
-        sessions, unanswered = self._sessions, self._sessions.unanswered
-        grant = sessions.fresh
-        if grant is None:
-            grant = await in_thread(sessions.get)(unanswered)
+    async def _make(self, call: Call[T]) -> T:
+        flow = call_flow(call, self._sessions)
+        step = next(flow)
         try:
-            try:
-                result = await self._exchange(call, grant)
-            except CCSessionLapsed as error:
-                grant = await in_thread(sessions.renew)(grant, error, unanswered)
-                result = await self._exchange(call, grant)
-        except CCBusinessError as error:
-            grant.note(error)
-            self._pace.accepted()
-            raise
-        except CCAuthError as error:
-            await in_thread(sessions.refused)(grant, error)
+            while True:
+                if isinstance(step, Request):
+                    step = flow.send(await self._send(step))
+                else:
+                    step = flow.send(await in_thread(step)())
+        except StopIteration as done:
+            result: T = done.value
+        except CCBusinessError:
+            self._limiter.accepted()
             raise
         except CCTransientError as error:
-            if error.code == "HTTP 429" or error.retry_after is not None:
-                self._pace.refused(error.retry_after)
+            if error.status in _TOO_FAST or error.retry_after is not None:
+                self._limiter.refused(error.retry_after)
             raise
-        grant.worked = True
-        self._pace.accepted()
+        self._limiter.accepted()
         return result
 
-    async def _exchange(self, call: Call[T], grant: Grant) -> T:
-        self.requests += 1
-        if grant is not self._signed_by:
-            self._sign_with(grant)
-        secrets = self._secrets
-        url = self._urls.get(call.path)
-        if url is None:
-            url = self._urls[call.path] = URL(self._settings.url(call.path))
+    async def _send(self, request: Request) -> Reply:
+        if self._limiter.limits:
+            await self._limiter.turn()
+        self._sent += 1
+        if self._sessions.current is not self._cookies_of:
+            self._take_cookies()
         try:
             async with self._http.request(
-                call.endpoint.method,
-                url,
-                data=call.body,
-                headers=call.headers,
+                request.method,
+                self._url(request.path),
+                data=request.body,
+                headers=request.headers,
                 allow_redirects=False,
                 proxy=self._proxy,
+                server_hostname=self._settings.server_name,
             ) as response:
                 length = response.content_length
                 plain = (
                     length is not None and length <= MAX_BODY and "Content-Encoding" not in response.headers
                 )
-                body = await (response.read() if plain else _body(call.endpoint.name, response))
-                reply = Reply(response.status, response.headers, body)
+                body = await (response.read() if plain else _body(request.name, response))
+                return Reply(response.status, response.headers, body)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            failure = connection_failure(call.endpoint.name, error, self._settings)
-        else:
-            return understand(call, reply, secrets)
+            failure = connection_failure(request.name, error, self._settings)
         # Raised out here, so that the library's exception, which holds the request, is not its context.
         raise failure
 
-    def _sign_with(self, grant: Grant) -> None:
-        """Sign every request from now on: for aiohttp that is cheaper than headers with each call."""
-        self._signed_by = grant
-        self._secrets = (*grant.secrets, self._settings.password)
-        self._http.headers.update(grant.headers)
-        # Its sign-in went over requests, and with it came the cookie of the node that knows the session.
+    def _take_cookies(self) -> None:
+        """Take over the cookie of the node that knows the session: its sign-in went over requests."""
+        self._cookies_of = self._sessions.current
         self._http.cookie_jar.update_cookies(self._cookies.get_dict(), URL(self._settings.base_url))
 
 

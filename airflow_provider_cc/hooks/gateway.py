@@ -1,24 +1,28 @@
-"""CC-Gateway: configuration, and the seat of an agent."""
+"""CC-Gateway: configuration, and the sign-in of an agent."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from airflow_provider_cc.api import gateway as api
 from airflow_provider_cc.api.gateway import PhoneToken
-from airflow_provider_cc.api.protocol import Call, Session
-from airflow_provider_cc.api.secret import Secret
+from airflow_provider_cc.api.protocol import Call, Session, understand
 from airflow_provider_cc.compat import mask_secret
-from airflow_provider_cc.hooks import retries
-from airflow_provider_cc.hooks.agent_session import AgentSession
+from airflow_provider_cc.hooks.agent import AgentSession
 from airflow_provider_cc.hooks.base import CCHook
+from airflow_provider_cc.hooks.blocking import BlockingClient
 from airflow_provider_cc.hooks.tracebacks import without_locals
+
+#: Seconds that signing out takes at most when a task is killed.
+SIGN_OUT_WITHIN = 2.5
 
 
 class CCGatewayHook(CCHook):
-    """Talks to CC-Gateway: to its configuration with an administrator's Guid, for an agent with that agent's.
+    """Calls CC-Gateway: the configuration with an administrator's Guid, other interfaces with an agent's.
 
     :param cc_conn_id: connection of type ``cc_gateway``
     """
@@ -32,11 +36,15 @@ class CCGatewayHook(CCHook):
         "password": "password",
     }
 
+    def __init__(self, cc_conn_id: str | None = None) -> None:
+        super().__init__(cc_conn_id)
+        self._agent_sessions: set[AgentSession] = set()
+
     @property
     def guid(self) -> str | None:
         """The config Guid, if there is one now."""
-        grant = self.sessions.fresh
-        return grant.session.token if grant is not None else None
+        active = self.sessions.current
+        return active.session.token if active is not None else None
 
     @without_locals
     def login(self) -> None:
@@ -50,14 +58,14 @@ class CCGatewayHook(CCHook):
 
     @without_locals
     def call(self, method: str, path: str, *, json: Any = None) -> Any:
-        """Call any configuration interface; the config Guid is looked after.
+        """Call any configuration interface, signed with the config Guid.
 
         :param method: HTTP method
         :param path: below ``/agentgateway/resource/``, e.g. ``config/vdn/agents``
         :param json: the body, if it has one
-        :return: the whole reply, after its retcode was found to mean success
+        :return: the whole reply of a successful call, without the values of secret fields
         """
-        return self.send(api.any_call(method, path, json))
+        return self.send(api.any_gateway_call(method, path, json))
 
     @without_locals
     def query_login_info(self, agent_id: int, *, guid: str) -> PhoneToken:
@@ -73,7 +81,7 @@ class CCGatewayHook(CCHook):
         """
         mask_secret(guid)
         call = api.query_login_info(agent_id)
-        info = self._exchange(call, api.headers(self._header_text("guid", guid)), (guid,), retries.policy())
+        info = self._exchange(call, api.headers(self._header_text("guid", guid)), (guid,))
         mask_secret(info.phone_token.reveal())
         return info
 
@@ -81,37 +89,61 @@ class CCGatewayHook(CCHook):
     def agent_session(
         self, agent_id: int | str, password: str, phone_number: str, *, force: bool = False
     ) -> Iterator[AgentSession]:
-        """Sign an agent in, keep the agent signed in, and sign out again whatever happens.
+        """Sign an agent in (busy), keep the agent signed in, and sign out again whatever happens.
 
-        This takes the agent's seat: calls may be routed to it.
+        This can end or block the agent's own session.
 
         Manual: CC-Gateway, onlineagent, forcelogin, agentevent and logout.
 
-        :param agent_id: agent ID, 101 to 999999; digits in a text will do
-        :param password: the agent's password
+        :param agent_id: agent ID, 101 to 999999; a text of digits is accepted
+        :param password: the agent's password; may be empty
         :param phone_number: softphone number to sign in with
-        :param force: throw out whoever is signed in
+        :param force: sign out anyone who is signed in as this agent; done once, at the start
         :raises ValueError: an argument that the manual does not allow
-        :raises CCAuthError: refused, or the seat is taken
+        :raises CCAuthError: the password is refused
+        :raises CCBusinessError: the agent is signed in already, or the phone number is not accepted
         """
-        mask_secret(password)
-        secret = Secret(password)
-        del password  # what fails in the body of the `with` passes through here, and its traceback shows us
+        if password:
+            mask_secret(password)
         number = api.agent_number(agent_id)
         agent = AgentSession(
-            exchange=lambda call, guid: self._exchange(call, api.headers(guid), (guid,), retries.policy()),
-            sign_in=lambda: self._exchange_sign_in(
-                api.agent_sign_in(agent_id, secret.reveal(), phone_number, force)
-            ),
-            agent_id=number,
-            quarantine=self._quarantine("agent", str(number), secret.reveal()),
+            number,
+            exchange=lambda call, guid: self._exchange(call, api.headers(guid), (guid,) if guid else ()),
+            sign_out_at_once=lambda guid: self._sign_out_at_once(number, guid),
+            sign_in=api.agent_sign_in(number, password, phone_number),
+            first_sign_in=api.agent_sign_in(number, password, phone_number, force),
+            credential=self.credential("agent", str(number), password, phone_number),
+            lockout=self.lockout,
         )
-        agent.sign_in()
+        del password  # what fails in the body of the `with` passes through here, and its traceback shows us
+        self._agent_sessions.add(agent)
         try:
-            agent.keep_alive()
-            yield agent
+            with agent:
+                yield agent
         finally:
-            agent.sign_out()
+            self._agent_sessions.discard(agent)
+
+    def sign_out_agents(self) -> None:
+        """Sign out all agents of this hook within 3 seconds, also while a request is under way.
+
+        For ``on_kill``: Airflow sends SIGKILL a few seconds after SIGTERM.
+        """
+        threads = [threading.Thread(target=agent.end_at_once) for agent in self._agent_sessions]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(SIGN_OUT_WITHIN)
+
+    def _sign_out_at_once(self, agent_id: int, guid: str) -> None:
+        call = api.agent_sign_out(agent_id)
+        settings = replace(self.settings, timeout=SIGN_OUT_WITHIN / 2)
+        client = BlockingClient(settings)  # of its own: the hook's may be waiting for a reply
+        client.session.cookies.update(self.client.session.cookies)
+        try:
+            reply = client.send(call.request._replace(headers=api.headers(guid)))
+        finally:
+            client.close()
+        understand(call, reply, (guid,))
 
     def _sign_in_call(self) -> Call[Session]:
         return api.config_login(self.settings.login, self.settings.password)

@@ -15,7 +15,7 @@ _KINDS = ("token", "refreshToken")
 
 
 class CCISalesHook(CCHook):
-    """Talks to CC-iSales, signed with a token that it refreshes, or signs in anew for, by itself.
+    """Calls CC-iSales, signed with a token that is refreshed when needed.
 
     :param cc_conn_id: connection of type ``cc_isales``
     """
@@ -38,7 +38,7 @@ class CCISalesHook(CCHook):
 
     @without_locals
     def refresh(self) -> None:
-        """Trade the refreshToken for a new pair now; signs in where there is none that lives.
+        """Get a new pair of tokens now; signs in if there is no valid refreshToken.
 
         Manual: CC-iSales, auth/refresh.
 
@@ -47,14 +47,15 @@ class CCISalesHook(CCHook):
         self.sessions.refresh()
 
     @without_locals
-    def call(self, path: str, *, json: Any = None) -> Any:
-        """Call any interface by POST; the session is looked after.
+    def call(self, path: str, *, json: Any = None, method: str = "POST") -> Any:
+        """Call any interface.
 
         :param path: below ``/rest/isales/v1/openapi/obs/``, e.g. ``business/tasks``
         :param json: the body
-        :return: the whole reply, after its code was found to mean success
+        :param method: HTTP method
+        :return: the whole reply of a successful call, without the values of secret fields
         """
-        return self.send(api.any_call(path, json))
+        return self.send(api.any_isales_call(method, path, json))
 
     def _sign_in_call(self) -> Call[Session]:
         return api.login(self.settings.login, self.settings.password)

@@ -8,14 +8,13 @@ from typing import Any
 from airflow_provider_cc.api import management as api
 from airflow_provider_cc.api.management import AgentInfo, AgentLoginParams, DirectoryAgent
 from airflow_provider_cc.api.protocol import Call, Session, number_argument
-from airflow_provider_cc.exceptions import CCBusinessError
-from airflow_provider_cc.hooks import retries
+from airflow_provider_cc.exceptions import CCBusinessError, ErrorCode
 from airflow_provider_cc.hooks.base import CCHook
 from airflow_provider_cc.hooks.tracebacks import without_locals
 
 
 class CCManagementHook(CCHook):
-    """Talks to CC-Management, signed with an AccessToken that it looks after by itself.
+    """Calls CC-Management, signed with an AccessToken that is renewed when needed.
 
     :param cc_conn_id: connection of type ``cc_management``
     """
@@ -35,19 +34,17 @@ class CCManagementHook(CCHook):
         Manual: CC-Management, "Querying Agent Information by Sign-in Account" (queryAgentInfoByAccount).
 
         :param account_code: sign-in account, at most 64 characters
-        :param username: authenticating user: the call is then not signed, and the connection needs no app key
+        :param username: authenticating user; the call is then not signed, and the connection needs no app key
         :param password: that user's password
         :raises ValueError: an argument that the manual does not allow
-        :raises CCBusinessError: the centre declines, or the account has no agent ID (code ``no_agent``)
+        :raises CCBusinessError: declined, or the account has no agent ID (code ``no_agent``)
         :raises CCError: any other failure, as :meth:`send`
         """
         call = api.query_agent_info(account_code, username, password)
         if username is None:
             return self.send(call)
-        # A password is in it, so it counts as a sign-in: repeated only if the connection itself failed.
-        secret = password or ""
-        with self._quarantine("user", username, secret).guard():
-            return self._exchange(call, self._headers(None), (secret,), retries.sign_in_policy())
+        with self.lockout.guard(self.credential("user", username, password or "")):
+            return self._exchange(call, self._headers(None))
 
     @without_locals
     def query_agent_login_params(self, account: str, password: str) -> AgentLoginParams:
@@ -61,14 +58,21 @@ class CCManagementHook(CCHook):
         :raises CCError: any failure, as :meth:`send`
         """
         call = api.query_agent_login_params(account, password)
-        quarantine = self._quarantine("account", account, password)
-        quarantine.check(CCBusinessError)
+        lockout, credential = self.lockout, self.credential("account", account, password)
+        lockout.load()
+        blocked = lockout.blocked(credential)
+        if blocked is not None:
+            raise CCBusinessError(call.endpoint.name, ErrorCode.BLOCKED, blocked)
         try:
-            return self.send(call)
+            params = self.send(call)
         except CCBusinessError as error:
-            if api.declines_password(error):
-                quarantine.add(error)
+            if api.rejects_password(error):
+                lockout.reject(credential, error)
+                lockout.save()
             raise
+        lockout.accept(credential)
+        lockout.save()
+        return params
 
     def query_agents(
         self, *, page_size: int = 100, agent_types: Sequence[int] | None = None
@@ -86,14 +90,15 @@ class CCManagementHook(CCHook):
         return self._pages(calls, page_size)
 
     @without_locals
-    def call(self, path: str, *, json: Any = None) -> Any:
-        """Call any further interface by POST; the session is looked after.
+    def call(self, path: str, *, json: Any = None, method: str = "POST") -> Any:
+        """Call any further interface.
 
         :param path: from the domain's root, e.g. ``/apiaccess/rest/cc-management/v1/…``
         :param json: the body
-        :return: the whole reply, after its code was found to mean success
+        :param method: HTTP method
+        :return: the whole reply of a successful call, without the values of secret fields
         """
-        return self.send(api.any_call("/" + path.lstrip("/"), json))
+        return self.send(api.any_management_call(method, path, json))
 
     def _pages(self, calls: Iterator[Call[api.DirectoryPage]], page_size: int) -> Iterator[DirectoryAgent]:
         before = None

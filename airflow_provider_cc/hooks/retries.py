@@ -1,4 +1,4 @@
-"""When a call is tried again, and after what time; the same for the blocking and the asynchronous client."""
+"""When a call is repeated, and after what time; the same for both clients."""
 
 from __future__ import annotations
 
@@ -7,61 +7,61 @@ from typing import Any
 
 import tenacity
 
-from airflow_provider_cc.exceptions import CCSignInUnavailable, CCTransientError
+from airflow_provider_cc.api.protocol import Call
+from airflow_provider_cc.exceptions import NOTHING_SENT, CCSignInUnavailable, CCTransientError
 
-#: Tries of one call, the first included.
+#: Attempts of one call, the first included; of a call that carries a password.
 MAX_TRIES = 5
-#: Seconds after which no further try begins.
+MAX_TRIES_WITH_SECRET = 2
+#: Seconds after which no further attempt begins.
 MAX_SECONDS = 120.0
-#: Longest wait before the second try, in seconds; twice as long before each further one …
+#: Longest wait before the second attempt, in seconds; twice as long before each further one …
 FIRST_BACK_OFF = 1.0
 #: … up to this.
 LONGEST_BACK_OFF = 20.0
-#: A server's Retry-After beyond this many seconds is not waited for in full.
+#: The part of a server's Retry-After beyond this many seconds is ignored.
 MAX_WAIT = 60.0
 
-#: Codes of :class:`CCTransientError` for which the server cannot have looked at the credential, or its
-#: answer was lost with the connection.
-CONNECTION_FAILED = frozenset({"dns", "connect", "reset", "tls"})
 
+def policy(call: Call[Any], done: int = 0) -> dict[str, Any]:
+    """Return the arguments for tenacity's ``Retrying`` and ``AsyncRetrying``.
 
-def policy(tries: int = MAX_TRIES) -> dict[str, Any]:
-    """Return the arguments for tenacity's ``Retrying`` and ``AsyncRetrying`` of a call.
-
-    :param tries: how many, the first included
+    :param call: the call
+    :param done: attempts made before
     """
+    tries = (MAX_TRIES_WITH_SECRET if call.secrets else MAX_TRIES) - done
     return {
         "stop": tenacity.stop_after_attempt(tries) | tenacity.stop_before_delay(MAX_SECONDS),
         "wait": _wait,
-        "retry": tenacity.retry_if_exception(worth_another_try),
+        "retry": tenacity.retry_if_exception(lambda error: may_repeat(call, error)),
         "reraise": True,
     }
 
 
-def sign_in_policy() -> dict[str, Any]:
-    """Return the same for a sign-in, which is repeated only where the connection itself failed."""
-    return {**policy(), "retry": tenacity.retry_if_exception(_never_arrived)}
+def may_repeat(call: Call[Any], error: BaseException) -> bool:
+    """Whether a failed call may be repeated.
 
+    One that carries a password only if it is certain that nothing was sent: accounts are locked after three
+    wrong passwords, and whoever does not answer may have counted.
 
-def worth_another_try(error: BaseException) -> bool:
-    """Whether a call that failed with this may succeed when it is made again."""
-    return isinstance(error, CCTransientError) and not isinstance(error, CCSignInUnavailable)
+    :param call: the call
+    :param error: how it failed
+    """
+    if not isinstance(error, CCTransientError) or isinstance(error, CCSignInUnavailable):
+        return False
+    return not call.secrets or error.code in NOTHING_SENT
 
 
 def pause(error: BaseException | None, tries: int) -> float:
-    """Return the seconds to wait before the next try: what the server asks for, or a jittered, growing time.
+    """Return the seconds to wait before the next attempt: what the server asks for, or a growing random time.
 
-    :param error: how the last try failed
-    :param tries: how many there have been
+    :param error: how the last attempt failed
+    :param tries: attempts so far
     """
     asked = error.retry_after if isinstance(error, CCTransientError) else None
     longest = min(LONGEST_BACK_OFF, FIRST_BACK_OFF * 2 ** (tries - 1))
     own = random.uniform(longest / 20, longest)  # noqa: S311 - spreads load, guards nothing
     return own if asked is None else min(asked, MAX_WAIT) + own / 10
-
-
-def _never_arrived(error: BaseException) -> bool:
-    return isinstance(error, CCTransientError) and error.code in CONNECTION_FAILED
 
 
 def _wait(state: tenacity.RetryCallState) -> float:

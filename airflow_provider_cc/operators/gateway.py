@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_cc.compat import BaseOperator
-from airflow_provider_cc.exceptions import CCConfigError
 from airflow_provider_cc.hooks.agent import CCAgentHook
 from airflow_provider_cc.hooks.gateway import CCGatewayHook
 from airflow_provider_cc.hooks.tracebacks import without_locals
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class CCConfigLoginOperator(BaseOperator):
-    """Signs in to configuration, which checks the credential and warms a shared session.
+    """Signs in to configuration, which checks the credential and creates a shared session.
 
     Manual: CC-Gateway, "C5 Intelligent Auxiliary Interface Authentication" (config/login).
 
@@ -52,13 +51,13 @@ class CCQueryLoginInfoOperator(BaseOperator):
 
     Manual: CC-Gateway, "Obtaining Token Information" (logininfo).
 
-    While it runs it holds the agent's seat, and calls may be routed to it: not for agents at work.
+    Signs the agent in (busy), which can end or block the agent's own session: not for agents at work.
     Returns a dict with ``agent_id`` and ``softphone_number``; the phonetoken is not in it.
 
-    :param agent_conn_id: connection of type ``cc_agent`` with an agent ID as login, a password and the extra
-        ``phone_number`` (templated)
+    :param agent_conn_id: connection of type ``cc_agent`` with an agent ID as login, a password (may be empty)
+        and the extra ``phone_number`` (templated)
     :param cc_conn_id: connection of type ``cc_gateway`` (templated)
-    :param force: throw out whoever is signed in
+    :param force: sign out anyone who is signed in as this agent; done once, at the start
     """
 
     template_fields: Sequence[str] = ("agent_conn_id", "cc_conn_id")
@@ -89,11 +88,13 @@ class CCQueryLoginInfoOperator(BaseOperator):
         :raises CCConfigError: the connection lacks something
         :raises CCError: as ``CCGatewayHook.agent_session``
         """
-        agent = CCAgentHook(self.agent_conn_id).credentials
-        if not agent.phone_number:
-            raise CCConfigError(f"connection {self.agent_conn_id!r} (cc_agent): needs extra phone_number")
+        agent = CCAgentHook(self.agent_conn_id).require("phone_number")
         with self.hook.agent_session(
             agent.login, agent.password, agent.phone_number, force=self.force
         ) as session:
             info = session.query_login_info()
         return {"agent_id": info.agent_id, "softphone_number": info.softphone_number}
+
+    def on_kill(self) -> None:
+        """Sign the agent out: Airflow kills the process seconds later."""
+        self.hook.sign_out_agents()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class CCISalesLoginOperator(BaseOperator):
-    """Signs in, which checks the credential and warms a shared session.
+    """Signs in, which checks the credential and creates a shared session.
 
     Manual: CC-iSales, "Authentication Interface" (auth/login).
 

@@ -66,9 +66,10 @@ class CCQueryAgentInfoOperator(BaseOperator):
             api.query_agent_info(account)
         ask = self.hook.query_agent_info
         if self.auth_conn_id is not None:
-            user = CCAgentHook(self.auth_conn_id).credentials
+            user = CCAgentHook(self.auth_conn_id).require("password")
             ask = partial(ask, username=user.login, password=user.password)
-        return ask_each(accounts, ask, self.on_error, password_in_call=self.auth_conn_id is not None)
+        calls = [(account, partial(ask, account)) for account in accounts]
+        return ask_each(calls, self.on_error, shared_password=self.auth_conn_id is not None)
 
 
 class CCQueryAgentLoginParamsOperator(BaseOperator):
@@ -76,8 +77,8 @@ class CCQueryAgentLoginParamsOperator(BaseOperator):
 
     Manual: CC-Management, "Querying the Account Sign-in Result" (queryAgentLoginParams).
 
-    Returns a list of dicts with ``account``, ``agent_id``, ``softphone_number`` and ``sip_servers``; the
-    passwords that the reply also holds are never read.
+    Returns a list of dicts with ``account``, ``agent_id``, ``softphone_number`` and ``sip_servers``, one for
+    each connection; the passwords that the reply also holds are never read.
 
     :param account_conn_ids: one ``cc_agent`` connection id or a list of them: each account with its password
         (templated)
@@ -113,13 +114,11 @@ class CCQueryAgentLoginParamsOperator(BaseOperator):
         :raises CCError: as ``CCManagementHook.query_agent_login_params``
         """
         conn_ids = as_list("account_conn_ids", self.account_conn_ids)
-        passwords: dict[str, str] = {}
-        for conn_id in conn_ids:
-            agent = CCAgentHook(conn_id).credentials
+        agents = [CCAgentHook(conn_id).require("password") for conn_id in conn_ids]
+        for agent in agents:
             api.query_agent_login_params(agent.login, agent.password)
-            passwords[agent.login] = agent.password
-
-        def ask(account: str) -> api.AgentLoginParams:
-            return self.hook.query_agent_login_params(account, passwords[account])
-
-        return ask_each(list(passwords), ask, self.on_error)
+        calls = [
+            (agent.login, partial(self.hook.query_agent_login_params, agent.login, agent.password))
+            for agent in agents
+        ]
+        return ask_each(calls, self.on_error)

@@ -8,9 +8,12 @@ from typing import Any
 
 import msgspec
 
-from airflow_provider_cc.exceptions import CCBusinessError, CCResponseError
+from airflow_provider_cc.exceptions import CCBusinessError, CCResponseError, CCSessionRefused
 
 log = logging.getLogger(__name__)
+
+#: After so many refused calls, if none has worked, the credential and not the account is refused.
+MAX_REFUSED = 20
 
 
 def as_list(name: str, value: Any) -> list[str]:
@@ -28,39 +31,44 @@ def as_list(name: str, value: Any) -> list[str]:
 
 
 def ask_each(
-    accounts: Sequence[str],
-    ask: Callable[[str], msgspec.Struct],
+    calls: Sequence[tuple[str, Callable[[], msgspec.Struct]]],
     on_error: str,
-    password_in_call: bool = False,
+    shared_password: bool = False,
 ) -> list[dict[str, Any]]:
-    """Ask for every account in turn and return a row for each, in the same order.
+    """Make one call for each account and return a row for each, in the same order.
 
     With ``on_error="collect"`` an account that cannot be read yields a row of ``account``, ``endpoint``,
     ``code`` and ``message`` (the columns of the sync's reject table) instead of failing the task. What is not
-    the fault of one account – a refused sign-in, a silent server – fails the task in either case.
+    the fault of one account – a refused sign-in, a silent server, a refusal of every call – fails the task in
+    either case.
 
-    :param accounts: what to ask for
-    :param ask: asks for one
+    :param calls: account and call
     :param on_error: ``"raise"`` or ``"collect"``
-    :param password_in_call: every call carries the same password, so a failure before the first success may
+    :param shared_password: every call carries the same password, so a failure before the first success may
         be that password's: it is not sent again
     :raises ValueError: another ``on_error``
     """
     if on_error not in ("raise", "collect"):
         raise ValueError(f"on_error must be 'raise' or 'collect', not {on_error!r}")
     rows: list[dict[str, Any]] = []
-    succeeded = bad = 0
-    for account in accounts:
+    refusals: list[CCSessionRefused] = []
+    succeeded = 0
+    for account, call in calls:
         try:
             # By way of JSON, as XCom keeps it: a row looks the same before and after.
-            rows.append(msgspec.json.decode(msgspec.json.encode(ask(account))))
+            rows.append(msgspec.json.decode(msgspec.json.encode(call())))
             succeeded += 1
-        except (CCBusinessError, CCResponseError) as error:
-            if on_error == "raise" or (password_in_call and not succeeded):
+        except (CCBusinessError, CCResponseError, CCSessionRefused) as error:
+            if on_error == "raise" or (shared_password and not succeeded):
                 raise
-            bad += 1
+            if isinstance(error, CCSessionRefused):
+                refusals.append(error)
+            if len(refusals) >= MAX_REFUSED and not succeeded:
+                raise
             rows.append(
                 {"account": account, "endpoint": error.endpoint, "code": error.code, "message": error.text}
             )
-    log.info("Asked for %d accounts: %d read, %d not.", len(rows), succeeded, bad)
+    if refusals and len(refusals) == len(rows):
+        raise refusals[-1]
+    log.info("Asked for %d accounts: %d read, %d not.", len(rows), succeeded, len(rows) - succeeded)
     return rows

@@ -1,4 +1,4 @@
-"""What the sensors have in common: which failure skips a task."""
+"""What the sensors have in common: ``soft_fail`` in every mode."""
 
 from __future__ import annotations
 
@@ -16,33 +16,29 @@ if TYPE_CHECKING:
 class BaseSensor(BaseSensorOperator):
     """Treats failures alike in every mode and with every Airflow.
 
-    ``soft_fail`` skips a wait in vain. It does not skip what goes wrong, as Airflow's own sensors do with a
-    refused credential, and with everything when deferred: nobody would notice. ``never_fail`` skips either.
+    ``soft_fail`` and ``never_fail`` skip the task when the wait times out or a call fails.
     """
 
     def execute(self, context: Context) -> Any:
         """Poke until the wait is over.
 
-        :raises AirflowSensorTimeout: in vain
-        :raises CCError: something is wrong
+        :raises AirflowSensorTimeout: the wait timed out
+        :raises CCError: a call failed
         """
-        with self._failing_in_sight():
+        with self._skipping():
             return super().execute(context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Go on after the trigger has fired."""
-        with self._failing_in_sight():
+        """Continue after the trigger has fired."""
+        with self._skipping():
             return super().resume_execution(next_method, next_kwargs, context)
 
     @contextmanager
-    def _failing_in_sight(self) -> Iterator[None]:
+    def _skipping(self) -> Iterator[None]:
         try:
             yield
-        except AirflowSkipException as skip:
-            if isinstance(skip.__cause__, CCError) and not self.never_fail:
-                raise skip.__cause__ from None
-            raise
         except (CCError, AirflowSensorTimeout) as error:
-            if self.never_fail:  # Airflow asks for it neither in every mode nor in every version
+            # Airflow itself does so for some exceptions, in some modes.
+            if self.soft_fail or self.never_fail:
                 raise AirflowSkipException(str(error)) from error
             raise

@@ -21,10 +21,10 @@ from airflow_provider_cc.api.management import (
     AgentLoginParams,
     DirectoryAgent,
 )
-from airflow_provider_cc.compat import Asset, BaseHook, BaseOperator
+from airflow_provider_cc.compat import Asset, BaseHook, BaseOperator, in_thread
 from airflow_provider_cc.exceptions import CCConfigError, CCError
+from airflow_provider_cc.hooks.lockout import Lockout
 from airflow_provider_cc.hooks.management import CCManagementHook
-from airflow_provider_cc.hooks.quarantine import fingerprint_key
 from airflow_provider_cc.hooks.tracebacks import without_locals
 from airflow_provider_cc.transfers import tables
 from airflow_provider_cc.transfers.account_codes import AccountList, rows_of_one_column, spool_codes
@@ -34,7 +34,6 @@ from airflow_provider_cc.transfers.from_accounts import sync_accounts
 from airflow_provider_cc.transfers.from_directory import sync_directory
 from airflow_provider_cc.transfers.lineage import lineage, rows_written
 from airflow_provider_cc.transfers.reading import Reading
-from airflow_provider_cc.transfers.refused_passwords import RefusedPasswords
 from airflow_provider_cc.transfers.rehearsal import Rehearsal
 from airflow_provider_cc.transfers.run import Run
 from airflow_provider_cc.transfers.spool import Spool
@@ -185,8 +184,10 @@ class CCAgentsToSqlOperator(BaseOperator):
         with Spool() as spool:
             counts = self._counts = self._open(warehouse, spool)
             try:
-                refused = self._refused_passwords(warehouse) if passwords else None
-                asyncio.run(self._sync(warehouse, spool, counts, reading, passwords, refused))
+                lockout = self.hook.lockout
+                if passwords:
+                    lockout.load()
+                asyncio.run(self._sync(warehouse, spool, counts, reading, passwords, lockout))
                 counts.check()
                 if counts.unique and counts.rejected == counts.unique:
                     raise CCError(f"all {counts.unique} accounts were rejected: see {self.reject_table}")
@@ -308,22 +309,6 @@ class CCAgentsToSqlOperator(BaseOperator):
             "An earlier try of this run has finished %d accounts; going on from there.", counts.resumed
         )
 
-    def _refused_passwords(self, warehouse: Warehouse) -> RefusedPasswords | None:
-        key = fingerprint_key()
-        if key is None:
-            self.log.warning("Without a key, no refused password of an account is remembered or heeded.")
-            return None
-        refused = RefusedPasswords(
-            warehouse.engine,
-            self._tables.run.schema,
-            self.tenant or self.cc_conn_id,
-            self.hook.settings.base_url,
-            key,
-            writes=not self._dry_run,
-        )
-        refused.read()
-        return refused
-
     async def _sync(
         self,
         warehouse: Warehouse,
@@ -331,7 +316,7 @@ class CCAgentsToSqlOperator(BaseOperator):
         counts: Counts,
         reading: Reading,
         passwords: Mapping[str, str] | None,
-        refused: RefusedPasswords | None,
+        lockout: Lockout,
     ) -> None:
         before = (counts.requests, counts.sign_ins)
         async with self.hook.bulk() as client:
@@ -345,7 +330,7 @@ class CCAgentsToSqlOperator(BaseOperator):
                 concurrency=self.hook.settings.max_concurrency,
                 max_rejects=self.max_rejects,
                 passwords=passwords,
-                refused=refused,
+                lockout=lockout,
                 close_missing=self.deactivate_missing,
                 sign_ins=lambda: self.hook.sessions.sign_ins,
             )
@@ -355,11 +340,11 @@ class CCAgentsToSqlOperator(BaseOperator):
                 else:
                     await sync_accounts(run, softphones_from_directory=self.softphones == "directory")
             finally:
-                if refused is not None:
-                    with suppress(Exception):  # what stopped the run matters more
-                        await asyncio.to_thread(refused.write)
+                await in_thread(lockout.save)()
                 counts.requests = before[0] + client.requests
                 counts.sign_ins = before[1] + self.hook.sessions.sign_ins
+            if run.refusal is not None and counts.rejected == counts.unique:
+                raise run.refusal
             run.writer.check_rejects()
             run.writer.log_rejects()
 

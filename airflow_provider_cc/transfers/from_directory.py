@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow_provider_cc.api import management as api
 from airflow_provider_cc.api.management import DirectoryAgent, DirectoryPage
-from airflow_provider_cc.exceptions import CCBusinessError
+from airflow_provider_cc.exceptions import CCBusinessError, ErrorCode
 from airflow_provider_cc.transfers.difference import Reject
 from airflow_provider_cc.transfers.pages import read_directory
 from airflow_provider_cc.transfers.run import Run, too_few
@@ -62,7 +62,9 @@ async def _take_page(run: Run, page: DirectoryPage, first_pass: bool) -> None:
 
 async def _answers(run: Run, agent: DirectoryAgent) -> tuple[Any, ...]:
     if agent.agent_id is None:
-        raise CCBusinessError(api.DIRECTORY.name, api.NO_AGENT, "the directory lists it without an agent ID")
+        raise CCBusinessError(
+            api.DIRECTORY.name, ErrorCode.NO_AGENT, "the directory lists it without an agent ID"
+        )
     if run.passwords is not None:
         return await run.login_params(agent.account), agent
     return (agent,)

@@ -11,19 +11,24 @@ from typing import Any
 
 from airflow_provider_cc.api import management as api
 from airflow_provider_cc.api.management import AgentLoginParams, DirectoryAgent
+from airflow_provider_cc.compat import in_thread
 from airflow_provider_cc.exceptions import (
+    NOTHING_SENT,
     CCAuthError,
     CCBusinessError,
     CCError,
+    CCPermissionError,
     CCResponseError,
+    CCSessionRefused,
     CCSignInUnavailable,
     CCTransientError,
+    ErrorCode,
 )
 from airflow_provider_cc.hooks.bulk import BulkClient
+from airflow_provider_cc.hooks.lockout import Credential, Lockout
 from airflow_provider_cc.transfers.counts import Counts
 from airflow_provider_cc.transfers.difference import Chunk, Reject
 from airflow_provider_cc.transfers.reading import Reading
-from airflow_provider_cc.transfers.refused_passwords import RefusedPasswords
 from airflow_provider_cc.transfers.spool import Spool
 from airflow_provider_cc.transfers.warehouse import Warehouse
 from airflow_provider_cc.transfers.writer import ChunkWriter
@@ -36,7 +41,10 @@ MAX_FAILURES, RECENT_CALLS = 50, 1000
 MAX_IN_A_ROW = 10
 
 #: What is the fault of one account; everything else ends the run.
-ROW_ERRORS = (CCBusinessError, CCResponseError, CCTransientError)
+ROW_ERRORS = (CCBusinessError, CCResponseError, CCTransientError, CCSessionRefused)
+
+#: After so many refused calls, if none has worked, the credential and not the account is refused.
+MAX_REFUSED = 20
 
 
 @dataclass
@@ -52,7 +60,7 @@ class Run:
     :param concurrency: requests under way at once
     :param max_rejects: number of rejects, or share of all accounts if a float, beyond which the run fails
     :param passwords: account → password, if login parameters are wanted
-    :param refused: knows which of them rest; ``None`` where nothing is remembered
+    :param lockout: knows which of them are blocked
     :param close_missing: whether the rows of accounts that the directory no longer knows are closed
     :param sign_ins: tells how many sign-ins there have been
     """
@@ -66,7 +74,7 @@ class Run:
     concurrency: int
     max_rejects: float
     passwords: Mapping[str, str] | None = field(repr=False)
-    refused: RefusedPasswords | None
+    lockout: Lockout = field(repr=False)
     close_missing: bool
     sign_ins: Callable[[], int]
 
@@ -77,6 +85,10 @@ class Run:
         self._calls = 0
         self._failures: deque[int] = deque()
         self._in_a_row = 0
+        self._worked = False
+        #: Calls that were refused (401, 403) before any had worked, and the last refusal.
+        self._refused = 0
+        self.refusal: CCSessionRefused | None = None
 
     async def handle(self, account: str, ask: Coroutine[Any, Any, tuple[Any, ...]]) -> None:
         """Await the answers about an account, and write its row or its reject.
@@ -90,10 +102,14 @@ class Run:
             answers = await ask
         except ROW_ERRORS as error:
             self._bear(error)
-            declined = isinstance(error, CCBusinessError) and error.endpoint == api.AGENT_INFO.name
+            declined = (
+                isinstance(error, CCBusinessError)
+                and not isinstance(error, CCPermissionError)
+                and error.endpoint == api.AGENT_INFO.name
+            )
             await self.writer.reject(Reject(account, error.endpoint, error.code, error.text, declined))
         else:
-            self._in_a_row = 0
+            self._in_a_row, self._worked = 0, True
             await self.writer.row(account, self.reading.values(answers))
 
     async def login_params(self, account: str) -> AgentLoginParams:
@@ -104,20 +120,24 @@ class Run:
         password = (self.passwords or {}).get(account)
         if not password:
             raise CCBusinessError(
-                api.LOGIN_PARAMS.name, "no_password", "no password is known for this account"
+                api.LOGIN_PARAMS.name, ErrorCode.NO_PASSWORD, "no password is known for this account"
             )
         try:
             call = api.query_agent_login_params(account, password)
         except ValueError as error:
-            raise CCBusinessError(api.LOGIN_PARAMS.name, "bad_password", str(error)) from None
-        if self.refused is None:
-            return await self.client.call(call)
-        self.refused.check(account, password)
+            raise CCBusinessError(api.LOGIN_PARAMS.name, ErrorCode.BAD_PASSWORD, str(error)) from None
+        credential = Credential("account", account, (password,))
+        blocked = self.lockout.blocked(credential)
+        if blocked is not None:
+            raise CCBusinessError(api.LOGIN_PARAMS.name, ErrorCode.BLOCKED, blocked)
         try:
-            return await self.client.call(call)
+            params = await self.client.call(call)
         except CCBusinessError as error:
-            self.refused.note(account, password, error)
+            if api.rejects_password(error):
+                self.lockout.reject(credential, error)
             raise
+        self.lockout.accept(credential)
+        return params
 
     async def look_up(self, account: str) -> list[DirectoryAgent] | None:
         """Ask the directory for a single account.
@@ -128,6 +148,11 @@ class Run:
         self._calls += 1
         try:
             found = await self.client.call(api.query_directory_account(account))
+        except CCPermissionError:
+            # Perhaps of this account only, perhaps the app key is not entitled to this interface.
+            log.warning("Directory lookup was denied; no agents will be deactivated in this run.")
+            self.close_missing = False
+            return None
         except ROW_ERRORS as error:
             self._bear(error)
             return None
@@ -139,13 +164,7 @@ class Run:
 
         :param account: sign-in account
         """
-        try:
-            return await self.look_up(account) == []
-        except CCAuthError:
-            # The app key may not be entitled to this interface. Asking on would mean a sign-in each time.
-            log.warning("The directory refuses to be asked: no row is closed in this run.")
-            self.close_missing = False
-            return False
+        return await self.look_up(account) == []
 
     async def all(self, coroutines: Iterable[Coroutine[Any, Any, None]]) -> None:
         """Run coroutines side by side; the first failure ends them all and is raised as it is."""
@@ -162,10 +181,17 @@ class Run:
 
     def _bear(self, error: CCError) -> None:
         """Bear with a call that failed, unless the server and not the call is the reason."""
+        if isinstance(error, CCSessionRefused):
+            self.refusal = error
+            self._refused += 1
+            if not self._worked and self._refused >= MAX_REFUSED:
+                raise error
+        elif isinstance(error, CCBusinessError) and error.status is None:
+            self._worked = True
         if not isinstance(error, CCTransientError):  # an answer, too
             self._in_a_row = 0
             return
-        if isinstance(error, CCSignInUnavailable) or error.code in ("dns", "tls", "connect"):
+        if isinstance(error, CCSignInUnavailable) or error.code in (ErrorCode.TLS, *NOTHING_SENT):
             raise error
         self._in_a_row += 1
         self._failures.append(self._calls)
@@ -185,8 +211,8 @@ class Run:
         return Counts(requests=self.client.requests, sign_ins=self.sign_ins())
 
     async def _look_closer(self, chunk: Chunk) -> None:
-        if self.refused is not None:
-            await asyncio.to_thread(self.refused.write)
+        if self.passwords is not None:
+            await in_thread(self.lockout.save)()
         await self._look_for_gone(chunk)
 
     async def _look_for_gone(self, chunk: Chunk) -> None:
@@ -203,7 +229,9 @@ class Run:
                 if self.close_missing and await self.is_gone(reject.account):
                     chunk.gone.append(reject.account)
                     text = "the directory no longer knows the account: its row is closed"
-                    chunk.rejects[place] = Reject(reject.account, api.DIRECTORY.name, api.NO_AGENT, text)
+                    chunk.rejects[place] = Reject(
+                        reject.account, api.DIRECTORY.name, ErrorCode.NO_AGENT, text
+                    )
 
         await self.all(worker() for _ in range(self.concurrency))
 

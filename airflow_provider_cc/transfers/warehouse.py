@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.pool import NullPool
 
-from airflow_provider_cc.exceptions import CCConfigError, CCError
+from airflow_provider_cc.exceptions import CCConfigError, CCError, ErrorCode
 from airflow_provider_cc.transfers import history, postgres
 from airflow_provider_cc.transfers.counts import Counts
 from airflow_provider_cc.transfers.difference import Chunk, Difference, Known, Reject, compare
@@ -157,7 +157,7 @@ class Warehouse:
 
         :param bad: each code, as far as it can be shown, with what is wrong with it
         """
-        rejects = [Reject(shown, BAD_CODE, "bad_code", reason) for shown, reason in bad]
+        rejects = [Reject(shown, BAD_CODE, ErrorCode.BAD_CODE, reason) for shown, reason in bad]
 
         def work(connection: sa.engine.Connection) -> None:
             self._hold(connection)

@@ -9,14 +9,15 @@ import msgspec
 
 from airflow_provider_cc.api import management as api
 from airflow_provider_cc.exceptions import (
+    NOTHING_SENT,
     CCAuthError,
     CCBusinessError,
     CCResponseError,
     CCSignInUnavailable,
     CCTransientError,
+    ErrorCode,
 )
 from airflow_provider_cc.hooks.bulk import BulkClient
-from airflow_provider_cc.hooks.retries import CONNECTION_FAILED
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ class AgentLook:
         try:
             return await client.call(api.query_agent_info(self._account))
         except CCBusinessError as error:
-            if error.code != api.NO_AGENT and not await self._is_unlisted(client):
+            if error.code != ErrorCode.NO_AGENT and not await self._is_unlisted(client):
                 raise
             return None
 
@@ -79,7 +80,7 @@ class AgentLook:
     def _bear(self, error: CCTransientError) -> None:
         self._unanswered += 1
         # Nobody knows what became of the credential, so it is not sent again before Airflow's own retry.
-        undecided = isinstance(error, CCSignInUnavailable) and error.code not in CONNECTION_FAILED
+        undecided = isinstance(error, CCSignInUnavailable) and error.code not in NOTHING_SENT
         if undecided or self._unanswered > self._max_unanswered:
             raise error
         log.warning(

@@ -58,7 +58,7 @@ class CCAgentTrigger(BaseTrigger):
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return what it takes to go on in another triggerer; no secret is in it."""
         names = ("account_code", "agent_status", "cc_conn_id", "poke_interval", "max_unanswered", "ends_at")
-        path = f"{CCAgentTrigger.__module__}.{CCAgentTrigger.__qualname__}"
+        path = f"{type(self).__module__}.{type(self).__qualname__}"
         return path, {name: getattr(self, name) for name in names}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:

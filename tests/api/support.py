@@ -28,9 +28,9 @@ CALLS: dict[str, Call[Any]] = {
     "logout": gateway.agent_sign_out(4711),
     "auth/login": isales.login("user", PASSWORD),
     "auth/refresh": isales.refresh("refresh-token"),
-    "any of CC-Management": management.any_call("/apiaccess/any", {}),
-    "any of CC-Gateway": gateway.any_call("GET", "config/any"),
-    "any of CC-iSales": isales.any_call("business/any"),
+    "any of CC-Management": management.any_management_call("POST", "/apiaccess/any", {}),
+    "any of CC-Gateway": gateway.any_gateway_call("GET", "config/any"),
+    "any of CC-iSales": isales.any_isales_call("POST", "business/any"),
 }
 SIGN_INS = ["tokenByAkSk", "config/login", "onlineagent", "forcelogin", "auth/login", "auth/refresh"]
 OTHERS = [name for name in CALLS if name not in SIGN_INS]

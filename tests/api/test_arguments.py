@@ -52,7 +52,7 @@ info, params, directory = (
         (gateway.query_login_info, (True,)),
         (gateway.agent_sign_in, (100, "p", "8")),
         (gateway.agent_sign_in, (1_000_000, "p", "8")),
-        (gateway.agent_sign_in, (101, "", "8")),
+        (gateway.agent_sign_in, (101, " ", "8")),
         (gateway.agent_sign_in, (101, "p", "")),
         (gateway.agent_sign_in, (101, "p", None)),
         (isales.login, ("", "p")),

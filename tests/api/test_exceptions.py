@@ -12,16 +12,18 @@ from airflow_provider_cc.exceptions import (
     CCBusinessError,
     CCConfigError,
     CCError,
+    CCPermissionError,
     CCResponseError,
-    CCSessionLapsed,
+    CCSessionRefused,
     CCSignInUnavailable,
     CCTransientError,
 )
 
 CALL_ERRORS = [
     CCAuthError,
-    CCSessionLapsed,
+    CCSessionRefused,
     CCBusinessError,
+    CCPermissionError,
     CCResponseError,
     CCTransientError,
     CCSignInUnavailable,
@@ -34,7 +36,7 @@ def test_everything_is_an_airflow_exception_of_ours(error):
     assert issubclass(error, AirflowException)
 
 
-@pytest.mark.parametrize("error", [CCAuthError, CCSessionLapsed, CCConfigError])
+@pytest.mark.parametrize("error", [CCAuthError, CCSessionRefused, CCConfigError])
 def test_airflow_does_not_retry_what_another_try_makes_worse(error):
     assert issubclass(error, AirflowFailException)
 
@@ -57,8 +59,8 @@ def test_endpoint_code_and_text_survive_pickling(error):
 
 @pytest.mark.parametrize("error", [CCTransientError, CCSignInUnavailable])
 def test_the_wait_survives_pickling(error):
-    failure = pickle.loads(pickle.dumps(error("logininfo", "HTTP 429", "", 7.5)))  # noqa: S301 - our own
-    assert failure.retry_after == 7.5
+    failure = pickle.loads(pickle.dumps(error("logininfo", "HTTP 429", "", 429, 7.5)))  # noqa: S301 - our own
+    assert (failure.status, failure.retry_after) == (429, 7.5)
 
 
 def test_a_config_error_survives_pickling():

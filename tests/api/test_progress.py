@@ -16,7 +16,7 @@ def page(total: int | None, *agents: DirectoryAgent) -> DirectoryPage:
 
 
 def test_the_same_page_twice_is_an_error() -> None:
-    with pytest.raises(CCResponseError, match="same page"):
+    with pytest.raises(CCResponseError, match="repeated_page"):
         insist_on_progress(page(None, ANN), page(None, ANN))
 
 

@@ -8,7 +8,7 @@ from airflow_provider_cc.exceptions import (
     CCAuthError,
     CCBusinessError,
     CCResponseError,
-    CCSessionLapsed,
+    CCSessionRefused,
     CCTransientError,
 )
 from tests.api.support import OTHERS, SIGN_INS, answer
@@ -18,7 +18,7 @@ RETCODES = {
         *("000-001", "000-002", "000-006", "100-001", "107-002"),  # bad parameter
         *("100-002", "100-008", "999-999", "1", "", "unheard of"),
     ],
-    CCSessionLapsed: ["000-003", "100-006", "105-005", "105-006", "105-007", "107-000", "107-007"],
+    CCSessionRefused: ["000-003", "100-006", "105-005", "105-006", "105-007", "107-000", "107-007"],
     CCTransientError: [
         *("000-004", "105-002", "105-004"),  # being switched over
         *("000-007", "100-021"),  # same call already running
@@ -59,10 +59,11 @@ def test_a_retcode_of_a_call(call, code, error):
 
 @pytest.mark.parametrize("call", GATEWAY_SIGN_INS)
 @pytest.mark.parametrize(("code", "error"), TABLE)
-def test_a_retcode_at_a_sign_in_is_a_refusal_unless_the_gateway_is_busy(call, code, error):
-    with pytest.raises((CCAuthError, CCTransientError)) as failure:
+def test_a_retcode_at_a_sign_in(call, code, error):
+    with pytest.raises((CCAuthError, CCTransientError, CCBusinessError)) as failure:
         answer(call, {"retcode": code, "message": "words", "result": {}})
-    assert type(failure.value) is (CCTransientError if error is CCTransientError else CCAuthError)
+    # There is no session yet that could have lapsed.
+    assert type(failure.value) is (CCBusinessError if error is CCSessionRefused else error)
 
 
 @pytest.mark.parametrize("code", ["0", "100-006", "100-008"])
@@ -71,7 +72,7 @@ def test_an_agent_who_is_gone_already_is_signed_out(code):
 
 
 def test_a_sign_out_can_be_refused():
-    with pytest.raises(CCSessionLapsed):
+    with pytest.raises(CCSessionRefused):
         answer("logout", {"retcode": "000-003", "message": ""})
 
 
@@ -83,19 +84,49 @@ def test_every_other_code_is_a_business_failure_with_that_code(call, code):
     assert (failure.value.code, failure.value.text) == (str(code), "declined")
 
 
-@pytest.mark.parametrize("call", [name for name in CODE_FIELDS if name in SIGN_INS])
-@pytest.mark.parametrize("code", [1, "1"])
-def test_every_other_code_at_a_sign_in_is_a_refusal(call, code):
+@pytest.mark.parametrize("call", ["auth/login", "auth/refresh"])
+@pytest.mark.parametrize("code", [1, "1", "E42"])
+def test_every_other_code_at_a_sign_in_is_a_verdict_except_at_the_gateway(call, code):
     with pytest.raises(CCAuthError) as failure:
         answer(call, {CODE_FIELDS[call]: code, "message": "declined"})
-    assert (failure.value.code, failure.value.text) == ("1", "declined")
+    assert (failure.value.code, failure.value.text) == (str(code), "declined")
 
 
-@pytest.mark.parametrize("call", CODE_FIELDS)
+@pytest.mark.parametrize("field", ["error_code", "errorCode", "resultCode", "returnCode"])
+@pytest.mark.parametrize("text", ["error_msg", "errorMsg", "resultMessage", "resultDesc", "message"])
+def test_an_error_instead_of_a_token_is_a_verdict_with_its_text(field, text):
+    with pytest.raises(CCAuthError) as failure:
+        answer("tokenByAkSk", {field: "APIG.0301", text: "declined"})
+    assert (failure.value.code, failure.value.text) == ("APIG.0301", "declined")
+
+
+@pytest.mark.parametrize("call", [name for name in CODE_FIELDS if not name.startswith("any")])
 @pytest.mark.parametrize("code", [True, None, 0.5, [], {}])
 def test_a_code_that_is_none_is_a_bad_reply(call, code):
-    with pytest.raises(CCAuthError if call in SIGN_INS else CCResponseError, match="no code"):
+    expected = "unexpected_format" if call in SIGN_INS else "missing_code"
+    with pytest.raises(CCResponseError, match=expected):
         answer(call, {CODE_FIELDS[call]: code, "message": "words"})
+
+
+@pytest.mark.parametrize("call", ["any of CC-Management", "any of CC-iSales"])
+@pytest.mark.parametrize("code", ["0", 0, "0200000", "0100000"])
+@pytest.mark.parametrize("field", ["returnCode", "resultCode", "retcode"])
+def test_codes_of_success_of_any_interface(call, code, field):
+    assert answer(call, {field: code, "data": []}) == {field: code, "data": []}
+
+
+@pytest.mark.parametrize("call", ["any of CC-Management", "any of CC-Gateway", "any of CC-iSales"])
+def test_a_reply_of_any_interface_needs_no_code_and_loses_its_secrets(call):
+    agents = [{"workNo": "1", "sipPwd": "S3cret", "sipAccount": "8"}]
+    reply = {"agents": agents, "guId": "S3cret", "nested": {"AccessToken": "S3cret", "a": 1}}
+    expected = {"agents": [{"workNo": "1", "sipAccount": "8"}], "nested": {"a": 1}}
+    assert answer(call, reply) == expected
+
+
+@pytest.mark.parametrize("code", ["0200001", "1200000x", "00000", "200000"])
+def test_other_codes_of_any_interface_are_failures(code):
+    with pytest.raises(CCBusinessError):
+        answer("any of CC-iSales", {"resultCode": code})
 
 
 @pytest.mark.parametrize("name", ["description", "message", "msg", "resultMessage", "resultDesc"])
@@ -119,6 +150,6 @@ def test_a_payload_named_result_is_not_taken_for_the_code():
 
 @pytest.mark.parametrize("password", ["0", "107", "-"])
 def test_a_short_password_does_not_change_what_a_code_means(password):
-    with pytest.raises(CCSessionLapsed):
+    with pytest.raises(CCSessionRefused):
         answer("any of CC-Gateway", {"retcode": "107-000"}, secrets=(password,))
     assert answer("any of CC-Gateway", {"retcode": "0"}, secrets=(password,)) == {"retcode": "0"}

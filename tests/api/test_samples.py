@@ -176,8 +176,16 @@ def test_isales_login_reads_the_sample(as_strings):
         (gateway.agent_events(101), "GET", "/agentgateway/resource/agentevent/101"),
         (gateway.agent_sign_out(101), "DELETE", "/agentgateway/resource/onlineagent/101/logout"),
         (isales.refresh("r"), "POST", "/rest/isales/v1/openapi/obs/auth/refresh"),
-        (isales.any_call("business/tasks"), "POST", "/rest/isales/v1/openapi/obs/business/tasks"),
-        (gateway.any_call("GET", "config/vdn/agents"), "GET", "/agentgateway/resource/config/vdn/agents"),
+        (
+            isales.any_isales_call("POST", "business/tasks"),
+            "POST",
+            "/rest/isales/v1/openapi/obs/business/tasks",
+        ),
+        (
+            gateway.any_gateway_call("GET", "config/vdn/agents"),
+            "GET",
+            "/agentgateway/resource/config/vdn/agents",
+        ),
     ],
 )
 def test_the_further_interfaces_have_the_documented_method_and_path(call, method, path):
@@ -190,10 +198,10 @@ def test_the_further_interfaces_have_the_documented_method_and_path(call, method
         (management.token("k", "s", 600), {"app_key": "k", "app_secret": "s"}),
         (management.query_directory(2, 50, [4, 5]), {"pageNum": 2, "pageSize": 50, "agentType": [4, 5]}),
         (management.query_directory_account("a"), {"userAccount": "a"}),
-        (gateway.agent_sign_in("4711", "p", "8"), {"password": "p", "phonenum": "8"}),
+        (gateway.agent_sign_in("4711", "p", "8"), {"password": "p", "phonenum": "8", "status": 3}),
         (isales.refresh("r"), {"refreshToken": "r"}),
-        (isales.any_call("business/tasks"), {}),
-        (management.any_call("/x", {"a": [1]}), {"a": [1]}),
+        (isales.any_isales_call("POST", "business/tasks"), {}),
+        (management.any_management_call("POST", "/x", {"a": [1]}), {"a": [1]}),
     ],
 )
 def test_the_further_interfaces_get_the_documented_fields(call, body):

@@ -142,11 +142,11 @@ def test_a_wrong_password_is_told_in_the_hooks_words_and_not_sent_again(
     heading, message = said.split("\n", 1)
     assert heading == "Test Connection Failed"
     assert message.startswith(("tokenByAkSk: ", "config/login: ", "auth/login: "))
-    assert "at_rest" not in message
+    assert "blocked" not in message
     assert "a-wrong-password" not in web.page.content()
 
     said = web.test_connection(f"wrong_{conn_type}")
 
-    assert "at_rest: refused at" in said
-    assert "airflow variables delete cc_refused__" in said
+    assert "blocked: not sent: rejected at" in said
+    assert "airflow variables delete cc_blocked__" in said
     assert "a-wrong-password" not in web.page.content()

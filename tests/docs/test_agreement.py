@@ -21,7 +21,6 @@ from airflow_provider_cc.get_provider_info import CONNECTION_TYPES, get_provider
 from airflow_provider_cc.hooks.connection import CCSettings, read_settings
 from airflow_provider_cc.simulator import Faults
 from airflow_provider_cc.simulator.__main__ import _parser
-from airflow_provider_cc.transfers import refused_passwords
 from airflow_provider_cc.transfers import tables as definitions
 from airflow_provider_cc.transfers.columns import AGENT_COLUMNS
 from airflow_provider_cc.transfers.counts import Counts
@@ -197,7 +196,7 @@ def test_columns() -> None:
     defined = definitions.define(
         AGENT_COLUMNS, "cc_agent", "cc_agent_history", "cc_agent_reject", "cc_sync_run"
     )
-    for table in (*defined.present(), refused_passwords.table(schema=None)):
+    for table in defined.present():
         told = tables(section("docs/tables.md", f"## {table.name}"))[0]
         assert [(code_words(row[0])[0], row[1]) for row in told[1:]] == [
             (
@@ -229,7 +228,7 @@ def test_retcodes() -> None:
     does = {
         Meaning.SUCCESS: "goes on",
         Meaning.BUSY: "tries again",
-        Meaning.LAPSED: "signs in again, once",
+        Meaning.LAPSED: "renews the session if it has lapsed",
         Meaning.REFUSED: "never tries again",
         Meaning.FAILURE: "fails",
     }
@@ -315,4 +314,6 @@ def _anchors(text: str) -> set[str]:
 @pytest.mark.parametrize("path", PAGES, ids=name)
 def test_lines_are_not_too_long(path: Any) -> None:
     if name(path) not in GENERATED:
-        assert [line for line in path.read_text().splitlines() if len(line) > 110] == []
+        # A row of a table cannot be broken.
+        lines = [line for line in path.read_text().splitlines() if not line.startswith("|")]
+        assert [line for line in lines if len(line) > 110] == []

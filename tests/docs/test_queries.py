@@ -7,10 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from airflow_provider_cc.simulator import Simulator
-from airflow_provider_cc.transfers import refused_passwords
 from tests.docs.pages import Block, blocks, page
 from tests.transfers.conftest import Sync
 from tests.transfers.database import Database
@@ -37,8 +35,6 @@ def tables(database: Database, centre: Simulator, sync: Sync) -> Database:
     database.execute(
         f"CREATE TABLE call_log (call_id INTEGER, softphone_number VARCHAR(64), started_at {kind})"
     )
-    with sa.create_engine(database.url, poolclass=sa.pool.NullPool).begin() as connection:
-        refused_passwords.table(schema=None).create(connection)
     first, second, *_ = runs(database)
     moments = [first - timedelta(days=1), first, second - (second - first) / 2, second]
     database.execute(

@@ -25,9 +25,8 @@ PUBLIC = {
         "CCManagementHook": ["query_agent_info", "query_agent_login_params", "query_agents", "call"]
     },
     "hooks.gateway": {"CCGatewayHook": ["login", "guid", "call", "query_login_info", "agent_session"]},
-    "hooks.agent_session": {"AgentSession": ["query_login_info"]},
     "hooks.isales": {"CCISalesHook": ["login", "refresh", "call"]},
-    "hooks.agent": {"CCAgentHook": ["credentials"]},
+    "hooks.agent": {"AgentSession": ["query_login_info"], "CCAgentHook": ["credentials"]},
     "hooks.base": {"CCHook": ["send", "bulk", "test_connection"]},
     "operators.management": {"CCQueryAgentInfoOperator": [], "CCQueryAgentLoginParamsOperator": []},
     "operators.gateway": {"CCConfigLoginOperator": [], "CCQueryLoginInfoOperator": []},

@@ -44,8 +44,8 @@ def test_what_was_refused_is_not_sent_again_before_its_rest_is_lifted(cc, reconn
     reconnect(conn_id, password="wrong-password")
     examine(conn_id)
     examined = examine(conn_id)
-    assert examined.findings["sign_in"].seen == "at rest, and so not sent"
-    assert "airflow variables delete cc_refused__" in examined.findings["sign_in"].private
+    assert examined.findings["sign_in"].seen == "blocked, and so not sent"
+    assert "airflow variables delete cc_blocked__" in examined.findings["sign_in"].private
     assert cc.stats.refused() == 1
     reconnect(conn_id)
     assert examine(conn_id).verdict("sign_in") == "ok"

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from airflow_provider_cc.doctor.diagnosis import HOOKS
+from airflow_provider_cc.doctor.diagnosis import HOOKS, diagnose_hook
 from tests.doctor.support import MANAGEMENT, SYSTEMS
 
 WRONG = "WrongPass-umber-glacier-3f6b"
@@ -27,7 +27,7 @@ def test_nothing_leaks(cc, reconnect, examine, logged, conn_id, bent):
     changes = {"password": WRONG} if bent in ("refused", "declined") else {}
     reconnect(conn_id, host="localhost", **changes)
     examined = examine(conn_id)
-    returned = HOOKS[conn_id.removesuffix("_default")](conn_id).diagnose()
+    returned = diagnose_hook(HOOKS[conn_id.removesuffix("_default")](conn_id))
 
     everything = f"{examined}{examined.table}{examined.report}{returned}{logged.text()}"
     people = [cc.agent(account) for account in cc.accounts()]
@@ -56,7 +56,7 @@ def test_the_report_says_what_is_needed(cc, examine):
 
 
 def test_diagnose_returns_plain_values(cc):
-    returned = HOOKS["cc_management"](MANAGEMENT).diagnose()
+    returned = diagnose_hook(HOOKS["cc_management"](MANAGEMENT))
     assert json.loads(json.dumps(returned)) == returned
     assert returned[0] == {
         "check": "connection",
@@ -72,7 +72,7 @@ def test_diagnose_returns_plain_values(cc):
 def test_diagnose_leaves_the_hooks_session_alone(cc):
     hook = HOOKS["cc_management"](MANAGEMENT)
     hook.query_agent_info("agent000001")
-    hook.diagnose()
+    diagnose_hook(hook)
     hook.query_agent_info("agent000002")
     assert cc.stats.sign_ins() == 2
 

@@ -62,7 +62,7 @@ def test_an_extra_that_nobody_reads(cc, reconnect, examine):
 
 def test_an_agents_connection_is_only_read(cc, examine, reconnect):
     assert examine("cc_agent_default").verdicts("ok", "skipped") == ["connection", "sign_in"]
-    reconnect("cc_agent_default", password="")
+    reconnect("cc_agent_default", login="")
     assert examine("cc_agent_default").verdict("connection") == "fail"
     assert cc.stats.requests() == 0
     assert CCAgentHook.conn_type in CHECKS_OF

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_cc.hooks import retries, sessions
+from airflow_provider_cc.hooks import retries, session
 from airflow_provider_cc.hooks.gateway import CCGatewayHook
 from airflow_provider_cc.hooks.isales import CCISalesHook
 from airflow_provider_cc.hooks.management import CCManagementHook
@@ -159,5 +159,5 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(sessions, "time", clock)
+    monkeypatch.setattr(session, "time", clock)
     return clock

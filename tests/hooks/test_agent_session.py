@@ -1,4 +1,4 @@
-"""An agent's seat: taken only inside the block, kept, its Guid followed, and left whatever happens."""
+"""An agent is signed in only inside the block, kept signed in, and signed out whatever happens."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 import pytest
 
 from airflow_provider_cc.exceptions import CCAuthError, CCBusinessError, CCConfigError, CCError
-from airflow_provider_cc.hooks import agent_session
+from airflow_provider_cc.hooks import agent as agent_module
 from airflow_provider_cc.hooks.gateway import CCGatewayHook
 
 ACCOUNT, NUMBER = "agent000000", "88880001"
@@ -108,7 +108,8 @@ def test_an_agent_who_was_signed_out_meanwhile_is_no_failure(cc, seat, logged):
 
 def test_an_agent_who_signed_out_elsewhere_is_no_failure(cc, agent, seat, logged):
     with seat() as signed_in:
-        signed_in.sign_out()  # the block's own then gets 100-008
+        elsewhere = CCGatewayHook()
+        elsewhere._sign_out_at_once(agent.agent_id, signed_in.guid)  # the block's own then gets 100-008
     assert cc.stats.requests("logout") == 2
     assert "could not be signed out" not in logged.text()
 
@@ -128,7 +129,7 @@ def test_a_sign_out_that_fails_is_logged_and_does_not_hide_the_failure_before(cc
 
 def test_a_seat_that_is_taken_is_refused(cc, agent, seat):
     with CCGatewayHook().agent_session(agent.agent_id, agent.password, "88880002"):
-        with pytest.raises(CCAuthError, match="100-002"), seat():
+        with pytest.raises(CCBusinessError, match="100-002"), seat():
             pass
         assert cc.signed_in_agents() == [agent.agent_id]
     assert cc.stats.requests("onlineagent") == 2
@@ -170,7 +171,7 @@ def test_a_sign_in_that_gets_no_usable_answer_is_not_repeated(cc, seat, status):
 
 @pytest.mark.parametrize(
     ("agent_id", "password", "number"),
-    [(100, "word", NUMBER), (1_000_000, "word", NUMBER), (10001, "", NUMBER), (10001, "word", "")],
+    [(100, "word", NUMBER), (1_000_000, "word", NUMBER), (10001, " ", NUMBER), (10001, "word", "")],
 )
 def test_arguments_that_cannot_be_right_send_nothing(cc, gateway, agent_id, password, number):
     with pytest.raises(ValueError, match="must"), gateway.agent_session(agent_id, password, number):
@@ -182,7 +183,7 @@ def test_arguments_that_cannot_be_right_send_nothing(cc, gateway, agent_id, pass
 
 
 def test_the_agent_stays_signed_in_beyond_the_time_out(cc, seat, monkeypatch):
-    monkeypatch.setattr(agent_session, "POLL_EVERY", 0.05)
+    monkeypatch.setattr(agent_module, "POLL_EVERY", 0.05)
     cc.settings.agent_timeout, cc.settings.event_poll = 2.0, 0.02
     with seat() as signed_in:
         begun = time.monotonic()
@@ -200,7 +201,7 @@ def test_without_polls_the_agent_would_not(cc, seat):
 
 
 def test_calls_and_polls_take_turns_so_that_none_carries_an_old_guid(cc, seat, monkeypatch):
-    monkeypatch.setattr(agent_session, "POLL_EVERY", 0.001)
+    monkeypatch.setattr(agent_module, "POLL_EVERY", 0.001)
     cc.settings.event_poll = 0.002
     calls = []
     with seat() as signed_in:
@@ -214,7 +215,7 @@ def test_calls_and_polls_take_turns_so_that_none_carries_an_old_guid(cc, seat, m
 
 
 def test_a_poll_that_fails_is_not_the_last_one(cc, seat, monkeypatch, logged):
-    monkeypatch.setattr(agent_session, "POLL_EVERY", 0.01)
+    monkeypatch.setattr(agent_module, "POLL_EVERY", 0.01)
     cc.settings.event_poll = 0.01
     with seat():
         cc.faults.errors, cc.faults.only = {500: 1.0}, {"agentevent"}
@@ -226,7 +227,7 @@ def test_a_poll_that_fails_is_not_the_last_one(cc, seat, monkeypatch, logged):
 
 
 def test_polls_end_with_the_block(cc, seat, monkeypatch):
-    monkeypatch.setattr(agent_session, "POLL_EVERY", 0.01)
+    monkeypatch.setattr(agent_module, "POLL_EVERY", 0.01)
     cc.settings.event_poll = 0.01
     with seat():
         wait_for(lambda: cc.stats.requests("agentevent") > 2)
@@ -235,7 +236,7 @@ def test_polls_end_with_the_block(cc, seat, monkeypatch):
     assert cc.stats.requests("agentevent") == polls
 
 
-# Signed out by somebody else
+# Signed out by someone else
 
 
 @pytest.mark.parametrize("settings", [{"authmode": 1}, {}, {"guid_from_poll_only": True}])
@@ -259,14 +260,61 @@ def test_an_agent_whose_password_was_changed_meanwhile_is_tried_once(cc, seat):
     assert cc.stats.refused("agent") == 1
 
 
-def test_a_seat_that_somebody_else_took_is_not_taken_back(cc, agent, seat, logged):
+def test_an_agent_whom_someone_else_signed_in_is_not_taken_back(cc, agent, seat, logged):
     other = CCGatewayHook()
     with seat() as signed_in, other.agent_session(agent.agent_id, agent.password, "88880002", force=True):
-        with pytest.raises(CCAuthError, match="100-002"):
+        with pytest.raises(CCBusinessError, match="100-002"):
             signed_in.query_login_info()
-        signed_in.sign_out()
+        signed_in.end_at_once()
         assert cc.signed_in_agents() == [agent.agent_id]
     assert logged.times("could not be signed out (logout: 000-003") == 1
+    assert cc.stats.requests("forcelogin") == 1
+
+
+def test_a_forced_sign_in_is_made_once(cc, agent, seat):
+    with seat(force=True) as signed_in:
+        cc.expire_sessions()
+        signed_in.query_login_info()
+    assert (cc.stats.requests("forcelogin"), cc.stats.requests("onlineagent")) == (1, 1)
+
+
+# Killed
+
+
+@pytest.mark.parametrize("settings", [{"authmode": 1}, {"authmode": 2}])
+def test_it_is_signed_out_at_once_while_a_poll_is_open(cc, gateway, seat, monkeypatch, settings):
+    monkeypatch.setattr(agent_module, "POLL_EVERY", 0.01)
+    for name, value in settings.items():
+        setattr(cc.settings, name, value)
+    with seat():
+        polls = cc.stats.requests("agentevent")
+        cc.settings.event_poll = 8.0
+        wait_for(lambda: cc.stats.requests("agentevent") > polls)
+        time.sleep(0.2)  # it is open now
+        begun = time.monotonic()
+        gateway.sign_out_agents()
+        assert time.monotonic() - begun < 3
+        assert cc.signed_in_agents() == []
+        cc.settings.event_poll = 0.01
+    assert cc.stats.requests("logout") == 1
+
+
+def test_a_gateway_that_does_not_answer_does_not_hold_up_the_end(cc, gateway, seat):
+    with seat():
+        cc.faults.latency, cc.faults.only = 5.0, {"logout"}
+        begun = time.monotonic()
+        gateway.sign_out_agents()
+        assert time.monotonic() - begun < 3
+
+
+def test_an_agent_who_is_signed_in_after_the_end_is_signed_out_again(cc, gateway, seat):
+    cc.faults.latency, cc.faults.only = 0.5, {"onlineagent"}
+    timer = threading.Timer(0.2, gateway.sign_out_agents)
+    timer.start()
+    with pytest.raises(CCError, match="being stopped"), seat():
+        pass
+    timer.join()
+    assert cc.signed_in_agents() == []
 
 
 # A Guid from elsewhere

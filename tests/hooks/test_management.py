@@ -105,7 +105,7 @@ def test_a_page_that_the_centre_finds_too_large_is_a_failure(cc, management):
 
 def test_a_directory_that_gives_less_than_it_says_is_a_failure(cc, management):
     cc.settings.directory_omits = frozenset({"data"})
-    with pytest.raises(CCResponseError, match="short page"):
+    with pytest.raises(CCResponseError, match="short_page"):
         list(management.query_agents())
 
 

@@ -122,11 +122,11 @@ def test_what_another_try_cannot_mend_is_not_tried_again(scripted, ask, reply, e
 
 @EVERY_CLIENT
 def test_the_gateways_busy_codes_are_tried_again(scripted, ask):
-    from airflow_provider_cc.api.gateway import any_call
+    from airflow_provider_cc.api.gateway import any_gateway_call
 
     busy, done = http(b'{"retcode":"000-004"}'), http(b'{"retcode":"0"}')
     hook, script = scripted(busy, busy, done)
-    assert ask(hook, any_call("GET", "config/any")) == {"retcode": "0"}
+    assert ask(hook, any_gateway_call("GET", "config/any")) == {"retcode": "0"}
     assert len(script.calls) == 3
 
 
@@ -141,7 +141,7 @@ def test_a_retry_after_is_waited_for(scripted, ask):
 def test_a_retry_after_is_waited_for_no_longer_than_the_limit(scripted, ask, monkeypatch):
     monkeypatch.setattr(retries, "MAX_WAIT", 0.1)
     hook, script = scripted(http(b"", "503 Later", "Retry-After: 86400\r\n"), http())
-    monkeypatch.setattr("airflow_provider_cc.hooks.pace.MAX_PAUSE", 0.1)
+    monkeypatch.setattr("airflow_provider_cc.hooks.rate_limit.MAX_PAUSE", 0.1)
     ask(hook, info())
     assert script.calls[1] - script.calls[0] < 1.0
 

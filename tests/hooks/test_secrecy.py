@@ -7,7 +7,7 @@ import traceback
 import pytest
 
 from airflow_provider_cc.exceptions import CCError
-from airflow_provider_cc.hooks import agent_session
+from airflow_provider_cc.hooks import agent as agent_module
 from airflow_provider_cc.hooks.agent import CCAgentHook
 from airflow_provider_cc.hooks.gateway import CCGatewayHook
 from airflow_provider_cc.hooks.isales import CCISalesHook
@@ -109,7 +109,7 @@ def leaked(text, secrets):
     ],
 )
 def test_no_secret_is_said(cc, canaries, monkeypatch, faults):
-    monkeypatch.setattr(agent_session, "POLL_EVERY", 0.01)
+    monkeypatch.setattr(agent_module, "POLL_EVERY", 0.01)
     cc.settings.echo_secrets, cc.settings.refused_status, cc.settings.event_poll = True, 200, 0.01
     for name, value in vars(faults).items():
         setattr(cc.faults, name, value)
@@ -150,9 +150,9 @@ def test_the_watch_would_see_a_secret(cc, logged):
 
 def test_secrets_are_told_to_airflows_masker(cc, monkeypatch):
     masked = []
-    for module in ("base", "gateway", "agent", "agent_session"):
+    for module in ("base", "gateway", "agent"):
         monkeypatch.setattr(f"airflow_provider_cc.hooks.{module}.mask_secret", masked.append)
-    monkeypatch.setattr(agent_session, "POLL_EVERY", 60)
+    monkeypatch.setattr(agent_module, "POLL_EVERY", 60)
     ask_everything(cc, [])
     agent = cc.agent(ACCOUNT)
     wanted = cc.secrets() - {cc.settings.user_password, cc.settings.vdn_password}

@@ -100,7 +100,7 @@ def test_it_signs_in_although_a_session_is_at_hand(cc, management):
 
 def test_it_can_be_pressed_again_after_a_refusal_and_with_another_password_signs_in(cc, reconnect):
     reconnect("cc_management_default", password="wrong")
-    for said in ("HTTP 403", "at_rest", "at_rest"):
+    for said in ("HTTP 403", "blocked", "blocked"):
         ok, message = CCManagementHook().test_connection()
         assert ok is False
         assert said in message
@@ -120,8 +120,8 @@ def test_an_agents_connection_is_only_read(cc):
     ("changes", "ok", "words"),
     [
         ({"login": ""}, False, "needs login"),
-        ({"password": ""}, False, "needs password"),
-        ({"extra": {"phone_number": ""}}, True, "no phone_number"),
+        ({"password": ""}, True, "Without password"),
+        ({"extra": {"phone_number": ""}}, True, "Without phone_number"),
     ],
 )
 def test_what_an_agents_connection_lacks_is_said(cc, reconnect, changes, ok, words):

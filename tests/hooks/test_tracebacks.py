@@ -10,7 +10,7 @@ import traceback
 import pytest
 from rich.pretty import pretty_repr
 
-from airflow_provider_cc.hooks import agent_session
+from airflow_provider_cc.hooks import agent as agent_module
 from airflow_provider_cc.hooks.management import CCManagementHook
 from airflow_provider_cc.hooks.tracebacks import without_locals
 from tests.hard.canaries.asking import connections, questions, shown
@@ -33,7 +33,7 @@ def told(thing):
 @pytest.fixture
 def everything(certificates, connect, monkeypatch, tmp_path, logged):
     """Ask everything of a contact centre, and search what there is to see for its canaries."""
-    monkeypatch.setattr(agent_session, "POLL_EVERY", 0.01)
+    monkeypatch.setattr(agent_module, "POLL_EVERY", 0.01)
 
     def everything(faults, **settings):
         extra = settings.pop("extra", {})

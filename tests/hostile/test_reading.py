@@ -67,7 +67,7 @@ def is_right(value: Any) -> bool:
         case Session():
             times = (value.lifetime, value.refresh_lifetime)
             return all(map(fits_header, value.secrets)) and all(
-                part is None or is_number(part, 1) for part in times
+                part is None or (isinstance(part, int | float) and part > 0) for part in times
             )
         case list():
             return all(map(is_right, value))

@@ -10,7 +10,7 @@ import pytest
 from airflow_provider_cc.api import gateway, isales, management
 from airflow_provider_cc.api.text import clean
 from airflow_provider_cc.exceptions import CCError
-from airflow_provider_cc.hooks import agent_session
+from airflow_provider_cc.hooks import agent as agent_module
 from airflow_provider_cc.hooks.management import CCManagementHook
 from tests.api.support import answer
 from tests.hooks.support import CLIENTS, PLAIN, TOKEN, http, info, read_request
@@ -99,7 +99,7 @@ def short(start, connect):
 @pytest.mark.parametrize("refused", [False, True])
 @pytest.mark.parametrize("status", [200, 403])
 def test_none_is_said_by_any_method_of_any_hook(short, logged, monkeypatch, refused, status):
-    monkeypatch.setattr(agent_session, "POLL_EVERY", 0.01)
+    monkeypatch.setattr(agent_module, "POLL_EVERY", 0.01)
     short.settings.event_poll, short.settings.refused_status = 0.01, status
     if refused:
         short.faults.refuse_sign_ins = {"management", "gateway", "agent", "isales"}

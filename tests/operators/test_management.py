@@ -145,7 +145,7 @@ def test_a_missing_account_is_collected(centre: Simulator) -> None:
 
 @pytest.mark.parametrize(
     ("reply", "code"),
-    [((200, "<html>"), "not JSON"), ((500, ""), "HTTP 500"), ((200, {"returnCode": "42"}), "42")],
+    [((200, "<html>"), "not_json"), ((500, ""), "HTTP 500"), ((200, {"returnCode": "42"}), "42")],
 )
 def test_an_unreadable_account_is_collected(centre: Simulator, reply: tuple[int, Any], code: str) -> None:
     centre.faults.overrides = {"agent000001": reply}

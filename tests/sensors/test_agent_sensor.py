@@ -171,9 +171,7 @@ def test_a_bad_account_code_fails_before_anything_is_asked(centre: Simulator, co
     assert centre.stats.requests(INFO) == 0
 
 
-MODES: Any = pytest.mark.parametrize(
-    "mode", [{}, {"deferrable": True}, {"soft_fail": True}, {"silent_fail": True}], ids=str
-)
+MODES: Any = pytest.mark.parametrize("mode", [{}, {"deferrable": True}, {"silent_fail": True}], ids=str)
 
 
 @MODES
@@ -196,12 +194,24 @@ def test_an_incomplete_connection_fails_at_once(
         wait(cc_conn_id="half", **mode)
 
 
-def test_never_fail_skips_even_then(centre: Simulator) -> None:
+@pytest.mark.parametrize("name", ["soft_fail", "never_fail"])
+def test_a_failure_skips_the_task_if_wanted(centre: Simulator, name: str) -> None:
     centre.settings.app_secret = "another"
 
     with pytest.raises(AirflowSkipException):
-        wait(never_fail=True)
+        wait(**{name: True})
     assert centre.stats.refused() == 1
+
+
+@pytest.mark.parametrize("mode", [{}, {"deferrable": True}], ids=str)
+@pytest.mark.parametrize("status", [400, 500, 503])
+def test_soft_fail_skips_a_failed_call_in_every_mode(
+    centre: Simulator, mode: dict[str, Any], status: int
+) -> None:
+    centre.faults.errors, centre.faults.only = {status: 1.0}, {INFO, "agentAccount/query"}
+
+    with pytest.raises(AirflowSkipException):
+        wait(soft_fail=True, max_unanswered=0, **mode)
 
 
 # What is in vain
@@ -333,19 +343,19 @@ def test_comes_back_with_the_agent(centre: Simulator) -> None:
         CCAuthError(TOKEN, "HTTP 403", "no"),
         CCConfigError("connection 'x': no"),
         CCBusinessError(INFO, "1", "no"),
-        CCTransientError(INFO, "HTTP 429", "later", 7.0),
-        CCResponseError(INFO, "shape", "no"),
+        CCTransientError(INFO, "HTTP 429", "later", 429, 7.0),
+        CCResponseError(INFO, "unexpected_format", "no"),
     ],
     ids=lambda error: type(error).__name__,
 )
-@pytest.mark.parametrize("soft_fail", [False, True])
-def test_comes_back_with_the_very_failure(error: Any, soft_fail: bool) -> None:
+def test_comes_back_with_the_very_failure(error: Any) -> None:
     with pytest.raises(type(error)) as caught:
-        come_back(failure(error), soft_fail=soft_fail)
+        come_back(failure(error))
     assert (type(caught.value), caught.value.args) == (type(error), error.args)
 
-    with pytest.raises(AirflowSkipException):
-        come_back(failure(error), never_fail=True)
+    for name in ("soft_fail", "never_fail"):
+        with pytest.raises(AirflowSkipException):
+            come_back(failure(error), **{name: True})
 
 
 def test_comes_back_in_vain() -> None:

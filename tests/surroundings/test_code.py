@@ -23,7 +23,7 @@ FORBIDDEN_CALLS = {
 #: Without an argument these wait for as long as it takes; the ones here wait for what is bounded itself.
 UNBOUNDED = {"acquire", "get", "join", "result", "wait"}
 BOUNDED_THEMSELVES = {
-    "hooks/agent_session.py: self._poller.join()",  # its polls have their time-outs and their tries
+    "hooks/agent.py: self._poller.join()",  # its polls have their time-outs and their tries
     "transfers/writer.py: self._room.wait()",  # until a transaction ends, which is tried eight times
 }
 

@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_cc.compat import get_variable
 from airflow_provider_cc.exceptions import CCAuthError
-from airflow_provider_cc.hooks import quarantine
+from airflow_provider_cc.hooks import lockout
 from airflow_provider_cc.hooks import variables as store
 from airflow_provider_cc.hooks.management import CCManagementHook
 from tests.hooks.support import info
@@ -38,8 +38,8 @@ def test_a_run_without_variables_asks_for_few_and_loses_nothing(
         counts = sqlite_sync(**everybody(centre))
     assert_all_there(centre, sqlite_database, counts)
     assert counts["sign_ins"] == 2
-    # Before each sign-in whether its credential rests, and before the first whether a session is shared.
-    assert [name.split("__")[0] for name in looks] == ["cc_token", "cc_refused", "cc_refused"]
+    # Before each sign-in: whether another task shares a session, and whether the credential is blocked.
+    assert [name.split("__")[0] for name in looks] == ["cc_token", "cc_blocked", "cc_token", "cc_blocked"]
     assert logged.times("cannot be written") == 2
 
 
@@ -68,8 +68,8 @@ def test_garbage_in_every_variable_at_once(
     with pytest.raises(CCAuthError):
         CCManagementHook().send(info())
     centre.settings.app_secret = right
-    (mark,) = variables.all("cc_refused__")
-    for name in (TOKEN, mark, quarantine.KEY_VARIABLE):
+    (mark,) = variables.all("cc_blocked__")
+    for name in (TOKEN, mark, lockout.KEY_VARIABLE):
         variables[name] = garbage
 
     counts = sqlite_sync(**everybody(centre))

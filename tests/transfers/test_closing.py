@@ -143,7 +143,7 @@ def test_a_directory_that_refuses_closes_nobody_and_the_run_goes_on(
 
     assert (counts["deactivated"], counts["rejected"], counts["synced"]) == (0, 20, 40)
     assert database.query("SELECT COUNT(*) FROM cc_agent WHERE is_active") == [(60,)]
-    assert "The directory refuses to be asked: no row is closed in this run." in log.messages
+    assert "Directory lookup was denied; no agents will be deactivated in this run." in log.messages
     assert counts["sign_ins"] <= 2
 
 

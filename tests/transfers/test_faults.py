@@ -6,7 +6,7 @@ import json
 import socket
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import partialmethod
 from typing import Any
 
 import aiohttp
@@ -153,7 +153,7 @@ def test_a_session_that_lapses_is_renewed_once(
 
     assert_all_there(centre, sqlite_database, counts)
     assert counts["sign_ins"] == centre.stats.requests(SIGN_IN) == 3
-    assert counts["requests"] <= 400 + 2 * 8  # each call under way at the time, once more
+    assert counts["requests"] <= 400 + 2 * (8 + 1)  # each call under way at the time once more, and a probe
 
 
 def test_a_refusal_for_being_too_fast_holds_up_everyone(
@@ -175,19 +175,6 @@ def test_a_database_connection_that_drops_is_made_anew(
     counts = postgres_sync(**everybody(centre))
 
     assert_all_there(centre, postgres_database, counts)
-
-
-def test_a_sign_in_whose_connection_broke_is_repeated(
-    make_centre: MakeCentre, sqlite_database: Database, sqlite_sync: Sync, hurry: None
-) -> None:
-    centre = make_centre(100, seed=3)
-    centre.faults.only, centre.faults.reset_before = {SIGN_IN}, 0.5
-
-    counts = sqlite_sync(**everybody(centre))
-
-    assert_all_there(centre, sqlite_database, counts)
-    broken = centre.stats.statuses_by_endpoint[SIGN_IN][0]
-    assert 1 <= broken == centre.stats.requests(SIGN_IN) - 1
 
 
 # What does not
@@ -329,10 +316,10 @@ def test_an_address_struck_off_the_allow_list_asks_no_more(
 ) -> None:
     do_at_chunk(3, lambda: setattr(centre.settings, "allow_listed", False))
 
-    with pytest.raises(CCAuthError, match=f"{INFO}: HTTP 403"):
+    with pytest.raises(CCAuthError, match="HTTP 403"):
         sqlite_sync(**everybody(centre))
 
-    assert 1 <= centre.stats.statuses[403] <= 8
+    assert 1 <= centre.stats.statuses[403] <= 2 * 8  # each call under way, and the query that shows why
     assert centre.stats.requests(SIGN_IN) == 1
     assert_intact(sqlite_database, 3, "HTTP 403")
 
@@ -358,7 +345,8 @@ def test_a_name_that_no_longer_resolves_ends_the_run(
 ) -> None:
     connect(monkeypatch, centre, host="localhost", max_concurrency=8)
     # So as not to wait until it forgets the address.
-    monkeypatch.setattr(aiohttp, "TCPConnector", partial(aiohttp.TCPConnector, use_dns_cache=False))
+    no_cache = partialmethod(aiohttp.TCPConnector.__init__, use_dns_cache=False)
+    monkeypatch.setattr(aiohttp.TCPConnector, "__init__", no_cache)
 
     def lose_name() -> None:
         def unknown(*arguments: Any, **options: Any) -> Any:

@@ -21,24 +21,24 @@ def info(**data: Any) -> dict[str, Any]:
 
 
 REPLIES: dict[str, tuple[int, Any, str]] = {
-    "html": (200, "<html>Please sign in</html>", "not JSON"),
-    "empty": (200, b"", "not JSON"),
-    "cut short": (200, b'{"returnCode":"0","data":{"workNo":7', "not JSON"),
-    "no object": (200, [GOOD], "not JSON"),
-    "null": (200, b"null", "not JSON"),
-    "bytes that are no text": (200, b"\xff\xfe{}", "not JSON"),
-    "unknown envelope": (200, {"status": "ok", "payload": {}}, "no code"),
-    "no data": (200, {"returnCode": "0"}, "shape"),
-    "data is a list": (200, {"returnCode": "0", "data": [1]}, "shape"),
-    "data is a text": (200, {"returnCode": "0", "data": "7"}, "shape"),
-    "agent ID is no number": (200, info(workNo="seven"), "shape"),
-    "agent ID is an object": (200, info(workNo={"id": 7}), "shape"),
-    "agent ID is negative": (200, info(workNo=-7), "shape"),
-    "agent ID is zero": (200, info(workNo=0), "shape"),
-    "agent ID is too large": (200, info(workNo=10**12), "shape"),
-    "agent type is no number": (200, info(agentType="audio"), "shape"),
-    "agent status is an object": (200, info(agentStatus={"a": 1}), "shape"),
-    "agent status is too long": (200, info(agentStatus="x" * 65), "shape"),
+    "html": (200, "<html>Please sign in</html>", "not_json"),
+    "empty": (200, b"", "not_json"),
+    "cut short": (200, b'{"returnCode":"0","data":{"workNo":7', "not_json"),
+    "no object": (200, [GOOD], "not_json"),
+    "null": (200, b"null", "not_json"),
+    "bytes that are no text": (200, b"\xff\xfe{}", "not_json"),
+    "unknown envelope": (200, {"status": "ok", "payload": {}}, "missing_code"),
+    "no data": (200, {"returnCode": "0"}, "unexpected_format"),
+    "data is a list": (200, {"returnCode": "0", "data": [1]}, "unexpected_format"),
+    "data is a text": (200, {"returnCode": "0", "data": "7"}, "unexpected_format"),
+    "agent ID is no number": (200, info(workNo="seven"), "unexpected_format"),
+    "agent ID is an object": (200, info(workNo={"id": 7}), "unexpected_format"),
+    "agent ID is negative": (200, info(workNo=-7), "unexpected_format"),
+    "agent ID is zero": (200, info(workNo=0), "unexpected_format"),
+    "agent ID is too large": (200, info(workNo=10**12), "unexpected_format"),
+    "agent type is no number": (200, info(agentType="audio"), "unexpected_format"),
+    "agent status is an object": (200, info(agentStatus={"a": 1}), "unexpected_format"),
+    "agent status is too long": (200, info(agentStatus="x" * 65), "unexpected_format"),
     "agent ID is empty": (200, info(workNo=""), "no_agent"),
     "agent ID is missing": (200, {"returnCode": "0", "data": {"agentType": 4}}, "no_agent"),
     "unknown code": (200, {"returnCode": "42", "description": "no"}, "42"),
@@ -169,7 +169,7 @@ def test_a_line_of_the_directory_that_cannot_be_read_is_a_reject(
     counts = sync()
 
     assert (counts["synced"], counts["rejected"], counts["deactivated"]) == (11, 1, 0)
-    assert rejects(database) == [("agent000003", "agentAccount/query", "shape")]
+    assert rejects(database) == [("agent000003", "agentAccount/query", "unexpected_format")]
     assert database.query("SELECT is_active FROM cc_agent WHERE account = 'agent000003'") in (
         [(1,)],
         [(True,)],
@@ -184,7 +184,7 @@ def test_a_line_that_cannot_be_read_rejects_only_its_account_in_a_list(
     counts = sync(accounts=list(centre.accounts()))
 
     assert (counts["synced"], counts["rejected"]) == (11, 1)
-    assert rejects(database) == [("agent000003", "agentAccount/query", "shape")]
+    assert rejects(database) == [("agent000003", "agentAccount/query", "unexpected_format")]
 
 
 # How many are too many
@@ -247,7 +247,7 @@ def test_the_log_sums_rejects_up_by_endpoint_and_code(centre: Simulator, sqlite_
 
     said = {message for message in log.messages if "rejected:" in message}
     assert said == {
-        f"2 accounts rejected: {INFO}: not JSON",
+        f"2 accounts rejected: {INFO}: not_json",
         f"1 accounts rejected: {INFO}: no_agent",
         "2 accounts rejected: account_code: bad_code",
     }

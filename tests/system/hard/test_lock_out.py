@@ -107,9 +107,9 @@ def test_each_wrong_credential_is_sent_once(tmp_path: Path, airflow_home: Callab
         assert (end.state, set(end.tasks.values())) == ("failed", {"failed"})
     log = ends[-1].log
     left = variables(airflow, Fernet(key))
-    marks = {name: value for name, value in left.items() if name.startswith("cc_refused__")}
+    marks = {name: value for name, value in left.items() if name.startswith("cc_blocked__")}
     assert len(marks) == 3
-    assert "at_rest" in log
+    assert "blocked until" in log
     assert f"airflow variables delete {next(iter(marks))}" in log
     fingerprints = [json.loads(mark)["fingerprint"] for mark in marks.values()]
     for secret in (WRONG, left["cc_refused_secret"], *fingerprints):

@@ -1,4 +1,4 @@
-"""A session kept where other tasks and workers find it: encrypted, in an Airflow Variable."""
+"""A session that other tasks and workers can reuse: encrypted, in an Airflow Variable."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cryptography.fernet import Fernet, InvalidToken
 
 from airflow_provider_cc.api.protocol import Session
 from airflow_provider_cc.hooks import variables
-from airflow_provider_cc.hooks.sessions import lead
+from airflow_provider_cc.hooks.session import lead
 
 log = logging.getLogger(__name__)
 
@@ -25,15 +25,15 @@ class _Shared(msgspec.Struct):
     refresh_expires_at: float | None
 
 
-class VariableStore:
+class SharedSession:
     """Keeps a connection's session in the Variable ``cc_token__<conn_id>``.
 
-    The key is derived from the connection's own secret, so the Variable is of no use to whoever lacks the
-    connection, and a changed password makes the old session unreadable. Times are wall-clock ones, since
-    machines share them. A store that fails is no reason for a task to fail: the session is then not shared.
+    The key is derived from the connection's own secret, so the Variable is useless without the connection,
+    and a changed password makes the old session unreadable. Times are wall-clock times, since machines share
+    them. If Variables are unavailable, the session is not shared.
 
     :param conn_id: connection id
-    :param identity: the connection's host and login, so that a connection turned elsewhere starts anew
+    :param identity: the connection's host and login, so that a connection to another system starts anew
     :param secret: the connection's password
     """
 
@@ -45,7 +45,7 @@ class VariableStore:
         self._cipher = Fernet(base64.urlsafe_b64encode(key))
 
     def load(self) -> Session | None:
-        """Return the shared session, if there is one that can be read and still lives."""
+        """Return the shared session with its remaining lifetime, if there is one that has not lapsed."""
         stored = variables.read(self._variable)
         if stored is None:
             return None
@@ -55,7 +55,7 @@ class VariableStore:
             log.info("Variable %s holds no session of this connection: signing in.", self._variable)
             return None
         left = _left(shared.expires_at)
-        # Of the whole lifetime: of what is left, it would shrink with every look, down to nothing.
+        # The lead of the whole lifetime: that of what is left would shrink with every load, down to nothing.
         if left is not None and left <= lead(shared.lifetime or 0.0):
             return None
         return Session(shared.token, left, shared.refresh_token, _left(shared.refresh_expires_at))
@@ -63,7 +63,7 @@ class VariableStore:
     def save(self, session: Session) -> None:
         """Share a session.
 
-        :param session: what a sign-in has just yielded
+        :param session: what a sign-in has just returned
         """
         shared = _Shared(
             session.token,
@@ -72,9 +72,9 @@ class VariableStore:
             session.refresh_token,
             _until(session.refresh_lifetime),
         )
-        sealed = self._cipher.encrypt(msgspec.json.encode(shared)).decode()
+        encrypted = self._cipher.encrypt(msgspec.json.encode(shared)).decode()
         variables.write(
-            self._variable, sealed, "A session that tasks share, sealed with the connection's secret."
+            self._variable, encrypted, "Session shared by tasks, encrypted with the connection's secret."
         )
 
 

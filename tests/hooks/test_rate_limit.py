@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from airflow_provider_cc.hooks import pace
+from airflow_provider_cc.hooks import rate_limit
 from airflow_provider_cc.hooks.management import CCManagementHook
-from airflow_provider_cc.hooks.pace import Pace
+from airflow_provider_cc.hooks.rate_limit import RateLimiter
 from tests.hooks.support import INFO, at_once, info
 
 
@@ -61,8 +61,8 @@ class World:
 def world(monkeypatch):
     def world(limit):
         world = World(limit)
-        monkeypatch.setattr(pace, "time", world)
-        monkeypatch.setattr(pace.asyncio, "sleep", world.sleep)
+        monkeypatch.setattr(rate_limit, "time", world)
+        monkeypatch.setattr(rate_limit.asyncio, "sleep", world.sleep)
         return world
 
     return world
@@ -71,14 +71,14 @@ def world(monkeypatch):
 @pytest.mark.parametrize("limit", [5, 50, 500])
 async def test_the_rate_ends_near_what_the_server_accepts(world, limit):
     world = world(limit)
-    await world.run(Pace(), 60)
+    await world.run(RateLimiter(), 60)
     assert 0.85 * limit <= world.rate(10, 60) <= limit
     assert len(world.refused) < 0.05 * len(world.accepted)
 
 
 async def test_the_rate_rises_again_when_the_server_allows_more(world):
     world = world(50)
-    free = Pace()
+    free = RateLimiter()
     await world.run(free, 20)
     world.limit = 200
     await world.run(free, 180)
@@ -86,7 +86,7 @@ async def test_the_rate_rises_again_when_the_server_allows_more(world):
 
 
 async def test_nothing_waits_while_nothing_is_refused(world):
-    world, free = world(10**9), Pace()
+    world, free = world(10**9), RateLimiter()
     await world.run(free, 1)
     assert not free.limits
     assert len(world.accepted) == pytest.approx(1000, abs=2)
@@ -94,7 +94,7 @@ async def test_nothing_waits_while_nothing_is_refused(world):
 
 @pytest.mark.parametrize(("asked", "pause"), [(None, 1.0), (3.0, 3.0), (0.0, 0.0), (10_000.0, 60.0)])
 async def test_everybody_pauses_for_as_long_as_the_server_asks(world, asked, pause):
-    world, shared = world(10**9), Pace()
+    world, shared = world(10**9), RateLimiter()
     shared.accepted()
     shared.refused(asked)
     await shared.turn()
@@ -105,12 +105,12 @@ async def test_everybody_pauses_for_as_long_as_the_server_asks(world, asked, pau
 @pytest.mark.parametrize("ceiling", [0.5, 20, 300])
 async def test_a_ceiling_is_kept_to_from_the_beginning(world, ceiling):
     world = world(10**9)
-    await world.run(Pace(ceiling), 30, cost=0.0001)
+    await world.run(RateLimiter(ceiling), 30, cost=0.0001)
     assert len(world.accepted) / 30 == pytest.approx(ceiling, rel=0.1)
 
 
 async def test_a_ceiling_stays_one_after_a_refusal(world):
-    world, ceiling = world(20), Pace(40)
+    world, ceiling = world(20), RateLimiter(40)
     await world.run(ceiling, 20)
     world.limit = 10**9
     await world.run(ceiling, 300)
@@ -159,7 +159,7 @@ def test_a_pause_that_one_call_was_asked_for_is_kept_by_all(cc, management):
 
 async def test_declined_calls_count_as_accepted(cc, management, monkeypatch):
     accepted = []
-    monkeypatch.setattr(Pace, "accepted", lambda self: accepted.append(self))
+    monkeypatch.setattr(RateLimiter, "accepted", lambda self: accepted.append(self))
     async with management.bulk() as bulk:
         await asyncio.gather(*(bulk.call(info("nobody")) for _ in range(5)), return_exceptions=True)
     assert len(accepted) == 5

@@ -19,7 +19,7 @@ DEFAULT_PAUSE = 1.0
 MAX_PAUSE = 60.0
 
 
-class Pace:
+class RateLimiter:
     """The common pace of all coroutines of a bulk run; belongs to one event loop.
 
     :param ceiling: most requests per second, or ``None``

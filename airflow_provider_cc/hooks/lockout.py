@@ -1,0 +1,228 @@
+"""Lockout protection: a rejected credential is not sent again for a while, by any task, DAG run or test."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import msgspec
+
+from airflow_provider_cc.api.protocol import STATUS_TEXT
+from airflow_provider_cc.api.text import printable
+from airflow_provider_cc.exceptions import CCAuthError, CCBusinessError, ErrorCode
+from airflow_provider_cc.hooks import variables
+
+log = logging.getLogger(__name__)
+
+#: How long a credential is blocked after its first rejection; twice as long after each further one …
+FIRST_BLOCK = timedelta(minutes=5)
+#: … up to this.
+LONGEST_BLOCK = timedelta(hours=24)
+#: Rejections that are remembered for one contact center; the oldest are forgotten first.
+MOST_ENTRIES = 2000
+#: Variable with the key of all fingerprints. Airflow masks its value because of its name.
+KEY_VARIABLE = "cc_refused_secret"
+
+
+class Credential(NamedTuple):
+    """What a sign-in sends.
+
+    :param kind: what signs in: a connection type, "account", "user" or "agent"
+    :param login: who signs in
+    :param parts: the password, and every other field that goes into the sign-in
+    """
+
+    kind: str
+    login: str
+    parts: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"Credential({self.kind!r})"
+
+
+class _Entry(msgspec.Struct, frozen=True):
+    """The latest rejection of a login."""
+
+    fingerprint: str
+    rejections: int
+    rejected_at: datetime
+    endpoint: str
+    reason: str
+
+    @property
+    def blocked_until(self) -> datetime:
+        length: timedelta = min(LONGEST_BLOCK, FIRST_BLOCK * 2 ** min(self.rejections - 1, 20))
+        return self.rejected_at + length
+
+
+_Entries = dict[str, _Entry]
+
+
+class Lockout:
+    """The rejected credentials of one contact center, in the Airflow Variable ``cc_blocked__<hash>``.
+
+    All workers and the *Test* button see it, whichever connection holds the credential. It holds keyed
+    fingerprints, never a password. If Variables are unavailable, nothing is blocked.
+
+    :meth:`load` and :meth:`save` talk to Airflow; the other methods work on what was loaded.
+
+    :param address: schema, host and port of the contact center
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        # Not every secrets backend, which is asked first, takes other characters than these.
+        self.variable = f"cc_blocked__{hashlib.sha256(address.encode()).hexdigest()[:16]}"
+        self._key: str | None = None
+        self._entries: _Entries = {}
+        self._changes: dict[str, _Entry | None] = {}
+
+    def load(self) -> None:
+        """Read the Variable. Talks to Airflow, so never call it inside an event loop."""
+        self._entries = _read_entries(self.variable)
+        if self._entries and self._key is None:
+            self._key = variables.read(KEY_VARIABLE)
+
+    def blocked(self, credential: Credential) -> str | None:
+        """Return why and until when a credential is blocked; ``None`` if it is not.
+
+        :param credential: what is about to be sent
+        """
+        entry = self._entries.get(_login_key(credential))
+        now = _now()
+        # A clock that was set back must not block for longer than the block lasts.
+        if entry is None or not abs(now - entry.rejected_at) < entry.blocked_until - entry.rejected_at:
+            return None
+        if self._key is None or not self._matches(entry, credential):
+            return None
+        return (
+            f"not sent: rejected at {_shown(entry.rejected_at)} ({entry.reason}), blocked until "
+            f"{_shown(entry.blocked_until)} to avoid locking the account. Fix the credential to retry "
+            f"immediately. If the cause was something else, run: airflow variables delete {self.variable}"
+        )
+
+    def reject(self, credential: Credential, error: CCAuthError | CCBusinessError) -> None:
+        """Record a rejection; :meth:`save` makes it known to others.
+
+        :param credential: what was sent
+        :param error: the contact center's verdict
+        """
+        self._key = self._key or _fingerprint_key()
+        if self._key is None:
+            return
+        name = _login_key(credential)
+        before = self._entries.get(name)
+        again = before is not None and self._matches(before, credential)
+        reason = error.code if error.status is None else f"{error.code}, {STATUS_TEXT.get(error.status, '')}"
+        entry = _Entry(
+            self._fingerprint(credential),
+            before.rejections + 1 if before is not None and again else 1,
+            _now(),
+            error.endpoint,
+            reason,
+        )
+        self._entries[name] = self._changes[name] = entry
+
+    def accept(self, credential: Credential) -> None:
+        """Record a success, which clears earlier rejections; :meth:`save` makes it known to others.
+
+        :param credential: what was sent
+        """
+        name = _login_key(credential)
+        if self._entries.pop(name, None) is not None:
+            self._changes[name] = None
+
+    def save(self) -> None:
+        """Write what was recorded since the last time. Talks to Airflow."""
+        changes, self._changes = self._changes, {}
+        if not changes:
+            return
+        # Read again, as other tasks write it, too.
+        entries: dict[str, _Entry | None] = {**_read_entries(self.variable), **changes}
+        kept = {name: entry for name, entry in entries.items() if entry is not None and _recent(entry)}
+        newest = sorted(kept.items(), key=lambda item: item[1].rejected_at)[-MOST_ENTRIES:]
+        description = (
+            f"Rejected credentials at {self._address}. Delete it to allow all of them to be retried."
+        )
+        variables.write(self.variable, msgspec.json.encode(dict(newest)).decode(), description)
+
+    @contextmanager
+    def guard(self, credential: Credential) -> Iterator[None]:
+        """Allow a sign-in unless its credential is blocked, and record the contact center's verdict.
+
+        :param credential: what is about to be sent
+        :raises CCAuthError: blocked, or rejected
+        """
+        self.load()
+        text = self.blocked(credential)
+        if text is not None:
+            raise CCAuthError(self._entries[_login_key(credential)].endpoint, ErrorCode.BLOCKED, text)
+        try:
+            yield
+        except CCAuthError as error:
+            self.reject(credential, error)
+            self.save()
+            log.warning("%s", self.blocked(credential) or "The rejected credential cannot be tracked.")
+            raise
+        self.accept(credential)
+        self.save()
+
+    def _matches(self, entry: _Entry, credential: Credential) -> bool:
+        return hmac.compare_digest(entry.fingerprint.encode(), self._fingerprint(credential).encode())
+
+    def _fingerprint(self, credential: Credential) -> str:
+        message = msgspec.json.encode((self._address, *credential))
+        return hmac.new((self._key or "").encode(), message, hashlib.sha256).hexdigest()
+
+
+def _login_key(credential: Credential) -> str:
+    return hashlib.sha256(msgspec.json.encode((credential.kind, credential.login))).hexdigest()[:16]
+
+
+def _recent(entry: _Entry) -> bool:
+    """Whether a rejection still counts: for the block, or for the length of the next one."""
+    return abs(_now() - entry.rejected_at) < 2 * LONGEST_BLOCK
+
+
+def _read_entries(variable: str) -> _Entries:
+    stored = variables.read(variable)
+    if stored is None:
+        return {}
+    try:
+        entries = msgspec.json.decode(stored, type=_Entries)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        log.warning("Ignoring Variable %s: unexpected content.", variable)
+        return {}
+    return {
+        name: msgspec.structs.replace(
+            entry, endpoint=printable(entry.endpoint), reason=printable(entry.reason)
+        )
+        for name, entry in entries.items()
+        if entry.rejected_at.tzinfo is not None
+    }
+
+
+def _fingerprint_key() -> str | None:
+    """Return the key of all fingerprints, creating it if there is none; ``None`` without Variables."""
+    if key := variables.read(KEY_VARIABLE):
+        return key
+    description = "Key of the fingerprints of rejected credentials. Deleting it allows all to be retried."
+    if not variables.write(KEY_VARIABLE, secrets.token_hex(32), description):
+        return None
+    # Not the one just created: another task may have created one at the same time.
+    return variables.read(KEY_VARIABLE)
+
+
+def _now() -> datetime:
+    return datetime.fromtimestamp(time.time(), UTC)
+
+
+def _shown(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
