@@ -256,22 +256,22 @@ def paced(count: int, settle: float) -> Work:
     """
     import time
 
-    from airflow_provider_cc.hooks.pace import Pace
+    from airflow_provider_cc.hooks.rate_limit import RateLimiter
 
     accepted: list[float] = []
     refused = 0
-    note, deny = Pace.accepted, Pace.refused
+    note, deny = RateLimiter.accepted, RateLimiter.refused
 
-    def noting(pace: Pace) -> None:
+    def noting(limiter: RateLimiter) -> None:
         accepted.append(time.monotonic())
-        note(pace)
+        note(limiter)
 
-    def denying(pace: Pace, retry_after: float | None) -> None:
+    def denying(limiter: RateLimiter, retry_after: float | None) -> None:
         nonlocal refused
         refused += 1
-        deny(pace, retry_after)
+        deny(limiter, retry_after)
 
-    Pace.accepted, Pace.refused = noting, denying  # type: ignore[method-assign]
+    RateLimiter.accepted, RateLimiter.refused = noting, denying  # type: ignore[method-assign]
     run = sync(count=count, softphones="none")
 
     def work() -> dict[str, Any]:

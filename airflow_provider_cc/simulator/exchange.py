@@ -114,12 +114,12 @@ def encode(payload: Any) -> bytes:
     return json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def text_field(fields: Mapping[str, Any], name: str, longest: int) -> str:
-    """Read a mandatory, non-empty string of at most `longest` characters."""
+def text_field(fields: Mapping[str, Any], name: str, longest: int, *, may_be_empty: bool = False) -> str:
+    """Read a mandatory string of at most `longest` characters, non-empty unless it may be empty."""
     value = fields.get(name)
     if not isinstance(value, str):
         raise BadField(f"{name} is missing" if name not in fields else f"{name} is not a string")
-    if not value:
+    if not value and not may_be_empty:
         raise BadField(f"{name} is empty")
     if len(value) > longest:
         raise BadField(f"{name} is longer than {longest} characters")

@@ -31,16 +31,20 @@ _HIGHEST_CONFIG_ID = 1_999_999
 _LOGIN_FIELDS = frozenset({"agentId", "password"})
 _SWITCHES = ("autoanswer", "autoenteridle", "releasephone")
 _SIGN_IN_FIELDS = frozenset({"password", "phonenum", "agenttype", "status", *_SWITCHES})
+#: The statuses that an agent can sign in with, and the event that tells of each.
+_BUSY, _IDLE, _WRAP_UP = 3, 4, 5
+_STATUS_EVENTS = {_BUSY: "AgentState_Busy", _IDLE: "AgentState_Ready", _WRAP_UP: "AgentState_Work"}
 #: So many signed-out agents are told from those that never signed in.
 _REMEMBERED_SIGN_OUTS = 10_000
 
 
 class _SignedIn:
-    """An agent at work."""
+    """An agent who is signed in."""
 
-    def __init__(self, guid: str, phone_number: str, cookie: str) -> None:
+    def __init__(self, guid: str, phone_number: str, status: int, cookie: str) -> None:
         self.guid = guid
         self.phone_number = phone_number
+        self.status = status
         self.cookie = cookie
         self.last_poll = time.monotonic()
         self.has_polled = False
@@ -83,9 +87,10 @@ class Gateway:
                 return Route("agentevent", "GET", partial(self._poll, agent_id))
         return None
 
-    def signed_in(self) -> list[int]:
-        """List the IDs of the agents at work."""
-        return [agent_id for agent_id in tuple(self._agents) if self._find(agent_id) is not None]
+    def signed_in(self) -> dict[int, int]:
+        """Return the agents who are signed in: agent ID → status."""
+        found = {agent_id: self._find(agent_id) for agent_id in tuple(self._agents)}
+        return {agent_id: agent.status for agent_id, agent in found.items() if agent is not None}
 
     def expire_sessions(self) -> None:
         """End all configuration log-ins and sign out all agents."""
@@ -129,7 +134,8 @@ class Gateway:
         agent_id = _agent_id(agent_id_text)
         _check_content_type(call)
         fields = call.fields(_SIGN_IN_FIELDS)
-        password, phone_number = text_field(fields, "password", 32), text_field(fields, "phonenum", 24)
+        password = text_field(fields, "password", 32, may_be_empty=True)
+        phone_number = text_field(fields, "phonenum", 24)
         _check_options(fields)
         agent = site.population.find_id(agent_id)
         if agent is None:
@@ -146,9 +152,10 @@ class Gateway:
                 return failure("100-002", "the agent has signed in already")
             self._end(agent_id)
         site.statistics.count_sign_in("agent", accepted=True)
-        signed_in = self._agents[agent_id] = _SignedIn(self._new_guid(), phone_number, call.cookie)
-        state = {"eventType": "AgentState_Busy" if fields.get("status") == 3 else "AgentState_Ready"}
-        signed_in.events.append({**state, "workNo": str(agent_id), "content": None})
+        status = fields.get("status", _IDLE)
+        signed_in = self._agents[agent_id] = _SignedIn(self._new_guid(), phone_number, status, call.cookie)
+        event = {"eventType": _STATUS_EVENTS[status], "workNo": str(agent_id), "content": None}
+        signed_in.events.append(event)
         self._signed_out.pop(agent_id, None)
         result = {"workno": str(agent_id), "vdnid": 1, "mediatype": "TTT", "isForceChange": "false"}
         return success(result, _set_guid(signed_in.guid))
@@ -264,4 +271,4 @@ def _check_options(fields: dict[str, Any]) -> None:
     if "agenttype" in fields:
         integer_field(fields, "agenttype", 0, 255)
     if "status" in fields:
-        integer_field(fields, "status", 3, 5)
+        integer_field(fields, "status", min(_STATUS_EVENTS), max(_STATUS_EVENTS))

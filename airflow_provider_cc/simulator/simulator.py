@@ -262,8 +262,15 @@ class Simulator:
         return self.change_agent(account, locked=True)
 
     def signed_in_agents(self) -> list[int]:
-        """List the IDs of the agents that hold a seat at the moment."""
-        return self._in_server(self._server.gateway.signed_in)
+        """List the IDs of the agents who are signed in."""
+        return list(self._in_server(self._server.gateway.signed_in))
+
+    def status_of(self, agent_id: int) -> int:
+        """Return the status that an agent signed in with: 3 busy, 4 idle, 5 wrap-up.
+
+        KeyError when the agent is not signed in.
+        """
+        return self._in_server(self._server.gateway.signed_in)[agent_id]
 
     # What happens
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from airflow_provider_cc.api.management import AgentInfo, DirectoryAgent
 from airflow_provider_cc.exceptions import CCBusinessError, CCResponseError
 from airflow_provider_cc.hooks.management import CCManagementHook
-from tests.hooks.support import info
+from tests.hooks.support import PLAIN, TOKEN, http, info, read_request
 
 LAST = "agent000099"
 
@@ -143,3 +145,26 @@ def test_get_conn_is_a_session_without_credentials(cc, management):
     session = management.get_conn()
     assert session.auth is None
     assert not {"Authorization", "X-APP-Key", "Guid"} & set(session.headers)
+
+
+def test_the_vendors_list_of_all_agents_is_read_without_its_passwords(serve, connect):
+    """A GET whose path is misspelled by the vendor, and whose reply has no code."""
+    agents = [{"workNo": "1516", "sipAccount": "88887818", "sipPwd": "canary", "accountCode": "ls120201"}]
+    body = {"sipServiceIp": "10.10.10.11", "sipServicePort": "33", "agents": agents, "password": "canary"}
+    asked = []
+
+    def handle(connection):
+        request = read_request(connection)
+        asked.append(request.split(b"\r\n")[0])
+        token = TOKEN.encode() in request
+        connection.sendall(http(b'{"AccessToken":"t"}' if token else json.dumps(body).encode()))
+
+    connect("cc_management_default", PLAIN, port=serve(handle).port)
+    reply = CCManagementHook().call("/apiaccess/CC-Mangemant/v1/queryAgentInfo", method="GET")
+
+    assert asked[-1] == b"GET /apiaccess/CC-Mangemant/v1/queryAgentInfo HTTP/1.1"
+    assert reply == {
+        "sipServiceIp": "10.10.10.11",
+        "sipServicePort": "33",
+        "agents": [{"workNo": "1516", "sipAccount": "88887818", "accountCode": "ls120201"}],
+    }

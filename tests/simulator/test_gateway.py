@@ -152,6 +152,23 @@ def test_all_documented_options_of_a_sign_in_are_accepted(client, agent):
     assert code(client.sign_in(ACCOUNT, **options)) == "0"
 
 
+@pytest.mark.parametrize(("options", "status"), [({}, 4), ({"status": 3}, 3), ({"status": 5}, 5)])
+def test_an_agent_signs_in_idle_busy_or_in_wrap_up(client, agent, options, status):
+    assert code(client.sign_in(ACCOUNT, **options)) == "0"
+    assert client.cc.status_of(agent.agent_id) == status
+
+
+def test_the_status_of_who_is_not_signed_in_is_unknown(client, agent):
+    with pytest.raises(KeyError):
+        client.cc.status_of(agent.agent_id)
+
+
+def test_an_agent_may_have_an_empty_password(client, agent):
+    assert code(client.sign_in(ACCOUNT, password="")) == "100-004"
+    client.cc.change_agent(ACCOUNT, agent_password="")
+    assert code(client.sign_in(ACCOUNT, password="")) == "0"
+
+
 @pytest.mark.parametrize("agent_id", ["100", "1000000", "abc", "１０１", "-5"])
 def test_an_agent_id_out_of_range_is_a_parameter_error(client, agent_id):
     body = {"password": "x", "phonenum": "1"}
