@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from itertools import islice
+from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, NoReturn, TypeAlias, TypeVar
 
 import msgspec
@@ -87,6 +88,9 @@ def zero_or_refused(code: str) -> Meaning:
     return Meaning.SUCCESS if code == "0" else Meaning.REFUSED
 
 
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
 class Reply(NamedTuple):
     """An HTTP reply as the transport delivers it; header names in any case."""
 
@@ -95,15 +99,31 @@ class Reply(NamedTuple):
     body: bytes
 
 
-class Request(NamedTuple):
-    """An HTTP request as a transport sends it; headers are all but those of the transport itself."""
+class Request(msgspec.Struct):
+    """An HTTP request as a transport sends it.
 
-    name: str  # the manual's name of the interface, for exceptions
+    :param name: the manual's name of the interface, for exceptions
+    :param method: HTTP method
+    :param path: from the host's root, or an address
+    :param headers: all headers but those of the transport itself
+    :param body: the body, or ``None``
+    :param longest: seconds that the reply may take by design, beyond the time-out
+    """
+
+    name: str
     method: str
-    path: str  # from the host's root, or an address
+    path: str
     headers: Mapping[str, str]
     body: bytes | None
-    longest: float = 0.0  # seconds that the reply may take by design, beyond the time-out
+    longest: float = 0.0
+
+    def signed(self, headers: Mapping[str, str]) -> Request:
+        """Return the request with further headers; its own take precedence.
+
+        :param headers: what signs it
+        """
+        merged = {**headers, **self.headers} if self.headers else headers
+        return Request(self.name, self.method, self.path, merged, self.body, self.longest)
 
     def __repr__(self) -> str:
         return f"Request({self.name!r}, {self.method!r}, {self.path!r})"  # the rest may be secret
@@ -166,7 +186,12 @@ class Call(msgspec.Struct, Generic[T], frozen=True):
         """The request, not yet signed."""
         endpoint = self.endpoint
         return Request(
-            endpoint.name, endpoint.method, self.path, self.headers or {}, self.body, endpoint.longest
+            endpoint.name,
+            endpoint.method,
+            self.path,
+            self.headers or _NO_HEADERS,
+            self.body,
+            endpoint.longest,
         )
 
     def __repr__(self) -> str:

@@ -43,7 +43,7 @@ class Ear(BlockingClient):
         """
         self.last, begun = None, time.time()
         request = call.request
-        self.last = self.send(request._replace(headers={**headers, **request.headers}))
+        self.last = self.send(request.signed(headers))
         self.heard.append(listen(call, self.last, (begun + time.time()) / 2))
         return understand(call, self.last, secrets)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -11,10 +12,7 @@ import tenacity
 
 from airflow_provider_cc.api.protocol import Call, Request, Session, fits_header, understand
 from airflow_provider_cc.compat import BaseHook, mask_secret
-from airflow_provider_cc.exceptions import (
-    CCConfigError,
-    CCError,
-)
+from airflow_provider_cc.exceptions import CCConfigError, CCError
 from airflow_provider_cc.hooks import retries
 from airflow_provider_cc.hooks.blocking import BlockingClient
 from airflow_provider_cc.hooks.bulk import BulkClient
@@ -48,6 +46,8 @@ class CCHook(CCForm, BaseHook):
         # One for each hook; functools.cached_property has one for all hooks before Python 3.12, then none.
         self._lock = threading.RLock()
         self._settings: CCSettings | None = None
+        # The same object for every call of a session, and one that does not show what is in it.
+        self._headers_of = functools.lru_cache(1)(self._headers)
         self._client: BlockingClient | None = None
         self._sessions: SessionManager | None = None
 
@@ -165,7 +165,7 @@ class CCHook(CCForm, BaseHook):
         :param request: the request
         :param session: the session
         """
-        return request._replace(headers={**self._headers(session), **request.headers})
+        return request.signed(self._headers_of(session))
 
     def acquire_session(self) -> Session:
         """Sign in once; :attr:`sessions` calls it when a session is needed.
@@ -221,7 +221,7 @@ class CCHook(CCForm, BaseHook):
                 # Over a new connection: the server may just be closing a kept one.
                 self.client.close()
             request = call.request
-            reply = self.client.send(request._replace(headers={**headers, **request.headers}))
+            reply = self.client.send(request.signed(headers))
             return understand(call, reply, secrets)
 
         result: T = tenacity.Retrying(**retries.policy(call))(make)

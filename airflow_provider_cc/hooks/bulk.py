@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
@@ -59,6 +60,8 @@ class BulkClient:
 
     async def __aenter__(self) -> BulkClient:
         self._cookies_of: ActiveSession | None = None
+        self._standing: Mapping[str, str] = {}
+        self._latest: Mapping[str, str] | None = None
         # unsafe: gateways are reached by address, and a load balancer's cookie comes from there too.
         self._http = aiohttp.ClientSession(
             connector=Connector(self._ssl),
@@ -124,14 +127,17 @@ class BulkClient:
         if self._limiter.limits:
             await self._limiter.turn()
         self._sent += 1
-        if self._sessions.current is not self._cookies_of:
-            self._take_cookies()
+        headers: Mapping[str, str] | None = request.headers
+        if headers is self._standing:
+            headers = None
+        else:
+            self._change_headers(request.headers)
         try:
             async with self._http.request(
                 request.method,
                 self._url(request.path),
                 data=request.body,
-                headers=request.headers,
+                headers=headers,
                 allow_redirects=False,
                 proxy=self._proxy,
                 server_hostname=self._settings.server_name,
@@ -147,10 +153,20 @@ class BulkClient:
         # Raised out here, so that the library's exception, which holds the request, is not its context.
         raise failure
 
-    def _take_cookies(self) -> None:
-        """Take over the cookie of the node that knows the session: its sign-in went over requests."""
-        self._cookies_of = self._sessions.current
-        self._http.cookie_jar.update_cookies(self._cookies.get_dict(), URL(self._settings.base_url))
+    def _change_headers(self, headers: Mapping[str, str]) -> None:
+        """Send headers that come twice with every request from now on: aiohttp then has less to do.
+
+        With a new session comes the cookie of the node that knows it: its sign-in went over requests.
+        """
+        if headers is self._latest:
+            for name in self._standing:
+                self._http.headers.pop(name, None)
+            self._http.headers.update(headers)
+            self._standing = headers
+        self._latest = headers
+        if self._sessions.current is not self._cookies_of:
+            self._cookies_of = self._sessions.current
+            self._http.cookie_jar.update_cookies(self._cookies.get_dict(), URL(self._settings.base_url))
 
 
 async def _body(name: str, response: aiohttp.ClientResponse) -> bytes:

@@ -140,7 +140,7 @@ class CCGatewayHook(CCHook):
         client = BlockingClient(settings)  # of its own: the hook's may be waiting for a reply
         client.session.cookies.update(self.client.session.cookies)
         try:
-            reply = client.send(call.request._replace(headers=api.headers(guid)))
+            reply = client.send(call.request.signed(api.headers(guid)))
         finally:
             client.close()
         understand(call, reply, (guid,))

@@ -71,13 +71,14 @@ class ActiveSession:
 
     :param session: what the sign-in returned
     :param begun: when the sign-in was sent, on the monotonic clock; ``None`` for one that another task shares
+    :param secret: the connection's password, removed from texts like the session itself
     """
 
     __slots__ = ("begun", "fresh_until", "refresh_until", "secrets", "session", "stale_at", "worked_at")
 
-    def __init__(self, session: Session, begun: float | None) -> None:
+    def __init__(self, session: Session, begun: float | None, secret: str) -> None:
         self.session = session
-        self.secrets = session.secrets
+        self.secrets = (*session.secrets, secret)
         start = time.monotonic() if begun is None else begun
         self.stale_at = _end(start, session.lifetime)
         self.refresh_until = _end(start, session.refresh_lifetime)
@@ -116,7 +117,7 @@ def call_flow(call: Call[T], sessions: SessionManager) -> Flow[T]:
         sent_at = time.monotonic()
         reply: Reply = yield sessions.sign(call.request, active.session)
         try:
-            result = understand(call, reply, (*active.secrets, sessions.secret))
+            result = understand(call, reply, active.secrets)
         except CCSessionRefused as refusal:
             yield partial(sessions.replace, active, call, refusal, time.monotonic(), failures)
         except CCBusinessError as error:
@@ -156,7 +157,7 @@ class SessionManager:
     ) -> None:
         self._system = system
         self.sign = system.sign
-        self.secret = secret
+        self._secret = secret
         self._credential = credential
         self._lockout = lockout
         self._store = store
@@ -317,7 +318,7 @@ class SessionManager:
         session = self._store.load() if self._store is not None else None
         if session is None or (lapsed is not None and session.token == lapsed.session.token):
             return None
-        self._active = ActiveSession(session, None)
+        self._active = ActiveSession(session, None, self._secret)
         return self._active
 
     def _refreshed(self) -> ActiveSession | None:
@@ -350,7 +351,7 @@ class SessionManager:
     def _keep(self, session: Session, begun: float) -> ActiveSession:
         if self._store is not None:
             self._store.save(session)
-        self._active = ActiveSession(session, begun)
+        self._active = ActiveSession(session, begun, self._secret)
         return self._active
 
 

@@ -51,6 +51,8 @@ class Management:
             "/apiaccess/rest/cc-management/v1/agentAccount/query": Route(
                 "agentAccount/query", "POST", self._directory
             ),
+            # The vendor's spelling.
+            "/apiaccess/CC-Mangemant/v1/queryAgentInfo": Route("queryAgentInfo", "GET", self._all_agents),
         }
 
     def find_route(self, path: str) -> Route | None:
@@ -187,6 +189,24 @@ class Management:
             "resultMessage": "get agent account info success",
         }
         return json_reply({name: value for name, value in reply.items() if name not in omitted})
+
+    def _all_agents(self, call: Call) -> Reply:
+        """All agents at once, with passwords in clear text and without a code."""
+        self._check_headers(call)
+        self._check_token(call)
+        agents, _ = self._site.population.page(0, _HIGHEST)
+        listed = [
+            {
+                "workNo": str(agent.agent_id),
+                "sipAccount": agent.softphone_number,
+                "sipPwd": agent.sip_password,
+                "accountCode": agent.account,
+            }
+            for agent in agents
+        ]
+        server = self._site.settings.sip_servers[0]
+        place = {name: server[name] for name in ("sipServiceIp", "sipServicePort")}
+        return json_reply({**place, "agents": listed})
 
     @staticmethod
     def _types(fields: dict[str, Any]) -> list[int] | None:

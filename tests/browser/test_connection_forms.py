@@ -23,6 +23,8 @@ EXTRAS: dict[str, Any] = {
     "share_session": True,
     "token_lifetime": 600,
     "tenant_space_id": "north",
+    "server_name": "cc.internal",
+    "client_cert": "/etc/ssl/client.pem",
     "token_url": "/elsewhere/token",
     "token_header": "Authorization",
     "token_kind": "refreshToken",

@@ -47,7 +47,7 @@ async def by_aiohttp(settings):
 
 
 def signed(call):
-    return call.request._replace(headers=JSON)
+    return call.request.signed(JSON)
 
 
 EVERY_CLIENT = pytest.mark.parametrize("ask", [by_requests, by_aiohttp])

@@ -28,7 +28,7 @@ class SigningHook(CCManagementHook):
     def sign(self, request: Request, session: Session) -> Request:
         digest = signature(session.token, request.method, request.path, request.body or b"")
         signed = {"Authorization": f"auth-v2/{self.settings.login}/{digest}"}
-        return request._replace(headers={**self._headers(None), **request.headers, **signed})
+        return request.signed({**self._headers(None), **signed})
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from airflow_provider_cc.exceptions import (
     CCAuthError,
     CCBusinessError,
     CCConfigError,
+    CCPermissionError,
     CCResponseError,
     CCTransientError,
 )
@@ -19,6 +20,7 @@ from airflow_provider_cc.operators.management import (
     CCQueryAgentInfoOperator,
     CCQueryAgentLoginParamsOperator,
 )
+from airflow_provider_cc.operators.rows import MAX_REFUSED
 from airflow_provider_cc.simulator import Simulator
 from tests.operators.conftest import Connect, MakeCentre, assert_no_secret
 
@@ -156,6 +158,75 @@ def test_an_unreadable_account_is_collected(centre: Simulator, reply: tuple[int,
     assert good == expected(centre, "agent000002")
 
 
+REFUSALS: Any = pytest.mark.parametrize("status", [401, 403])
+
+
+@REFUSALS
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_refused_account_among_good_ones_is_collected(centre: Simulator, status: int, place: int) -> None:
+    accounts = ["agent000000", "agent000001", "agent000002"]
+    centre.faults.overrides = {accounts[place]: (status, "")}
+
+    rows = info(accounts, on_error="collect")
+
+    good = [expected(centre, account) for account in accounts]
+    assert [row for row in rows if row in good] == good[:place] + good[place + 1 :]
+    assert (rows[place]["account"], rows[place]["code"]) == (accounts[place], f"HTTP {status}")
+    assert centre.stats.sign_ins() == 1
+
+
+@REFUSALS
+def test_a_refused_account_fails_the_task_but_not_as_a_refused_credential(
+    centre: Simulator, status: int
+) -> None:
+    centre.faults.overrides = {"agent000001": (status, "")}
+
+    with pytest.raises(CCPermissionError, match=f"HTTP {status}"):
+        info(["agent000000", "agent000001"])
+
+    assert info("agent000002") == [expected(centre, "agent000002")]  # nothing is blocked
+
+
+@REFUSALS
+def test_if_every_account_is_refused_the_task_fails(centre: Simulator, status: int) -> None:
+    accounts = list(centre.accounts())
+    centre.faults.overrides = {account: (status, "") for account in accounts}
+
+    with pytest.raises(CCAuthError, match=f"HTTP {status}"):
+        info(accounts, on_error="collect")
+
+    assert (centre.stats.sign_ins(), centre.stats.requests(INFO)) == (1, len(accounts))
+
+
+@REFUSALS
+def test_after_so_many_refused_accounts_no_further_one_is_asked_for(
+    make_centre: MakeCentre, status: int
+) -> None:
+    centre = make_centre(agents=50)
+    accounts = list(centre.accounts())
+    centre.faults.overrides = {account: (status, "") for account in accounts}
+
+    with pytest.raises(CCAuthError, match=f"HTTP {status}"):
+        info(accounts, on_error="collect")
+
+    assert (centre.stats.sign_ins(), centre.stats.requests(INFO)) == (1, MAX_REFUSED)
+
+
+@REFUSALS
+def test_refused_accounts_after_a_success_are_collected_however_many(
+    make_centre: MakeCentre, status: int
+) -> None:
+    centre = make_centre(agents=50)
+    first, *others = centre.accounts()
+    centre.faults.overrides = {account: (status, "") for account in others}
+
+    good, *bad = info([first, *others], on_error="collect")
+
+    assert good == expected(centre, first)
+    assert [(row["account"], row["code"]) for row in bad] == [(each, f"HTTP {status}") for each in others]
+    assert centre.stats.sign_ins() == 1
+
+
 def test_an_unreadable_answer_fails_the_task(centre: Simulator) -> None:
     centre.faults.overrides = {"agent000001": (200, "<html>")}
 
@@ -266,6 +337,28 @@ def test_login_parameters_are_rows_without_secrets(centre: Simulator, accounts: 
 
 def test_a_text_is_one_connection(centre: Simulator, accounts: list[str]) -> None:
     assert [row["account"] for row in params(accounts[1])] == ["agent000001"]
+
+
+def test_two_connections_of_one_account_are_two_rows(
+    centre: Simulator, accounts: list[str], connect: Connect
+) -> None:
+    again = connect("again", login="agent000001", password=centre.agent("agent000001").password)
+
+    rows = params([accounts[1], accounts[0], again])
+
+    assert [row["account"] for row in rows] == ["agent000001", "agent000000", "agent000001"]
+    assert rows[0] == rows[2]
+
+
+def test_of_two_connections_of_one_account_the_one_with_a_wrong_password_is_collected(
+    centre: Simulator, accounts: list[str], connect: Connect
+) -> None:
+    again = connect("again", login="agent000001", password="wrong")
+
+    good, bad = params([accounts[1], again], on_error="collect")
+
+    assert good["agent_id"] == centre.agent("agent000001").agent_id
+    assert (bad["account"], bad["code"]) == ("agent000001", "1")
 
 
 def test_one_session_serves_all_accounts(centre: Simulator, accounts: list[str]) -> None:

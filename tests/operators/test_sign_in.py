@@ -122,6 +122,13 @@ def test_the_seat_is_free_again_afterwards(make_centre: MakeCentre, settings: di
     assert (centre.stats.sign_ins("agent"), centre.stats.sign_outs) == (1, 1)
 
 
+def test_an_agent_without_password_is_signed_in(centre: Simulator, connect: Connect) -> None:
+    agent = centre.change_agent("agent000000", agent_password="")
+    connect("empty", login=str(agent.agent_id), password="", extra={"phone_number": "88880001"})
+
+    assert login_info(agent_conn_id="empty")["softphone_number"] == "88880001"
+
+
 def test_no_administrator_is_needed(centre: Simulator, connect: Connect) -> None:
     known = centre.connections()["cc_gateway_default"]
     connect("no_admin", **{**known, "login": None, "password": None})

@@ -10,6 +10,7 @@ from airflow_provider_cc.simulator import Settings
 
 INFO = "/apiaccess/rest/CC-Management/v1/queryAgentInfoByAccount"
 PARAMS = "/apiaccess/CC-Management/v1/queryAgentLoginParams"
+ALL_AGENTS = "/apiaccess/CC-Mangemant/v1/queryAgentInfo"
 DIRECTORY = "/apiaccess/rest/cc-management/v1/agentAccount/query"
 TOKEN = "/apigovernance/api/oauth/tokenByAkSk"
 
@@ -283,3 +284,22 @@ def test_with_sticky_cookies_a_session_is_only_known_to_its_client(start):
     assert "Set-Cookie" not in reply.headers
     client.session.cookies.clear()
     assert client.info({"accountCode": "agent000000"}, headers).status_code == 401
+
+
+def test_all_agents_at_once_come_with_passwords_and_without_a_code(client):
+    reply = client.send("GET", ALL_AGENTS, headers=client.bearer()).json()
+    agents = [client.cc.agent(account) for account in client.cc.accounts()]
+    assert reply.keys() == {"sipServiceIp", "sipServicePort", "agents"}
+    assert reply["agents"] == [
+        {
+            "workNo": str(agent.agent_id),
+            "sipAccount": agent.softphone_number,
+            "sipPwd": agent.sip_password,
+            "accountCode": agent.account,
+        }
+        for agent in agents
+    ]
+
+
+def test_all_agents_at_once_want_a_token(client):
+    assert client.send("GET", ALL_AGENTS).status_code == 401

@@ -103,6 +103,22 @@ async def test_goes_on_elsewhere_with_what_it_serialized(centre: Simulator) -> N
     assert centre.stats.sign_ins() == 2
 
 
+class OwnTrigger(CCAgentTrigger):
+    """A user's subclass."""
+
+
+async def test_a_subclass_goes_on_elsewhere_as_itself(centre: Simulator) -> None:
+    first = OwnTrigger(**trigger().serialize()[1])
+
+    path, arguments = first.serialize()
+    module, name = path.rsplit(".", 1)
+    again = getattr(importlib.import_module(module), name)(**arguments)
+    centre.add_agent(NEW)
+
+    assert type(again) is OwnTrigger
+    assert await fire(again) == {"agent": expected(centre, NEW)}
+
+
 async def test_lapsed_sessions_are_acquired_again(centre: Simulator) -> None:
     waiting = asyncio.create_task(fire(trigger()))
     for sign_ins in (1, 2, 3):

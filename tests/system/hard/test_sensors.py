@@ -20,12 +20,17 @@ from tests.system.hard.waiting import wait_until
 from tests.system.warehouse import Warehouse
 
 NEW = "new.one"
+REFUSED_LATER = ("refused_later", "refused_later_softly")
 
 #: How each wait goes about it; each has a contact centre and a connection of its own name.
 WAYS = {
     "late": {"deferrable": True},
-    "refused": {"deferrable": True, "soft_fail": True},
-    "refused_later": {"deferrable": True, "soft_fail": True},
+    "refused": {"deferrable": True},
+    "refused_softly": {"deferrable": True, "soft_fail": True},
+    "refused_softly_in_poke_mode": {"soft_fail": True},
+    "refused_softly_in_reschedule_mode": {"mode": "reschedule", "soft_fail": True},
+    "refused_later": {"deferrable": True},
+    "refused_later_softly": {"deferrable": True, "soft_fail": True},
     "in_vain": {"deferrable": True, "timeout": 10},
     "in_vain_softly": {"deferrable": True, "timeout": 10, "soft_fail": True},
     "rescheduled": {"mode": "reschedule", "poke_interval": 15},
@@ -99,7 +104,9 @@ def centres(tmp_path: Path) -> Iterator[dict[str, Simulator]]:
 @pytest.mark.timeout(900)
 def test_waits(centres: dict[str, Simulator], tmp_path: Path, migrated_database: Path) -> None:
     connections = {way: each.connections()["cc_management_default"] for way, each in centres.items()}
-    connections["refused"]["password"] = "not-the-secret"
+    refused = [way for way in WAYS if way.startswith("refused") and way not in REFUSED_LATER]
+    for way in refused:
+        connections[way]["password"] = "not-the-secret"
     environment = {f"AIRFLOW_CONN_{way.upper()}": json.dumps(each) for way, each in connections.items()}
     environment["AIRFLOW__CORE__PARALLELISM"] = "2"
     environment["AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD"] = "10"
@@ -118,9 +125,10 @@ def test_waits(centres: dict[str, Simulator], tmp_path: Path, migrated_database:
         airflow.wait_for_web()  # tasks that start before it cannot, and lose a try
         airflow.unpause("late")
         airflow.airflow("dags", "unpause", "--yes", "--treat-dag-id-as-regex", ".*")
-        until_deferred("refused_later")
-        centres["refused_later"].settings.app_secret = "another"
-        centres["refused_later"].expire_sessions()
+        for way in REFUSED_LATER:
+            until_deferred(way)
+            centres[way].settings.app_secret = "another"
+            centres[way].expire_sessions()
         wait_until(lambda: centres["rescheduled"].stats.accounts[NEW] >= 2, "further question")
         centres["rescheduled"].add_agent(NEW)
         runs = {way: airflow.wait_for(way, seconds=280) for way in WAYS if way != "late"}
@@ -139,7 +147,11 @@ def test_waits(centres: dict[str, Simulator], tmp_path: Path, migrated_database:
     assert ends == {
         "late": ("success", 1),
         "refused": ("failed", 1),
+        "refused_softly": ("skipped", 1),
+        "refused_softly_in_poke_mode": ("skipped", 1),
+        "refused_softly_in_reschedule_mode": ("skipped", 1),
         "refused_later": ("failed", 1),
+        "refused_later_softly": ("skipped", 1),
         "in_vain": ("failed", 1),
         "in_vain_softly": ("skipped", 1),
         "rescheduled": ("success", 1),
@@ -149,8 +161,8 @@ def test_waits(centres: dict[str, Simulator], tmp_path: Path, migrated_database:
     # One for the worker, one for the triggerer, one for the triggerer after it.
     assert centres["late"].stats.sign_ins() == 3
     sign_ins = {way: (each.stats.sign_ins(), each.stats.refused()) for way, each in centres.items()}
-    assert sign_ins["refused"] == (0, 1)
-    assert sign_ins["refused_later"] == (2, 1)
+    assert [sign_ins[way] for way in refused] == [(0, 1)] * len(refused)
+    assert [sign_ins[way] for way in REFUSED_LATER] == [(2, 1)] * len(REFUSED_LATER)
     secrets = {secret for each in centres.values() for secret in each.secrets()}
     assert not [secret for secret in {*secrets, "not-the-secret"} if secret in log]
 
