@@ -1,0 +1,73 @@
+"""Which columns are kept of an agent, and how a source's answers fill them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+
+import sqlalchemy as sa
+
+from airflow_provider_cc.api.management import AgentInfo, AgentLoginParams, DirectoryAgent
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the agent table, and of its history.
+
+    :param name: column name
+    :param type: SQL type
+    :param read: how to read it from each kind of answer that has it; which one counts where a source gives
+        several is up to :class:`Reading`. A source none of whose answers has it leaves the column unchanged
+    """
+
+    name: str
+    type: Any
+    read: Mapping[type, Callable[[Any], Any]]
+
+
+def _from(*answers: type, attribute: str) -> Mapping[type, Callable[[Any], Any]]:
+    return dict.fromkeys(answers, attrgetter(attribute))
+
+
+AGENT_COLUMNS: tuple[Column, ...] = (
+    Column("agent_id", sa.Integer(), _from(AgentInfo, DirectoryAgent, attribute="agent_id")),
+    Column("agent_type", sa.Integer(), _from(AgentInfo, DirectoryAgent, attribute="agent_type")),
+    Column("agent_status", sa.String(64), _from(AgentInfo, attribute="agent_status")),
+    Column(
+        "softphone_number",
+        sa.String(64),
+        _from(DirectoryAgent, AgentLoginParams, attribute="softphone_number"),
+    ),
+)
+"""What the sync keeps of an agent, unless a subclass says otherwise."""
+
+
+class Reading:
+    """Turns the answers about an account into the values of a row.
+
+    :param columns: all columns of the table
+    :param answers: the kinds of answer that the source gives for an account; where two have a column, the
+        first one counts
+    :param leave_out: columns not to deliver
+    """
+
+    def __init__(
+        self, columns: Sequence[Column], answers: Sequence[type], leave_out: Sequence[str] = ()
+    ) -> None:
+        #: The columns that are delivered; no other one is compared or written.
+        self.names: list[str] = []
+        self._readers: list[tuple[int, Callable[[Any], Any]]] = []
+        for column in columns:
+            place = next((place for place, kind in enumerate(answers) if kind in column.read), None)
+            if place is not None and column.name not in leave_out:
+                self.names.append(column.name)
+                self._readers.append((place, column.read[answers[place]]))
+
+    def values(self, answers: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return the values of the delivered columns.
+
+        :param answers: one of each kind
+        """
+        return tuple([read(answers[place]) for place, read in self._readers])

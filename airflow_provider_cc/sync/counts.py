@@ -1,0 +1,61 @@
+"""What a run did, in numbers that must add up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from airflow_provider_cc.exceptions import CCError
+
+
+@dataclass
+class Counts:
+    """Counts of a run, over all its attempts.
+
+    :param requested: accounts that the source delivered, repeated ones included
+    :param duplicates: accounts that the source delivered again
+    :param unique: different accounts
+    :param synced: accounts that were read
+    :param added: new rows
+    :param changed: rows with another value than before
+    :param unchanged: rows as before
+    :param deactivated: rows closed because the directory no longer knows the account
+    :param reactivated: rows that had been closed
+    :param rejected: accounts that could not be read
+    :param resumed: accounts that earlier attempts had read or rejected
+    :param requests: requests sent, sign-ins not included
+    :param sign_ins: sign-ins
+    :param unconfirmed: accounts whose absence could not be confirmed, so their row stays open
+    :param skipped: lines of the directory that are not agents
+    """
+
+    requested: int = 0
+    duplicates: int = 0
+    unique: int = 0
+    synced: int = 0
+    added: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    deactivated: int = 0
+    reactivated: int = 0
+    rejected: int = 0
+    resumed: int = 0
+    requests: int = 0
+    sign_ins: int = 0
+    unconfirmed: int = 0
+    skipped: int = 0
+
+    def add(self, other: Counts) -> None:
+        """Add other counts to these."""
+        for field in fields(self):
+            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
+
+    def check(self) -> None:
+        """Check that no account was lost or counted twice.
+
+        :raises CCError: the counts do not reconcile
+        """
+        if (
+            self.requested != self.unique + self.duplicates
+            or self.unique != self.synced + self.rejected + self.skipped
+        ):
+            raise CCError(f"counts do not reconcile, so rows may be missing or duplicated: {self}")
