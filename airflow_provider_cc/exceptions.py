@@ -33,6 +33,7 @@ class ErrorCode(StrEnum):
     BAD_CODE = "bad_code"
     BAD_PASSWORD = "bad_password"  # noqa: S105 - a code
     BLOCKED = "blocked"
+    CANNOT_HOLD = "cannot_hold"
     CONNECT = "connect"
     DNS = "dns"
     FILTER_IGNORED = "filter_ignored"

@@ -1,0 +1,275 @@
+"""One transaction that moves a run's staged answers into the tables: all of them, or none."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from airflow_provider_cc.api.text import printable
+from airflow_provider_cc.exceptions import CCError
+from airflow_provider_cc.sync.counts import Counts
+from airflow_provider_cc.sync.database import Database
+from airflow_provider_cc.sync.ledger import Ledger
+from airflow_provider_cc.sync.schema import Tables
+
+log = logging.getLogger(__name__)
+
+#: Examples that a dry run shows.
+EXAMPLES = 50
+#: What an answer may mean for the table, besides "rejected", "later" and "none".
+CHANGES = ("added", "changed", "unchanged", "reactivated", "deactivated")
+
+
+class Application:
+    """The statements that apply one run.
+
+    Every one is standard SQL and joins staging with a table; the counts are a GROUP BY of the difference.
+
+    :param database: the warehouse
+    :param tables: the tables
+    :param run: the run's row in the ledger
+    :param delivered: the columns that the source delivers: no other one is compared or written
+    """
+
+    def __init__(self, database: Database, tables: Tables, run: Ledger, delivered: Sequence[str]) -> None:
+        self._database = database
+        self._tables = tables
+        self._run = run
+        self._delivered = tuple(delivered)
+
+    def apply(self, counts: Counts, min_snapshot_ratio: float) -> None:
+        """Apply the run, and close it in the ledger.
+
+        :param counts: of the run so far; what the tables tell is added
+        :param min_snapshot_ratio: least share of the active rows that must stay active
+        :raises CCError: too many rows would be closed, or the counts do not add up; nothing has changed then
+        """
+
+        def work(connection: sa.engine.Connection) -> None:
+            self._run.lock(connection)
+            if self._run.hold(connection).finished_at is not None:
+                return  # an earlier try of this transaction went through; only its answer was lost
+            self._database.dialect.before_apply(connection, self._tables.stage, counts.unique)
+            self._count(connection, counts, min_snapshot_ratio)
+            self._write_agents(connection, counts)
+            if self._tables.history is not None:
+                self._write_history(connection, self._tables.history)
+            self._write_rejects(connection)
+            self._run.finish(connection, counts)
+            stage = self._tables.stage
+            connection.execute(sa.delete(stage).where(stage.c.run_key == self._run.run_key))
+
+        self._database.transaction(work)
+
+    def rehearse(self, counts: Counts, min_snapshot_ratio: float) -> None:
+        """Count what applying the run would change, and log some of it.
+
+        :param counts: of the run so far; what the tables tell is added
+        :param min_snapshot_ratio: least share of the active rows that must stay active
+        :raises CCError: as :meth:`apply`
+        """
+
+        def work(connection: sa.engine.Connection) -> None:
+            self._count(connection, counts, min_snapshot_ratio)
+            self._show(connection)
+
+        self._database.transaction(work)
+
+    def _count(self, connection: sa.engine.Connection, counts: Counts, min_snapshot_ratio: float) -> None:
+        agent = self._tables.agent
+        change = self._change().label("change")
+        difference = sa.select(change).select_from(self._joined()).where(self._is_mine()).subquery()
+        rows = connection.execute(
+            sa.select(difference.c.change, sa.func.count()).group_by(difference.c.change)
+        )
+        found: dict[str, int] = {name: number for name, number in rows}
+        for name in CHANGES:
+            setattr(counts, name, found.get(name, 0))
+        # A later run has read these accounts meanwhile: its answer stays.
+        counts.unchanged += found.get("later", 0)
+        applied = counts.added + counts.changed + counts.unchanged + counts.reactivated
+        if applied != counts.synced:
+            raise CCError(f"{counts.synced} accounts were read, but {applied} are staged")
+        if counts.deactivated:
+            active = connection.execute(
+                sa.select(sa.func.count()).where(agent.c.tenant == self._run.tenant, agent.c.is_active)
+            ).scalar_one()
+            if active - counts.deactivated < min_snapshot_ratio * active:
+                raise CCError(
+                    f"{counts.deactivated} of {active} active rows would be closed; min_snapshot_ratio="
+                    f"{min_snapshot_ratio} allows fewer. Nothing has changed. If that many agents are really "
+                    "gone, lower min_snapshot_ratio for one run"
+                )
+
+    def _change(self) -> Any:
+        """Return what an answer means for the table, as an expression over :meth:`_joined`."""
+        stage, agent = self._tables.stage, self._tables.agent
+        late = agent.c.synced_at >= stage.c.read_at
+        return sa.case(
+            (stage.c.outcome == "reject", "rejected"),
+            (
+                sa.and_(stage.c.outcome == "gone", sa.or_(agent.c.account.is_(None), ~agent.c.is_active)),
+                "none",
+            ),
+            (sa.and_(stage.c.outcome == "gone", late), "none"),
+            (stage.c.outcome == "gone", "deactivated"),
+            (agent.c.account.is_(None), "added"),
+            (late, "later"),
+            (~agent.c.is_active, "reactivated"),
+            (self._differs(stage, agent, self._delivered), "changed"),
+            else_="unchanged",
+        )
+
+    def _write_agents(self, connection: sa.engine.Connection, counts: Counts) -> None:
+        stage, agent = self._tables.stage, self._tables.agent
+        tenant = self._run.tenant
+        mine = sa.and_(
+            agent.c.tenant == tenant,
+            agent.c.account == stage.c.account,
+            self._is_mine(),
+            agent.c.synced_at < stage.c.read_at,
+        )
+        values = {name: stage.c[name] for name in self._delivered}
+        moved = {"changed_at": stage.c.read_at, "synced_at": stage.c.read_at}
+        if counts.unchanged:
+            same = ~self._differs(stage, agent, self._delivered)
+            connection.execute(
+                sa.update(agent)
+                .where(mine, stage.c.outcome == "row", agent.c.is_active, same)
+                .values(synced_at=stage.c.read_at)
+            )
+        if counts.changed or counts.reactivated:
+            # After the unchanged ones: these are as late as their answer now, and so left alone.
+            connection.execute(
+                sa.update(agent)
+                .where(mine, stage.c.outcome == "row")
+                .values(is_active=True, **moved, **values)
+            )
+        if counts.deactivated:
+            connection.execute(
+                sa.update(agent)
+                .where(mine, stage.c.outcome == "gone", agent.c.is_active)
+                .values(is_active=False, **moved)
+            )
+        if counts.added:
+            new = (
+                sa.select(
+                    sa.literal(tenant),
+                    stage.c.account,
+                    sa.true(),
+                    *(stage.c.read_at for _ in range(3)),
+                    *values.values(),
+                )
+                .select_from(self._joined())
+                .where(self._is_mine(), stage.c.outcome == "row", agent.c.account.is_(None))
+            )
+            names = ("tenant", "account", "is_active", "first_seen_at", "changed_at", "synced_at", *values)
+            connection.execute(agent.insert().from_select(names, new, include_defaults=False))
+
+    def _write_history(self, connection: sa.engine.Connection, history: sa.Table) -> None:
+        """Close the versions that their row has left, and open those that are missing.
+
+        Both follow the agent table, which is written already: a version begins and ends when its row changed.
+        So a history that was switched on later, or not kept for a while, comes right by itself.
+        """
+        stage, agent, tenant = self._tables.stage, self._tables.agent, self._run.tenant
+        names = [column.name for column in agent.columns if column.name in history.c]
+        names = [name for name in names if name not in ("tenant", "account")]
+        is_open = sa.and_(
+            history.c.tenant == tenant, history.c.account == agent.c.account, history.c.valid_to.is_(None)
+        )
+        staged = sa.and_(
+            agent.c.tenant == tenant,
+            agent.c.account == stage.c.account,
+            self._is_mine(),
+            stage.c.outcome == "row",
+        )
+        # A version that began after its row changed was not written by a sync: it ends with this answer.
+        end = sa.case(
+            (agent.c.changed_at > history.c.valid_from, agent.c.changed_at), else_=agent.c.synced_at
+        )
+        connection.execute(
+            sa.update(history)
+            .where(is_open, agent.c.tenant == tenant, ~agent.c.is_active)
+            .values(valid_to=end)
+        )
+        connection.execute(
+            sa.update(history)
+            .where(is_open, staged, agent.c.is_active, self._differs(agent, history, names))
+            .values(valid_to=end)
+        )
+        past = history.alias("past")
+        overlaps = sa.select(sa.literal(1)).where(
+            past.c.tenant == tenant, past.c.account == agent.c.account, past.c.valid_to > agent.c.changed_at
+        )
+        begin = sa.case((overlaps.exists(), agent.c.synced_at), else_=agent.c.changed_at)
+        missing = (
+            sa.select(
+                sa.literal(tenant), agent.c.account, begin, sa.null(), *(agent.c[name] for name in names)
+            )
+            .select_from(stage.join(agent, staged).outerjoin(history, is_open))
+            .where(self._is_mine(), agent.c.is_active, history.c.account.is_(None))
+        )
+        columns = ("tenant", "account", "valid_from", "valid_to", *names)
+        connection.execute(history.insert().from_select(columns, missing, include_defaults=False))
+
+    def _write_rejects(self, connection: sa.engine.Connection) -> None:
+        stage, reject = self._tables.stage, self._tables.reject
+        fixed = self._run.reject_values()
+        told = (stage.c.account, stage.c.endpoint, stage.c.code, stage.c.message)
+        rows = sa.select(
+            *(sa.literal(value, reject.c[name].type) for name, value in fixed.items()), *told
+        ).where(self._is_mine(), stage.c.endpoint != "")
+        columns = (*fixed, "account", "endpoint", "code", "message")
+        connection.execute(reject.insert().from_select(columns, rows, include_defaults=False))
+
+    def _show(self, connection: sa.engine.Connection) -> None:
+        """Log examples of what would change."""
+        stage, agent = self._tables.stage, self._tables.agent
+        change = self._change().label("change")
+        pairs = [
+            column
+            for name in self._delivered
+            for column in (agent.c[name].label(f"old_{name}"), stage.c[name].label(f"new_{name}"))
+        ]
+        inner = sa.select(stage.c.account, change, *pairs).select_from(self._joined()).where(self._is_mine())
+        found = inner.subquery()
+        rows = connection.execute(
+            sa.select(found)
+            .where(found.c.change.in_(("added", "changed", "reactivated", "deactivated")))
+            .order_by(found.c.account)
+            .limit(EXAMPLES)
+        )
+        verbs = {
+            "added": "add",
+            "changed": "change",
+            "reactivated": "reactivate",
+            "deactivated": "deactivate",
+        }
+        for account, what, *values in rows:
+            told = zip(self._delivered, values[::2], values[1::2], strict=True)
+            if what == "added":
+                text = ", ".join(f"{name} {new}" for name, _, new in told)
+            elif what == "deactivated":
+                text = ""
+            else:
+                text = ", ".join(f"{name} {old} → {new}" for name, old, new in told if old != new)
+            log.info("would %s %s%s", verbs[what], printable(account), text and f": {text}")
+
+    def _joined(self) -> Any:
+        stage, agent = self._tables.stage, self._tables.agent
+        key = sa.and_(agent.c.tenant == self._run.tenant, agent.c.account == stage.c.account)
+        return stage.outerjoin(agent, key)
+
+    def _is_mine(self) -> Any:
+        return self._tables.stage.c.run_key == self._run.run_key
+
+    def _differs(self, left: sa.Table, right: sa.Table, names: Sequence[str]) -> Any:
+        comparable = self._database.dialect.comparable
+        return sa.or_(
+            sa.false(),
+            *(comparable(left.c[name]).is_distinct_from(comparable(right.c[name])) for name in names),
+        )

@@ -1,0 +1,141 @@
+"""The warehouse: connections made by its hook, and transactions that are tried again where that helps."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+import tenacity
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from airflow_provider_cc.compat import BaseHook
+from airflow_provider_cc.exceptions import CCConfigError, CCError
+from airflow_provider_cc.sync.dialects import DIALECTS, Dialect
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+#: Tries of a transaction that a conflict or a lost connection ended, and seconds after which none begins.
+MAX_TRIES, MAX_SECONDS = 8, 60.0
+#: Rows fetched at a time where a result may be long.
+FETCH = 1000
+
+
+class Database:
+    """A database that is supported.
+
+    :param dialect: what is different in it
+    :param label: what errors call it
+    """
+
+    def __init__(self, dialect: Dialect, label: str) -> None:
+        self.dialect = dialect
+        self._label = label
+        self._engine: sa.engine.Engine | None = None
+
+    @property
+    def engine(self) -> sa.engine.Engine:
+        """The engine; the first use connects."""
+        if self._engine is None:
+            self._engine = self._explained(self.dialect.engine)
+        return self._engine
+
+    def transaction(self, work: Callable[[sa.engine.Connection], T], tries: int = MAX_TRIES) -> T:
+        """Run a transaction, again if a conflict or a lost connection ended it.
+
+        :param work: what is done in it; told everything by its argument, since it may be repeated
+        :param tries: how many, the first included
+        :raises CCError: the database refused it; the text has the database's reason, and no value of a row
+        """
+
+        def attempt() -> T:
+            with self.engine.begin() as connection:
+                return work(connection)
+
+        retrying = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(tries) | tenacity.stop_after_delay(MAX_SECONDS),
+            wait=tenacity.wait_random_exponential(multiplier=0.1, max=10),
+            retry=tenacity.retry_if_exception(self._may_pass),
+            before_sleep=_log_retry,
+            reraise=True,
+        )
+        result: T = self._explained(retrying, attempt)
+        return result
+
+    def stream(self, query: Any) -> Iterator[Any]:
+        """Iterate over a result of any length, in constant memory.
+
+        :param query: of SQLAlchemy's, or a text as it is: neither ``:name`` nor ``%`` has a meaning in it
+        """
+        options: dict[str, Any] = {"stream_results": True, "max_row_buffer": FETCH}
+        with self._explained(self.engine.connect) as connection:
+            if isinstance(query, str):
+                connection = connection.execution_options(no_parameters=True, **options)
+                result = self._explained(connection.exec_driver_sql, query)
+            else:
+                result = self._explained(connection.execution_options(**options).execute, query)
+            while rows := result.fetchmany(FETCH):
+                yield from rows
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._engine is not None:
+            self._engine.dispose()
+
+    def _may_pass(self, error: BaseException) -> bool:
+        return isinstance(error, DBAPIError) and self.dialect.may_pass(error)
+
+    def _explained(self, function: Callable[..., T], *arguments: Any) -> T:
+        try:
+            return function(*arguments)
+        except SQLAlchemyError as error:
+            reason = first_line(error)
+        except CCError:
+            raise
+        except Exception as error:  # the driver's own, where the hook opens a connection by itself
+            if not hasattr(error, "pgcode") and not hasattr(error, "sqlstate"):
+                raise
+            reason = first_line(error)
+        raise CCError(f"the database of {self._label} says: {reason}")
+
+
+def first_line(error: BaseException) -> str:
+    """Return what a database says, without details: these quote rows.
+
+    :param error: SQLAlchemy's or the driver's
+    """
+    said = str(getattr(error, "orig", None) or error).strip()
+    return said.splitlines()[0] if said else type(error).__name__
+
+
+def database_of(conn_id: str) -> Database:
+    """Return the database of an Airflow connection.
+
+    :param conn_id: connection id
+    :raises CCConfigError: a database that is not supported
+    """
+    hook: Any = BaseHook.get_hook(conn_id)
+    name = _dialect_name(hook)
+    if name not in DIALECTS:
+        raise CCConfigError(
+            f"connection {conn_id!r} is not a supported database ({name}): it must be one of "
+            f"{', '.join(DIALECTS)}. docs/sync.md shows how to add one, and how to feed others through dlt"
+        )
+    return Database(DIALECTS[name](hook), f"connection {conn_id!r}")
+
+
+def _dialect_name(hook: Any) -> str:
+    """Return SQLAlchemy's name for a hook's database, or else the connection type."""
+    try:
+        engine: sa.engine.Engine = hook.get_sqlalchemy_engine()
+    except Exception:  # no SQL at all, no dialect installed, a URL that cannot be made: all the same here
+        return str(getattr(hook, "conn_type", type(hook).__name__))
+    return engine.dialect.name
+
+
+def _log_retry(state: tenacity.RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome is not None else None
+    cause = getattr(error, "orig", error)
+    log.warning("The database refused a transaction (%s); trying again.", type(cause).__name__)

@@ -1,0 +1,144 @@
+"""What the sync asks of a database, with the answers of standard SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+import sqlalchemy as sa
+
+
+class UtcTime(sa.types.TypeDecorator[datetime]):
+    """A moment in UTC, with microseconds."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
+        """Convert on the way in; SQLite, which knows no time zones, gets it without one."""
+        if value is None:
+            return None
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
+        """Convert on the way out."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Dialect:
+    """One kind of database. A subclass overrides what its database does differently.
+
+    :param hook: the Airflow hook of the connection, which opens every connection
+    """
+
+    name: ClassVar[str]
+    """Name of SQLAlchemy's dialect."""
+    pool: ClassVar[type[sa.pool.Pool]] = sa.pool.QueuePool
+    """How connections are kept between two transactions."""
+    partial_indexes: ClassVar[bool] = False
+    """Whether an index may hold some rows only."""
+    indexes: ClassVar[bool] = True
+    """Whether indexes beside the primary keys help."""
+
+    def __init__(self, hook: Any) -> None:
+        self.hook = hook
+
+    def engine(self) -> sa.engine.Engine:
+        """Return an engine whose connections are made by the hook; no row value gets into an error."""
+        engine: sa.engine.Engine = sa.create_engine(
+            f"{self.driver()}://", creator=self.connect, poolclass=self.pool, hide_parameters=True
+        )
+        return engine
+
+    def driver(self) -> str:
+        """Return SQLAlchemy's name of dialect and driver."""
+        return self.name
+
+    def connect(self) -> Any:
+        """Open a connection exactly as the hook does, in the form that SQLAlchemy's driver wants."""
+        return self.hook.get_conn()
+
+    def lock(self, connection: sa.engine.Connection, name: str) -> None:
+        """Let no other transaction with the same lock go on until this one ends.
+
+        :param connection: at the beginning of a transaction
+        :param name: of the lock
+        """
+        raise NotImplementedError
+
+    def now(self, connection: sa.engine.Connection) -> datetime:
+        """Return the database's clock; no other one ever stamps a row."""
+        moment: datetime = connection.execute(sa.select(sa.func.current_timestamp())).scalar_one()
+        return moment.astimezone(UTC)
+
+    def append(
+        self,
+        connection: sa.engine.Connection,
+        table: sa.Table,
+        names: Sequence[str],
+        rows: Sequence[tuple[Any, ...]],
+    ) -> None:
+        """Insert rows, as fast as the database can.
+
+        :param connection: in a transaction
+        :param table: the table
+        :param names: the columns
+        :param rows: their values
+        """
+        connection.execute(table.insert(), [dict(zip(names, row, strict=True)) for row in rows])
+
+    def before_apply(self, connection: sa.engine.Connection, stage: sa.Table, rows: int) -> None:
+        """Prepare for set-based statements over many staged rows.
+
+        :param connection: in the transaction that applies them
+        :param stage: the staging table
+        :param rows: how many rows of it will be applied
+        """
+
+    def comparable(self, column: sa.sql.ColumnElement[Any]) -> sa.sql.ColumnElement[Any]:
+        """Return a column in a form that the database can compare with another."""
+        return column
+
+    def may_pass(self, error: sa.exc.DBAPIError) -> bool:
+        """Whether a transaction that failed with this error may go through when it is repeated.
+
+        A conflict with another transaction or a lost connection may; a refused password, a missing right or
+        a missing table does not.
+        """
+        return error.connection_invalidated
+
+    def encoding(self, connection: sa.engine.Connection) -> str | None:
+        """Return Python's name of the database's encoding; ``None`` if it holds every character."""
+        return None
+
+    def columns(self, connection: sa.engine.Connection, table: sa.Table) -> dict[str, Any]:
+        """Return the columns of a table that is there, in lower case, each with SQLAlchemy's type."""
+        found = sa.inspect(connection).get_columns(table.name, schema=table.schema)
+        return {column["name"].lower(): column["type"] for column in found}
+
+    def keys(self, connection: sa.engine.Connection, table: sa.Table) -> list[Sequence[str | None]]:
+        """Return the columns of each unique key of a table that is there."""
+        inspector, place = sa.inspect(connection), (table.name, table.schema)
+        return [
+            inspector.get_pk_constraint(*place)["constrained_columns"],
+            *(index["column_names"] for index in inspector.get_indexes(*place) if index["unique"]),
+            *(constraint["column_names"] for constraint in inspector.get_unique_constraints(*place)),
+        ]
+
+    def differs_in_type(self, wanted: sa.Column[Any], found: Any) -> bool:
+        """Whether a column that is there has a type that does not fit.
+
+        :param wanted: the column as it should be
+        :param found: SQLAlchemy's type of the column that is there
+        """
+        if isinstance(wanted.type, UtcTime):
+            return not isinstance(found, sa.DateTime) or not found.timezone
+        kinds = [kind for kind in (sa.Boolean, sa.Integer, sa.String) if isinstance(wanted.type, kind)]
+        if not kinds or isinstance(found, sa.types.NullType):
+            return False
+        allowed: dict[Any, Any] = {sa.Integer: sa.Numeric}
+        return not isinstance(found, (kinds[0], allowed.get(kinds[0], kinds[0])))

@@ -1,0 +1,121 @@
+"""PostgreSQL, by psycopg 2 or 3, also through PgBouncer in transaction mode."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+
+from airflow_provider_cc.sync.dialects.base import Dialect
+
+#: Types whose values have a plain text form for COPY. A subclass of the operator may have added any other.
+_PLAIN = (sa.Boolean, sa.Date, sa.DateTime, sa.Integer, sa.Numeric, sa.String, sa.types.TypeDecorator)
+_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+#: Conflicts, shut-downs, and too many connections.
+_MAY_PASS = re.compile("08...|40001|40P01|55P03|57P0[123]|53300")
+#: The server refused a connection, for a reason that may pass. There is no error code then.
+_BUSY = re.compile("starting up|shutting down|recovery mode|too many|connection slots")
+#: Rows from which on hash joins are the only right plan, whatever statistics say.
+_MANY = 1000
+
+
+class PostgreSQL(Dialect):
+    """PostgreSQL."""
+
+    name = "postgresql"
+    partial_indexes = True
+
+    def __init__(self, hook: Any) -> None:
+        super().__init__(hook)
+        self._first: Any = None
+
+    def driver(self) -> str:
+        """Find out which driver the hook uses: only its connections tell."""
+        self._first = self.hook.get_conn()
+        return f"{self.name}+{type(self._first).__module__.partition('.')[0]}"
+
+    def connect(self) -> Any:
+        """Open a connection as the hook does, without what would be in SQLAlchemy's or PgBouncer's way."""
+        connection, self._first = self._first or self.hook.get_conn(), None
+        if hasattr(connection, "prepare_threshold"):  # psycopg 3
+            from psycopg.rows import tuple_row
+
+            # A statement prepared by one transaction is not there for the next one, behind PgBouncer.
+            connection.prepare_threshold, connection.row_factory = None, tuple_row
+        else:
+            connection.cursor_factory = None
+        connection.autocommit = False
+        return connection
+
+    def lock(self, connection: sa.engine.Connection, name: str) -> None:
+        """Take an advisory lock of the transaction."""
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(name))))
+
+    def append(
+        self,
+        connection: sa.engine.Connection,
+        table: sa.Table,
+        names: Sequence[str],
+        rows: Sequence[tuple[Any, ...]],
+    ) -> None:
+        """Copy rows."""
+        if not all(isinstance(table.c[name].type, _PLAIN) for name in names):
+            super().append(connection, table, names, rows)
+            return
+        quote = connection.dialect.identifier_preparer
+        columns = ", ".join(quote.quote(name) for name in names)
+        statement = f"COPY {quote.format_table(table)} ({columns}) FROM STDIN"
+        text = "".join("\t".join(map(_text, row)) + "\n" for row in rows)
+        driver = connection.connection.cursor()
+        if hasattr(driver, "copy_expert"):
+            driver.copy_expert(statement, io.StringIO(text))
+        else:
+            with driver.copy(statement) as copy:
+                copy.write(text)
+        driver.close()
+
+    def before_apply(self, connection: sa.engine.Connection, stage: sa.Table, rows: int) -> None:
+        """Choose the plan: neither staging nor tables that were just filled have statistics yet."""
+        if rows >= _MANY:
+            for setting, value in (("work_mem", "64MB"), ("enable_nestloop", "off")):
+                connection.execute(sa.select(sa.func.set_config(setting, value, True)))
+
+    def comparable(self, column: sa.sql.ColumnElement[Any]) -> sa.sql.ColumnElement[Any]:
+        """Compare JSON as JSONB: JSON itself cannot be compared."""
+        return sa.cast(column, JSONB) if isinstance(column.type, sa.JSON) else column
+
+    def may_pass(self, error: sa.exc.DBAPIError) -> bool:
+        """Look at the error code; without one, the connection was refused or lost."""
+        code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
+        if code:
+            return _MAY_PASS.fullmatch(code) is not None
+        said = str(error.orig)
+        if "FATAL" in said and _BUSY.search(said) is None:
+            return False
+        return (
+            isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError)
+            and "SSL was required" not in said
+        )
+
+    def encoding(self, connection: sa.engine.Connection) -> str | None:
+        """Return the encoding of the database, which may know few of the world's letters."""
+        name = str(connection.exec_driver_sql("SHOW server_encoding").scalar_one())
+        if name in ("UTF8", "SQL_ASCII"):
+            return None
+        return codecs.lookup(name.replace("WIN", "cp")).name
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return r"\N"
+    if isinstance(value, str):
+        return value.translate(_ESCAPES)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value)

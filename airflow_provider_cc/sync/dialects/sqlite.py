@@ -1,0 +1,55 @@
+"""SQLite."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
+
+from airflow_provider_cc.sync.dialects.base import Dialect, UtcTime
+
+
+class _Compiler(SQLiteCompiler):
+    """SQLAlchemy 1.4 does not know that SQLite has ``UPDATE … FROM``."""
+
+    def update_from_clause(
+        self, update_stmt: Any, from_table: Any, extra_froms: Any, from_hints: Any, **kw: Any
+    ) -> str:
+        kw["asfrom"] = True
+        tables = (table._compiler_dispatch(self, fromhints=from_hints, **kw) for table in extra_froms)
+        return "FROM " + ", ".join(tables)
+
+
+class SQLite(Dialect):
+    """SQLite: one writer at a time, no time zones, no types to speak of."""
+
+    name = "sqlite"
+    pool: ClassVar[type[sa.pool.Pool]] = sa.pool.NullPool
+    partial_indexes = True
+
+    def engine(self) -> sa.engine.Engine:
+        """Return an engine that writes ``UPDATE … FROM``."""
+        engine = super().engine()
+        engine.dialect.statement_compiler = _Compiler
+        return engine
+
+    def lock(self, connection: sa.engine.Connection, name: str) -> None:
+        """Lock the file: there is no smaller lock."""
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    def now(self, connection: sa.engine.Connection) -> datetime:
+        """Return the clock with milliseconds; ``CURRENT_TIMESTAMP`` has whole seconds."""
+        text = connection.exec_driver_sql("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')").scalar_one()
+        return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+    def may_pass(self, error: sa.exc.DBAPIError) -> bool:
+        """Whether another writer was in the way."""
+        return "locked" in str(error.orig) or "busy" in str(error.orig)
+
+    def differs_in_type(self, wanted: sa.Column[Any], found: Any) -> bool:
+        """Accept moments without a time zone: they are written in UTC."""
+        if isinstance(wanted.type, UtcTime):
+            return not isinstance(found, sa.DateTime)
+        return super().differs_in_type(wanted, found)

@@ -1,0 +1,236 @@
+"""The ledger: one row for each run, which says who works on it, how far it is, and how it ended."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from airflow_provider_cc.exceptions import CCError
+from airflow_provider_cc.sync.counts import Counts
+from airflow_provider_cc.sync.database import Database
+from airflow_provider_cc.sync.schema import COUNT_COLUMNS, RUN_KEY, Tables, check, ledger
+
+#: Staged answers that are older are read anew; what runs that never ended have left is removed later.
+MAX_AGE, LEFT_OVER = timedelta(hours=6), timedelta(days=7)
+#: What an attempt hands on to the next one; everything else is counted again.
+_HANDED_ON = ("requests", "sign_ins", "unconfirmed")
+
+
+class Ledger:
+    """The row of one run, seen by one attempt.
+
+    :param database: the warehouse
+    :param tables: the tables
+    :param key: values of :data:`~airflow_provider_cc.sync.schema.RUN_KEY`: which task instance this is
+    :param deployment: which Airflow this is: two may have the same DAG
+    """
+
+    def __init__(self, database: Database, tables: Tables, key: dict[str, Any], deployment: str) -> None:
+        self._database = database
+        self._tables = tables
+        self._key = key
+        self._deployment = deployment
+        self._try = 0
+        self.tenant: str = key["tenant"]
+        self.run_key: str
+        #: Batches that are staged.
+        self.commits = 0
+        #: When the run began, and when this attempt did, by the database's clock.
+        self.started_at: datetime
+        self.now: datetime
+
+    def begin(self, source: str) -> Counts | None:
+        """Enter the run, or take up an unfinished one with the answers that it has staged.
+
+        Too old answers are forgotten, and so are the rejects of an attempt that failed: one cause may explain
+        both, and a run that failed for its rejects could otherwise never end well.
+
+        :param source: what the run reads
+        :return: what earlier attempts have spent; ``None`` if this is the first
+        """
+        run, stage = self._tables.run, self._tables.stage
+
+        def work(connection: sa.engine.Connection) -> Counts | None:
+            self._database.dialect.lock(connection, self._lock_name)
+            self.now = self._database.dialect.now(connection)
+            connection.execute(sa.delete(stage).where(stage.c.read_at < self.now - LEFT_OVER))
+            earlier = connection.execute(
+                sa.select(run)
+                .where(self._is_run(), run.c.finished_at.is_(None), run.c.run_key.is_not(None))
+                .where(run.c.deployment == self._deployment)
+                .order_by(run.c.started_at.desc())
+                .limit(1)
+            ).first()
+            if earlier is None:
+                self._enter(connection, source)
+                return None
+            self.run_key, self.started_at = earlier.run_key, earlier.started_at
+            self._try, self.commits = earlier.tries + 1, earlier.commits
+            stale = stage.c.read_at < self.now - MAX_AGE
+            if earlier.error is not None:
+                stale = sa.or_(stale, stage.c.outcome != "row")
+            connection.execute(sa.delete(stage).where(stage.c.run_key == self.run_key, stale))
+            self._update(connection, tries=self._try, error=None)
+            return Counts(**{name: getattr(earlier, COUNT_COLUMNS[name]) or 0 for name in _HANDED_ON})
+
+        return self._database.transaction(work)
+
+    def _enter(self, connection: sa.engine.Connection, source: str) -> None:
+        run = self._tables.run
+        latest = connection.execute(sa.select(sa.func.max(run.c.started_at)).where(self._is_run())).scalar()
+        # Two runs of a task never share a start, not even if the database's clock is coarse or was set back.
+        self.started_at = (
+            self.now if latest is None or self.now > latest else latest + timedelta(milliseconds=1)
+        )
+        self.run_key, self._try, self.commits = uuid.uuid4().hex, 1, 0
+        connection.execute(
+            run.insert().values(
+                **self._key,
+                started_at=self.started_at,
+                source=source,
+                tries=1,
+                commits=0,
+                run_key=self.run_key,
+                deployment=self._deployment,
+                **dict.fromkeys(COUNT_COLUMNS.values(), 0),
+            )
+        )
+
+    def hold(self, connection: sa.engine.Connection) -> Any:
+        """Lock the row until the transaction ends; return its ``commits`` and ``finished_at``.
+
+        :param connection: at the beginning of a transaction: on SQLite, only a write locks
+        :raises CCError: a later attempt has taken the run over
+        """
+        run = self._tables.run
+        self._update(connection, tries=run.c.tries)
+        row = connection.execute(
+            sa.select(run.c.tries, run.c.commits, run.c.finished_at).where(self._is_this())
+        ).first()
+        if row is None or row.tries != self._try:
+            raise CCError("Run taken over by a newer attempt of this task; stopping this attempt")
+        return row
+
+    def staged(self, connection: sa.engine.Connection, number: int, spent: Counts) -> None:
+        """Note that a batch is staged.
+
+        :param connection: in the batch's transaction
+        :param number: of the batch
+        :param spent: requests and sign-ins since the last batch
+        """
+        run = self._tables.run
+        self._update(
+            connection,
+            commits=number,
+            requests=run.c.requests + spent.requests,
+            sign_ins=run.c.sign_ins + spent.sign_ins,
+        )
+
+    def finish(self, connection: sa.engine.Connection, counts: Counts) -> None:
+        """Close the run, with its final counts.
+
+        :param connection: in the transaction that applies it
+        :param counts: over all attempts
+        """
+        self._update(
+            connection, finished_at=self._database.dialect.now(connection), error=None, **_columns(counts)
+        )
+
+    def fail(self, counts: Counts, error: str) -> None:
+        """Note why this attempt failed; the next one goes on from here.
+
+        :param counts: so far
+        :param error: the reason, without secrets
+        """
+
+        def work(connection: sa.engine.Connection) -> None:
+            self.hold(connection)
+            self._update(connection, error=error[:2000], **_columns(counts))
+
+        self._database.transaction(work, tries=1)
+
+    def reject_values(self) -> dict[str, Any]:
+        """Return what the rejects of a run have in common."""
+        return {**self._key, "rejected_at": self.started_at}
+
+    @property
+    def _lock_name(self) -> str:
+        return f"cc: {self._tables.agent.fullname}: {self.tenant}"
+
+    def lock(self, connection: sa.engine.Connection) -> None:
+        """Let no other run of the tenant be applied until the transaction ends."""
+        self._database.dialect.lock(connection, self._lock_name)
+
+    def _update(self, connection: sa.engine.Connection, **values: Any) -> None:
+        connection.execute(sa.update(self._tables.run).where(self._is_this()).values(**values))
+
+    def _is_run(self) -> Any:
+        run = self._tables.run
+        return sa.and_(*(run.c[name] == self._key[name] for name in RUN_KEY))
+
+    def _is_this(self) -> Any:
+        return sa.and_(self._is_run(), self._tables.run.c.started_at == self.started_at)
+
+
+def _columns(counts: Counts) -> dict[str, int]:
+    return {column: getattr(counts, name) for name, column in COUNT_COLUMNS.items()}
+
+
+@dataclass(frozen=True)
+class LastRun:
+    """The last run that went well.
+
+    :param dag_id: DAG of the sync
+    :param task_id: its task
+    :param run_id: DAG run
+    :param started_at: when it began
+    :param finished_at: when it ended
+    :param age: time since it began, by the database's clock
+    """
+
+    dag_id: str
+    task_id: str
+    run_id: str
+    started_at: datetime
+    finished_at: datetime
+    age: timedelta
+
+
+def last_good_run(
+    database: Database, run_table: str, tenant: str, dag_id: str | None, task_id: str | None
+) -> LastRun | None:
+    """Return the last run that ended, and ended well; ``None`` before the first, without a ledger, too.
+
+    :param database: the warehouse
+    :param run_table: name of the ledger
+    :param tenant: whose runs
+    :param dag_id: only those of a DAG
+    :param task_id: only those of a task
+    :raises ValueError: ``run_table`` is no table name
+    :raises CCConfigError: that table is no ledger
+    """
+    run = ledger(run_table)
+    columns = [run.c.dag_id, run.c.task_id, run.c.run_id, run.c.started_at, run.c.finished_at]
+    wanted = {"tenant": tenant, "dag_id": dag_id, "task_id": task_id}
+    query = (
+        sa.select(*columns)
+        .where(run.c.finished_at.is_not(None), run.c.error.is_(None))
+        .where(*(run.c[name] == value for name, value in wanted.items() if value is not None))
+        .order_by(run.c.started_at.desc())
+        .limit(1)
+    )
+
+    def work(connection: sa.engine.Connection) -> LastRun | None:
+        if not sa.inspect(connection).has_table(run.name, schema=run.schema):
+            return None
+        check(connection, database.dialect, [run])
+        row = connection.execute(query).first()
+        if row is None:
+            return None
+        return LastRun(**row._mapping, age=database.dialect.now(connection) - row.started_at)
+
+    return database.transaction(work)

@@ -1,0 +1,337 @@
+"""The tables: agents, their history, the rejects, the ledger of runs, and staging.
+
+``python -m airflow_provider_cc.sync.schema <conn_id>`` prints the statements that make them.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from airflow_provider_cc.exceptions import CCConfigError, CCError
+from airflow_provider_cc.sync.columns import AGENT_COLUMNS, Column
+from airflow_provider_cc.sync.counts import Counts
+from airflow_provider_cc.sync.database import Database, database_of
+from airflow_provider_cc.sync.dialects.base import Dialect, UtcTime
+
+#: Which Airflow task instance a run is.
+RUN_KEY = ("dag_id", "task_id", "run_id", "map_index", "tenant")
+
+#: The ledger's columns for the counts. "unique" is a word of SQL's own, so its column has another name.
+COUNT_COLUMNS = {
+    field.name: "unique_accounts" if field.name == "unique" else field.name for field in fields(Counts)
+}
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables as SQLAlchemy knows them.
+
+    :param agent: one row for each tenant and account
+    :param history: one row for each version of an agent, if that is wanted
+    :param reject: one row for each account that could not be read in a run
+    :param run: the ledger
+    :param stage: answers that are not applied yet
+    """
+
+    agent: sa.Table
+    history: sa.Table | None
+    reject: sa.Table
+    run: sa.Table
+    stage: sa.Table
+
+    def present(self) -> list[sa.Table]:
+        """Return the tables in use."""
+        tables = (self.agent, self.history, self.reject, self.run, self.stage)
+        return [table for table in tables if table is not None]
+
+
+def define(columns: Sequence[Column], agent: str, history: str | None, reject: str, run: str) -> Tables:
+    """Define the tables.
+
+    :param columns: what is kept of an agent
+    :param agent: name of the agent table, ``schema.name`` allowed; so for the others
+    :param history: name of the history table, or ``None``
+    :param reject: name of the reject table
+    :param run: name of the ledger
+    :raises ValueError: two tables of the same name, or a name of more than two parts
+    """
+    names = [name for name in (agent, history, reject, run) if name is not None]
+    if len({name.lower() for name in names}) < len(names):
+        raise ValueError(f"table, history_table, reject_table and run_table must differ: {', '.join(names)}")
+    metadata = sa.MetaData()
+
+    def key() -> list[Any]:
+        return [
+            sa.Column("tenant", sa.String(250), primary_key=True),
+            sa.Column("account", sa.String(100), primary_key=True),
+        ]
+
+    def attributes() -> list[Any]:
+        return [sa.Column(column.name, column.type) for column in columns]
+
+    return Tables(
+        agent=_table(
+            agent,
+            metadata,
+            *key(),
+            *attributes(),
+            sa.Column("is_active", sa.Boolean(), nullable=False),
+            sa.Column("first_seen_at", UtcTime(), nullable=False),
+            sa.Column("changed_at", UtcTime(), nullable=False),
+            sa.Column("synced_at", UtcTime(), nullable=False),
+        ),
+        history=_table(
+            history,
+            metadata,
+            *key(),
+            sa.Column("valid_from", UtcTime(), primary_key=True),
+            sa.Column("valid_to", UtcTime()),
+            *attributes(),
+        )
+        if history is not None
+        else None,
+        reject=_table(
+            reject,
+            metadata,
+            *_run_key(primary=False),
+            sa.Column("account", sa.Text(), nullable=False),
+            sa.Column("endpoint", sa.String(100), nullable=False),
+            sa.Column("code", sa.String(100), nullable=False),
+            sa.Column("message", sa.Text(), nullable=False),
+            sa.Column("rejected_at", UtcTime(), nullable=False),
+        ),
+        run=ledger(run, metadata),
+        stage=_table(
+            f"{agent}_stage",
+            metadata,
+            sa.Column("run_key", sa.String(32), primary_key=True),
+            # Wider than in the agent table: what its source delivered may be a reject for that very reason.
+            sa.Column("account", sa.String(250), primary_key=True),
+            sa.Column("outcome", sa.String(10), nullable=False),
+            sa.Column("read_at", UtcTime(), nullable=False),
+            sa.Column("endpoint", sa.String(100), nullable=False),
+            sa.Column("code", sa.String(100), nullable=False),
+            sa.Column("message", sa.Text(), nullable=False),
+            *attributes(),
+        ),
+    )
+
+
+def ledger(name: str, metadata: sa.MetaData | None = None) -> sa.Table:
+    """Define the ledger.
+
+    :param name: its name, ``schema.name`` allowed
+    :param metadata: that of the tables beside it, if there are any
+    :raises ValueError: a name of more than two parts
+    """
+    return _table(
+        name,
+        sa.MetaData() if metadata is None else metadata,
+        *_run_key(primary=True),
+        sa.Column("started_at", UtcTime(), primary_key=True),
+        sa.Column("finished_at", UtcTime()),
+        sa.Column("source", sa.String(100), nullable=False),
+        *(sa.Column(column, sa.Integer(), nullable=False) for column in COUNT_COLUMNS.values()),
+        # How many attempts there have been: an earlier one that is still at work finds out and gives way.
+        sa.Column("tries", sa.Integer(), nullable=False),
+        # How many batches are staged: tells a lost answer from a lost commit.
+        sa.Column("commits", sa.Integer(), nullable=False),
+        sa.Column("error", sa.Text()),
+        # Which staged answers are this run's, and which Airflow it belongs to.
+        sa.Column("run_key", sa.String(32)),
+        sa.Column("deployment", sa.String(250)),
+    )
+
+
+def _run_key(primary: bool) -> list[Any]:
+    kinds = {name: sa.Integer() if name == "map_index" else sa.String(250) for name in RUN_KEY}
+    return [
+        sa.Column(name, kind, primary_key=primary, autoincrement=False, nullable=False)
+        for name, kind in kinds.items()
+    ]
+
+
+def _table(name: str, metadata: sa.MetaData, *parts: Any) -> sa.Table:
+    *schema, bare = name.split(".")
+    if not bare or len(schema) > 1:
+        raise ValueError(f"{name!r} is no table name: give name or schema.name")
+    return sa.Table(bare, metadata, *parts, schema=schema[0] if schema else None)
+
+
+def indexes(tables: Tables, dialect: Dialect) -> list[sa.Index]:
+    """Return the indexes for the questions that the README asks, and for the sync's own statements.
+
+    :param tables: the tables
+    :param dialect: of the database
+    """
+    if not dialect.indexes:
+        return []
+
+    def index(table: sa.Table, *names: str, suffix: str = "", **only: Any) -> sa.Index:
+        made = sa.Index(
+            f"{table.name}_{suffix or '_'.join(names)}", *(table.c[name] for name in names), **only
+        )
+        table.indexes.discard(made)  # it goes with a table that the sync creates, not with every one
+        return made
+
+    agent, history = tables.agent, tables.history
+    found = [index(tables.reject, "tenant", "rejected_at")]
+    if "softphone_number" in agent.c:
+        found.append(index(agent, "softphone_number"))
+    if history is not None and "softphone_number" in history.c:
+        found.append(index(history, "softphone_number", "valid_from"))
+    if history is not None and dialect.partial_indexes:
+        only = {f"{dialect.name}_where": history.c.valid_to.is_(None)}
+        found.append(index(history, "tenant", "account", suffix="open", **only))
+    return found
+
+
+def statements(tables: Sequence[sa.Table], indexes: Sequence[sa.Index], sql: Any) -> Iterator[str]:
+    """Iterate over the statements that make tables and indexes.
+
+    :param tables: the tables
+    :param indexes: the indexes
+    :param sql: SQLAlchemy's dialect
+    """
+    for table in tables:
+        yield " ".join(str(CreateTable(table).compile(dialect=sql)).split())
+    for index in indexes:
+        yield " ".join(str(CreateIndex(index).compile(dialect=sql)).split())
+
+
+def prepare(database: Database, tables: Tables) -> None:
+    """Create the tables that are absent, with their indexes, and check those that are there.
+
+    A table that is there is only looked at, but for columns that the ledger lacks since an earlier release.
+
+    :param database: the warehouse
+    :param tables: the tables
+    :raises CCConfigError: something does not fit, or may not be created; the text has the statements
+    """
+
+    def work(connection: sa.engine.Connection) -> None:
+        absent = [table for table in tables.present() if not _is_there(connection, table)]
+        if absent:
+            database.dialect.lock(connection, "cc: tables")
+            for table in tables.present():
+                if table in absent and not _is_there(connection, table):
+                    connection.execute(CreateTable(table, if_not_exists=True))
+                    for index in indexes(tables, database.dialect):
+                        if index.table is table:
+                            connection.execute(CreateIndex(index))
+        missing = _missing(connection, tables.run)
+        for column in missing:
+            connection.exec_driver_sql(_add_column(connection, tables.run, column))
+        check(connection, database.dialect, tables.present())
+
+    try:
+        database.transaction(work)
+    except CCConfigError:
+        raise
+    except CCError as error:
+        needed = database.transaction(lambda connection: list(_needed(connection, database.dialect, tables)))
+        if not needed:
+            raise
+        raise CCConfigError(f"{error}. Let a role that may run: {'; '.join(needed)}") from None
+
+
+def _needed(connection: sa.engine.Connection, dialect: Dialect, tables: Tables) -> Iterator[str]:
+    absent = [table for table in tables.present() if not _is_there(connection, table)]
+    wanted = [index for index in indexes(tables, dialect) if index.table in absent]
+    yield from statements(absent, wanted, connection.dialect)
+    if tables.run not in absent:
+        for column in _missing(connection, tables.run):
+            yield _add_column(connection, tables.run, column)
+
+
+def check(connection: sa.engine.Connection, dialect: Dialect, tables: Sequence[sa.Table]) -> None:
+    """Check that tables that are there have the columns, types and keys that the sync needs.
+
+    :param connection: to the database
+    :param dialect: of the database
+    :param tables: the tables
+    :raises CCConfigError: one does not fit; the text has the statements that change it
+    """
+    for table in tables:
+        name = connection.dialect.identifier_preparer.format_table(table)
+        problems = list(_problems(connection, dialect, table))
+        if problems:
+            reasons, changes = zip(*problems, strict=True)
+            raise CCConfigError(
+                f"Table {name} does not fit: {', '.join(reasons)}. Name another table, or run: "
+                f"{'; '.join(dict.fromkeys(changes))}"
+            )
+
+
+def _problems(
+    connection: sa.engine.Connection, dialect: Dialect, table: sa.Table
+) -> Iterator[tuple[str, str]]:
+    """Iterate over what does not fit, each with the statement that changes it."""
+    quote = connection.dialect.identifier_preparer
+    name = quote.format_table(table)
+    missing = _missing(connection, table)
+    for column in missing:
+        yield f"column {column.name} is missing", _add_column(connection, table, column)
+    found = dialect.columns(connection, table)
+    for column in table.columns:
+        kind = found.get(column.name.lower())
+        if kind is not None and dialect.differs_in_type(column, kind):
+            wanted = column.type.compile(dialect=connection.dialect)
+            using = f" USING {quote.quote(column.name)} AT TIME ZONE 'UTC'" if "TIME" in wanted else ""
+            yield (
+                f"column {column.name} is {kind!s}, not {wanted}",
+                f"ALTER TABLE {name} ALTER COLUMN {quote.quote(column.name)} TYPE {wanted}{using}",
+            )
+    key = [column.name for column in table.primary_key]
+    keys = [{name.lower() for name in names if name} for names in dialect.keys(connection, table)]
+    if key and not missing and set(key) not in keys:
+        names = ", ".join(quote.quote(column) for column in key)
+        yield (
+            f"it has no unique key ({', '.join(key)})",
+            f"CREATE UNIQUE INDEX {quote.quote(table.name + '_key')} ON {name} ({names})",
+        )
+
+
+def _is_there(connection: sa.engine.Connection, table: sa.Table) -> bool:
+    return sa.inspect(connection).has_table(table.name, schema=table.schema)
+
+
+def _missing(connection: sa.engine.Connection, table: sa.Table) -> list[sa.Column[Any]]:
+    # By a query, since not every dialect can be asked for a table's columns.
+    nothing = connection.execute(sa.select(sa.text("*")).select_from(table).limit(0))
+    found = {str(name).lower() for name in nothing.keys()}  # noqa: SIM118 - a result, no dict
+    return [column for column in table.columns if column.name.lower() not in found]
+
+
+def _add_column(connection: sa.engine.Connection, table: sa.Table, column: sa.Column[Any]) -> str:
+    quote = connection.dialect.identifier_preparer
+    kind = column.type.compile(dialect=connection.dialect)
+    return f"ALTER TABLE {quote.format_table(table)} ADD COLUMN {quote.quote(column.name)} {kind}"
+
+
+def main() -> None:
+    """Print the statements that make the tables in the database of a connection; change nothing."""
+    parser = argparse.ArgumentParser(
+        prog="python -m airflow_provider_cc.sync.schema", description=main.__doc__
+    )
+    parser.add_argument("conn_id", help="Airflow connection of the warehouse")
+    parser.add_argument("--table", default="cc_agent", help="agent table (default: cc_agent)")
+    parser.add_argument("--history-table", help="history table (default: none)")
+    parser.add_argument("--reject-table", default="cc_agent_reject", help="default: cc_agent_reject")
+    parser.add_argument("--run-table", default="cc_sync_run", help="default: cc_sync_run")
+    wanted = parser.parse_args()
+    tables = define(AGENT_COLUMNS, wanted.table, wanted.history_table, wanted.reject_table, wanted.run_table)
+    database = database_of(wanted.conn_id)
+    made = statements(tables.present(), indexes(tables, database.dialect), database.engine.dialect)
+    for statement in made:
+        print(f"{statement};")
+
+
+if __name__ == "__main__":
+    main()
