@@ -230,6 +230,7 @@ def prepare(database: Database, tables: Tables) -> None:
             connection.exec_driver_sql(_add_column(connection, tables.run, column))
         check(connection, database.dialect, tables.present())
 
+    database.engine  # noqa: B018 - whoever may not even connect is told so by this
     try:
         database.transaction(work)
     except CCConfigError:
