@@ -30,6 +30,7 @@ class ErrorCode(StrEnum):
     All other codes are the contact center's own, or ``HTTP <status>``.
     """
 
+    AMBIGUOUS = "ambiguous"
     BAD_CODE = "bad_code"
     BAD_PASSWORD = "bad_password"  # noqa: S105 - a code
     BLOCKED = "blocked"
@@ -37,6 +38,7 @@ class ErrorCode(StrEnum):
     CONNECT = "connect"
     DNS = "dns"
     FILTER_IGNORED = "filter_ignored"
+    INCOMPLETE = "incomplete"
     MISSING_CODE = "missing_code"
     NO_AGENT = "no_agent"
     NO_PASSWORD = "no_password"  # noqa: S105 - a code

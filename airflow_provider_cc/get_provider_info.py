@@ -82,6 +82,11 @@ CONNECTION_TYPES: tuple[dict[str, Any], ...] = (
                 "description": "Where tokens are handed out, if not at the domain above.",
                 "schema": {"type": ["string", "null"]},
             },
+            "page_size": {
+                "label": "Page size",
+                "description": "How many lines of the directory a sync asks for at a time. 100 unless set.",
+                "schema": {"type": ["integer", "null"], "minimum": 1, "maximum": 10000},
+            },
             **_TRANSPORT_FIELDS,
         },
     },

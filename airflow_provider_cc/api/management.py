@@ -366,7 +366,7 @@ def query_directory(
                 f"page {page} has {len(rows)} lines where {expected} of {total} were due: "
                 f"the centre may not accept a page_size of {page_size}",
             )
-        return _directory_page(total, page, rows)
+        return directory_page(total, page, rows)
 
     return Call(DIRECTORY, msgspec.json.encode(body), read, DIRECTORY.path)
 
@@ -396,7 +396,7 @@ def query_directory_account(account: str) -> Call[list[DirectoryAgent]]:
 
     def read(reply: _DirectoryReply, headers: Mapping[str, str]) -> list[DirectoryAgent]:
         rows = reply.data or []
-        page = _directory_page(0, 0, rows)
+        page = directory_page(0, 0, rows)
         found = [agent for agent in page.agents if agent.account == account]
         if page.unreadable and not found:
             raise page.unreadable[0][1]
@@ -411,7 +411,13 @@ def query_directory_account(account: str) -> Call[list[DirectoryAgent]]:
     return Call(DIRECTORY, body, read, DIRECTORY.path)
 
 
-def _directory_page(total: int | None, page: int, rows: list[_DirectoryRow]) -> DirectoryPage:
+def directory_page(total: int | None, page: int, rows: list[_DirectoryRow]) -> DirectoryPage:
+    """Read the lines of a page of the directory.
+
+    :param total: how many lines there are on all pages, if that is known
+    :param page: page number, for lines that do not name their account
+    :param rows: the decoded lines
+    """
     agents: list[DirectoryAgent] = []
     unreadable: list[tuple[str, CCResponseError]] = []
     for place, row in enumerate(rows):

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from airflow_provider_cc.api import management as api
+from airflow_provider_cc.api.directory import MAX_PAGE_SIZE, PAGE_SIZE, Directory, UnreadableLine
 from airflow_provider_cc.api.management import AgentInfo, AgentLoginParams, DirectoryAgent
 from airflow_provider_cc.api.protocol import Call, Session, number_argument
-from airflow_provider_cc.exceptions import CCBusinessError, ErrorCode
+from airflow_provider_cc.exceptions import CCBusinessError, CCConfigError, CCResponseError, ErrorCode
 from airflow_provider_cc.hooks.base import CCHook
 from airflow_provider_cc.hooks.tracebacks import without_locals
 
@@ -23,7 +24,19 @@ class CCManagementHook(CCHook):
     default_conn_name = "cc_management_default"
     hook_name = "CC-Management"
     credentials = {"login": "app key", "password": "app secret"}  # noqa: RUF012 - typed in the base class
-    extras = ("token_lifetime", "tenant_space_id", "token_url")
+    extras = ("token_lifetime", "tenant_space_id", "token_url", "page_size")
+
+    @property
+    def page_size(self) -> int:
+        """Lines that a sync asks the directory for at a time (extra ``page_size``).
+
+        :raises CCConfigError: the extra is not such a number
+        """
+        value = self.settings.extra.get("page_size") or PAGE_SIZE
+        try:
+            return number_argument("extra page_size", value, 1, MAX_PAGE_SIZE)
+        except ValueError as error:
+            raise CCConfigError(f"connection {self.cc_conn_id!r}: {error}") from None
 
     @without_locals
     def query_agent_info(
@@ -79,15 +92,29 @@ class CCManagementHook(CCHook):
     ) -> Iterator[DirectoryAgent]:
         """Iterate over the directory, page after page.
 
+        Each different line comes once. What is listed is not always an agent: see ``agent_id`` and
+        ``agent_type``.
+
         Manual: CC-Management, agentAccount/query.
 
-        :param page_size: lines on a page; 100 is safe
+        :param page_size: lines on a page; a center that accepts fewer gets fewer
         :param agent_types: only agents of these types
         :raises ValueError: a page size below 1
-        :raises CCResponseError: a line or a page that cannot be read, or a page cut short
+        :raises CCResponseError: a line or a page that cannot be read; or, at the end, lines are missing
         """
-        calls = (api.query_directory(page, page_size, agent_types) for page in range(10**9))
-        return self._pages(calls, page_size)
+        directory = Directory(page_size, agent_types)
+        while (ask := directory.next()) is not None:
+            try:
+                reply = self.send(ask.call)
+            except (CCBusinessError, CCResponseError) as error:
+                directory.refuse(ask, error)
+                continue
+            found = directory.take(ask, reply)
+            for line in (*found.new, *(line for line, _ in (*found.changed, *found.conflicting))):
+                if isinstance(line, UnreadableLine):
+                    raise line.error
+                yield line
+        directory.check()
 
     @without_locals
     def call(self, path: str, *, json: Any = None, method: str = "POST") -> Any:
@@ -99,19 +126,6 @@ class CCManagementHook(CCHook):
         :return: the whole reply of a successful call, without the values of secret fields
         """
         return self.send(api.any_management_call(method, path, json))
-
-    def _pages(self, calls: Iterator[Call[api.DirectoryPage]], page_size: int) -> Iterator[DirectoryAgent]:
-        before = None
-        for number, call in enumerate(calls, start=1):
-            page = self.send(call)
-            api.insist_on_progress(before, page)
-            before = page
-            if page.unreadable:
-                raise page.unreadable[0][1]
-            yield from page.agents
-            end = not page.agents if page.total is None else number * page_size >= page.total
-            if end:
-                return
 
     def _sign_in_call(self) -> Call[Session]:
         settings = self.settings

@@ -47,7 +47,7 @@ class Store(Protocol):
         """
 
     def replace(self, answers: Sequence[Answer], spent: Counts) -> None:
-        """Keep answers about accounts that have one in this run already; durable on return.
+        """Keep answers about accounts that may have one in this run, which these replace; durable on return.
 
         :param answers: a batch
         :param spent: as in :meth:`append`

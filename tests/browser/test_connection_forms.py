@@ -23,6 +23,7 @@ EXTRAS: dict[str, Any] = {
     "share_session": True,
     "token_lifetime": 600,
     "tenant_space_id": "north",
+    "page_size": 50,
     "server_name": "cc.internal",
     "client_cert": "/etc/ssl/client.pem",
     "token_url": "/elsewhere/token",

@@ -64,7 +64,7 @@ def test_login_parameters_that_cannot_be_send_nothing(cc, management, arguments)
     assert cc.stats.requests() == 0
 
 
-@pytest.mark.parametrize(("page_size", "pages"), [(100, 1), (99, 2), (50, 2), (33, 4), (7, 15)])
+@pytest.mark.parametrize(("page_size", "pages"), [(100, 2), (99, 2), (50, 3), (33, 4), (7, 15)])
 def test_the_directory_is_read_to_its_end(cc, management, page_size, pages):
     agents = list(management.query_agents(page_size=page_size))
     assert [agent.account for agent in agents] == list(cc.accounts())
@@ -100,14 +100,23 @@ def test_a_page_size_below_one_sends_nothing(cc, management, page_size):
     assert cc.stats.requests() == 0
 
 
-def test_a_page_that_the_centre_finds_too_large_is_a_failure(cc, management):
+@pytest.mark.parametrize("larger_pages", ["refused", "cut"])
+@pytest.mark.parametrize("total", [True, False])
+def test_a_centre_that_accepts_shorter_pages_gets_them(cc, management, larger_pages, total):
+    cc.settings.max_page_size, cc.settings.larger_pages = 30, larger_pages
+    cc.settings.directory_omits = frozenset() if total else frozenset({"total"})
+    assert [agent.account for agent in management.query_agents()] == list(cc.accounts())
+
+
+def test_a_centre_that_refuses_every_page_is_a_failure(cc, management):
+    cc.settings.max_page_size = 5
     with pytest.raises(CCBusinessError, match="HTTP 500"):
-        list(management.query_agents(page_size=101))
+        list(management.query_agents())
 
 
 def test_a_directory_that_gives_less_than_it_says_is_a_failure(cc, management):
     cc.settings.directory_omits = frozenset({"data"})
-    with pytest.raises(CCResponseError, match="short_page"):
+    with pytest.raises(CCResponseError, match="incomplete: 100 of 100 lines are missing"):
         list(management.query_agents())
 
 

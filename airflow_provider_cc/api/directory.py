@@ -1,0 +1,485 @@
+"""The directory of CC-Management, read by evidence: what to ask next, and whether everything was met.
+
+No page of the manual promises an order of lines, a ``total``, or the number of the first page. So what was
+met counts, not what was promised:
+
+- The first pages show how long a page is (a center may refuse or cut longer ones) and whether numbers begin
+  with 0 or 1.
+- ``total`` counts lines. It never ends a read whose last page was full, and one that is smaller than what
+  was met is ignored. Without it, only an empty page ends the read.
+- Fewer different lines than ``total``, a changing ``total``, or without one a line that comes twice, mean
+  that lines moved while the pages were read: the directory is read again, :data:`MAX_PASSES` times at most.
+- A line that comes twice on one page is listed twice. One that comes again on another page is, if the
+  directory says so when it is asked for that account alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+import msgspec
+
+from airflow_provider_cc.api.management import (
+    DIRECTORY,
+    MAX_ACCOUNT,
+    DirectoryAgent,
+    DirectoryPage,
+    directory_page,
+)
+from airflow_provider_cc.api.protocol import Call, text_argument, whole_number
+from airflow_provider_cc.exceptions import CCBusinessError, CCPermissionError, CCResponseError, ErrorCode
+
+log = logging.getLogger(__name__)
+
+#: Lines on a page; nobody says what a center accepts beyond 100.
+PAGE_SIZE = 100
+#: Longest page that a connection may ask for.
+MAX_PAGE_SIZE = 10_000
+#: Tried in this order where a longer page is refused.
+SMALLER_PAGES = (100, 50, 20, 10)
+#: Times that the directory is read while its lines move.
+MAX_PASSES = 3
+#: So many lines that came twice are asked for alone; more of them come from pages that moved.
+MAX_DOUBTS = 20
+#: Agent type of an account that is not an agent.
+NO_AGENT_TYPE = 255
+
+
+class UnreadableLine(NamedTuple):
+    """A line of the directory that cannot be read.
+
+    :param account: sign-in account, or the place of the line
+    :param error: what is wrong with it
+    """
+
+    account: str
+    error: CCResponseError
+
+
+Line: TypeAlias = DirectoryAgent | UnreadableLine
+
+
+class Found(NamedTuple):
+    """What a page brings; lines that were met before are left out.
+
+    :param new: lines of accounts met for the first time
+    :param changed: lines that differ from those of an earlier pass, each with the packed earlier one
+    :param conflicting: further, different lines of accounts that this pass has met already, each with the
+        packed earlier one
+    """
+
+    new: list[Line]
+    changed: list[tuple[Line, bytes]]
+    conflicting: list[tuple[Line, bytes]]
+
+
+class Ask(NamedTuple):
+    """What to ask the directory.
+
+    :param call: the call
+    :param number: number of the page, if it is one
+    :param size: lines asked for
+    :param account: the account, if it is a query for one
+    """
+
+    call: Call[Any]
+    number: int = 0
+    size: int = 0
+    account: str = ""
+
+
+class SeenLines(Protocol):
+    """Remembers the line of each account."""
+
+    def meet(self, lines: dict[str, bytes], number: int) -> dict[str, tuple[int, bytes]]:
+        """Keep lines, except those of accounts that the same pass has met already.
+
+        :param lines: account → packed line
+        :param number: the pass
+        :return: what was known before of those accounts that were known: account → pass and packed line
+        """
+
+
+class _Memory(dict[str, tuple[int, bytes]]):
+    def meet(self, lines: dict[str, bytes], number: int) -> dict[str, tuple[int, bytes]]:
+        known = {account: self[account] for account in lines if account in self}
+        self.update(
+            (account, (number, line))
+            for account, line in lines.items()
+            if account not in known or known[account][0] < number
+        )
+        return known
+
+
+def query_page(page: int, page_size: int, agent_types: Sequence[int] | None = None) -> Call[DirectoryPage]:
+    """Ask for a page of the directory ("agentAccount/query").
+
+    :param page: page number
+    :param page_size: lines on a page
+    :param agent_types: only agents of these types
+    """
+    body: dict[str, Any] = {"pageNum": page, "pageSize": page_size}
+    if agent_types is not None:
+        body["agentType"] = list(agent_types)
+    return Call(
+        DIRECTORY,
+        msgspec.json.encode(body),
+        lambda reply, _: directory_page(_total(reply.total), page, reply.data or []),
+        DIRECTORY.path,
+    )
+
+
+def query_account(account: str) -> Call[list[DirectoryAgent]]:
+    """Ask the directory for a single account.
+
+    The result has the lines of this account; if there are none, those in another letter case: the center has
+    found them under this name. An empty list says that the directory knows no such account.
+
+    :param account: sign-in account, at most 100 characters
+    :raises ValueError: an account that the manual does not allow
+    """
+    body = msgspec.json.encode({"userAccount": text_argument("account", account, MAX_ACCOUNT)})
+
+    def read(reply: Any, _: Any) -> list[DirectoryAgent]:
+        page = directory_page(None, 0, reply.data or [])
+        for name, error in page.unreadable:
+            if name == account:
+                raise error
+        same = [agent for agent in page.agents if agent.account == account]
+        found = same or [a for a in page.agents if a.account.casefold() == account.casefold()]
+        if not found and (page.agents or page.unreadable or _total(reply.total)):
+            raise CCResponseError(
+                DIRECTORY.name, ErrorCode.FILTER_IGNORED, "asked for one account, the directory lists others"
+            )
+        return found
+
+    return Call(DIRECTORY, body, read, DIRECTORY.path)
+
+
+def only_line(lines: Sequence[DirectoryAgent]) -> DirectoryAgent:
+    """Return the line of an account from the directory's answer about it.
+
+    :param lines: what :func:`query_account` delivered, at least one line
+    :raises CCResponseError: they differ
+    """
+    if any(line != lines[0] for line in lines):
+        raise CCResponseError(
+            DIRECTORY.name,
+            ErrorCode.AMBIGUOUS,
+            f"the directory lists the account {len(lines)} times, with different values",
+        )
+    return lines[0]
+
+
+def pack(line: Line) -> bytes:
+    """Return everything in a line but the account, to compare and to keep.
+
+    :param line: the line
+    """
+    if isinstance(line, DirectoryAgent):
+        return msgspec.json.encode((line.agent_id, line.agent_type, line.softphone_number))
+    return msgspec.json.encode((line.error.code, line.error.text))
+
+
+def unpack(account: str, packed: bytes) -> Line:
+    """Return a line from what :func:`pack` made of it.
+
+    :param account: its account
+    :param packed: the rest
+    """
+    values = msgspec.json.decode(packed)
+    if len(values) == 3:
+        return DirectoryAgent(account, *values)
+    return UnreadableLine(account, CCResponseError(DIRECTORY.name, *values))
+
+
+class Directory:
+    """One read of the directory. Ask what :meth:`next` says until there is nothing more, then :meth:`check`.
+
+    Any number of requests may be under way at a time; each ends with :meth:`take` or :meth:`refuse`.
+
+    :param page_size: lines to ask for on a page, adapted to what comes
+    :param agent_types: only agents of these types
+    :param seen: remembers the lines; a dictionary unless given
+    :param passes: how often the directory is read at most
+    :raises ValueError: a page size below 1
+    """
+
+    def __init__(
+        self,
+        page_size: int = PAGE_SIZE,
+        agent_types: Sequence[int] | None = None,
+        seen: SeenLines | None = None,
+        passes: int = MAX_PASSES,
+    ) -> None:
+        if page_size < 1:
+            raise ValueError("page_size must be 1 or more")
+        self.page_size = page_size
+        self._types = agent_types
+        self._seen: SeenLines = _Memory() if seen is None else seen
+        self._passes = passes
+        #: Lines that came again, in the pass where most did.
+        self.duplicates = 0
+        self._open = 0
+        self._over = False
+        self._failure = ""
+        self._restless = False
+        self._other_ways = self._ways()
+        self._first_refusal: CCBusinessError | None = None
+        self._first = 0  # number of the first page
+        self._head: list[tuple[str, bytes]] | None = None  # what is on it
+        self._trusted = True  # whether `total` can be the number of all lines
+        self._total: int | None = None
+        self._totals: set[int] = set()
+        self._accounts = 0
+        self._pass = 0
+        self._begin_pass()
+
+    def _begin_pass(self) -> None:
+        self._pass += 1
+        self._next = self._top = self._first
+        self._answered = 0
+        self._ended = False
+        self._top_short = False
+        self._refusal: CCBusinessError | None = None
+        self._refused = 2**31  # the first page that was refused
+        self._totals_of_pass: set[int] = set()
+        self._lines = self._met = 0  # different lines, and different accounts
+        self._doubles = 0  # lines that came twice on one page
+        self._repeats: Counter[str] = Counter()  # lines that came again on another page
+        self._variants: set[tuple[str, bytes]] = set()
+        self._doubts: Iterator[str] | None = None
+
+    def _ways(self) -> Iterator[tuple[int, int]]:
+        """Yield number and size of a first page to try where the first ones are refused."""
+        smaller = [(0, size) for size in SMALLER_PAGES if size < self.page_size]
+        return chain(smaller[:1], [(1, self.page_size)], smaller[1:])
+
+    @property
+    def pages_left(self) -> int:
+        """How many pages are still to be asked for; where nobody says, twice as many as have been."""
+        if self._ended:
+            return 0
+        if self._total is None:
+            return max(1, 2 * self._answered)
+        return max(0, -(-self._total // self.page_size) - (self._next - self._first))
+
+    def next(self) -> Ask | None:
+        """Return what to ask next; ``None`` if that depends on open requests or, without any, at the end."""
+        while not self._over:
+            ask = self._next_ask()
+            if ask is not None:
+                self._open += 1
+                return ask
+            if self._open:
+                return None
+            self._end_pass()
+        return None
+
+    def take(self, ask: Ask, reply: Any) -> Found:
+        """Take an answer.
+
+        :param ask: what was asked
+        :param reply: the result of its call
+        :raises CCResponseError: the directory gives the same page again and again
+        """
+        self._open -= 1
+        if not ask.account:
+            return self._take_page(ask, reply)
+        confirmed = min(self._repeats[ask.account], len(reply) - 1)
+        if confirmed > 0:
+            self._repeats[ask.account] -= confirmed
+            self._doubles += confirmed
+            self._lines += confirmed
+        return Found([], [], [])
+
+    def refuse(self, ask: Ask, error: CCBusinessError | CCResponseError) -> None:
+        """Take a failure: the center may not accept a page so long, or one beyond the last.
+
+        :param ask: what was asked
+        :param error: the failure
+        :raises CCError: it has another reason
+        """
+        self._open -= 1
+        if ask.account:
+            return
+        if isinstance(error, CCPermissionError | CCResponseError):
+            raise error
+        if self._answered or self._pass > 1:
+            self._ended, self._refusal = True, error
+            self._refused = min(self._refused, ask.number)
+            return
+        self._first_refusal = self._first_refusal or error
+        way = next(self._other_ways, None)
+        if way is None:
+            raise self._first_refusal
+        self._next, self.page_size = way
+
+    def check(self) -> None:
+        """Check that the directory was read completely.
+
+        :raises CCResponseError: it was not, with the number of missing lines
+        """
+        if self._failure:
+            raise CCResponseError(DIRECTORY.name, ErrorCode.INCOMPLETE, self._failure)
+        if self._restless:
+            log.warning("The directory changed in every pass; what was missed comes with the next run.")
+
+    def _next_ask(self) -> Ask | None:
+        if self._doubts is not None:
+            account = next(self._doubts, None)
+            return None if account is None else Ask(query_account(account), account=account)
+        if self._ended or not self._may_go_on():
+            return None
+        number = self._next
+        self._next += 1
+        return Ask(query_page(number, self.page_size, self._types), number, self.page_size)
+
+    def _may_go_on(self) -> bool:
+        learning = self._pass == 1 and self._answered < 2
+        if learning and self._open:
+            return False  # the first two pages show how long a page is, and where numbers begin
+        if self._total is None:
+            return not self._open or self._open < self._answered
+        if (self._next - self._first) * self.page_size < self._total:
+            return True
+        complete = self._top_short and self._lines >= self._total
+        return not self._open and (learning or not complete)
+
+    def _take_page(self, ask: Ask, page: DirectoryPage) -> Found:
+        lines: list[Line] = [*page.agents, *(UnreadableLine(*line) for line in page.unreadable)]
+        packed = [(line.account, pack(line)) for line in lines]
+        self._answered += 1
+        if self._head is None:
+            if not lines:
+                # Where numbers begin with 1, page 0 may be empty.
+                self._ended = ask.number > 0 or page.total == 0
+            else:
+                self._head, self._first, self.page_size = packed, ask.number, len(lines)
+        elif lines and ask.number > self._first and packed == self._head:
+            return self._same_page_again(ask)
+        elif not lines:
+            self._ended = True
+        if ask.number >= self._top:
+            self._top, self._top_short = ask.number, len(lines) < ask.size
+        self._note_total(page.total, (ask.number - self._first) * self.page_size, len(lines))
+        return self._meet(lines, packed)
+
+    def _same_page_again(self, ask: Ask) -> Found:
+        if self._pass == 1 and self._answered == 2:
+            self._first = ask.number  # numbers begin with 1, and 0 is taken for it
+        elif self._total is not None and self._lines >= self._total:
+            self._ended = True
+        else:
+            raise CCResponseError(
+                DIRECTORY.name, ErrorCode.REPEATED_PAGE, "every page of the directory is the same one"
+            )
+        return Found([], [], [])
+
+    def _note_total(self, total: int | None, before: int, lines: int) -> None:
+        if not self._trusted or total is None or not (lines or total):
+            return
+        if before + lines > total:  # zero, of this page only, or out of date
+            self._trusted, self._total = False, None
+            return
+        self._total = total
+        self._totals.add(total)
+        self._totals_of_pass.add(total)
+
+    def _meet(self, lines: list[Line], packed: list[tuple[str, bytes]]) -> Found:
+        found = Found([], [], [])
+        on_page: dict[str, bytes] = {}
+        firsts: list[Line] = []
+        for line, (account, body) in zip(lines, packed, strict=True):
+            if account not in on_page:
+                on_page[account] = body
+                firsts.append(line)
+            elif on_page[account] == body:
+                self._doubles += 1
+                self._lines += 1
+            else:
+                self._conflict(line, body, on_page[account], found)
+        known = self._seen.meet(on_page, self._pass)
+        for line in firsts:
+            account = line.account
+            body = on_page[account]
+            number, before = known.get(account, (0, b""))
+            if number == self._pass:
+                if before == body or (account, body) in self._variants:
+                    self._repeat(account)
+                else:
+                    self._conflict(line, body, before, found)
+                continue
+            self._met += 1
+            self._lines += 1
+            if not number:
+                self._accounts += 1
+                found.new.append(line)
+            elif before != body:
+                found.changed.append((line, before))
+        return found
+
+    def _conflict(self, line: Line, body: bytes, before: bytes, found: Found) -> None:
+        if (line.account, body) in self._variants:
+            self._repeat(line.account)
+            return
+        self._variants |= {(line.account, body), (line.account, before)}
+        self._lines += 1
+        found.conflicting.append((line, before))
+
+    def _repeat(self, account: str) -> None:
+        # Beyond what will be asked for alone, they are only counted.
+        self._repeats[account if len(self._repeats) <= MAX_DOUBTS else ""] += 1
+
+    def _end_pass(self) -> None:
+        if self._refusal is not None and not (self._top_short and self._top < self._refused):
+            raise self._refusal
+        repeats = self._repeats.total()
+        self.duplicates = max(self.duplicates, repeats + self._doubles)
+        lines = self._lines
+        if len(self._totals) == 1:  # it never changed, so lines of all passes count
+            lines = max(lines, self._all_lines)
+        steady = len(self._totals_of_pass) == 1
+        missing = repeats if self._total is None else max(0, self._total - lines)
+        if missing == 0 and (steady or self._total is None):
+            self._over = True
+        elif self._doubts is None and 0 < repeats <= MAX_DOUBTS and missing <= repeats:
+            self._doubts = iter(list(self._repeats))
+        elif self._pass < self._passes:
+            log.info("The directory changed while it was read (pass %d of %d).", self._pass, self._passes)
+            self._begin_pass()
+        else:
+            self._give_up(repeats)
+
+    def _give_up(self, repeats: int) -> None:
+        self._over = True
+        if self._total is None:
+            self._failure = (
+                f"{repeats} lines came on two pages in the last of {self._pass} passes, so as many may be "
+                "missing; the directory does not say how many it has"
+            )
+            return
+        missing = self._total - max(self._lines, self._all_lines)
+        if missing > 0:
+            self._failure = (
+                f"{missing} of {self._total} lines are missing after {self._pass} passes: the directory "
+                "changes while it is read, or its total is wrong"
+            )
+        self._restless = missing <= 0
+
+    @property
+    def _all_lines(self) -> int:
+        """Different lines of all passes: those of accounts met, and further ones of accounts listed twice."""
+        return self._accounts + self._lines - self._met
+
+
+def _total(value: object) -> int | None:
+    """Read ``total``, a hint that may be missing or broken."""
+    try:
+        return whole_number(DIRECTORY.name, "total", value)
+    except CCResponseError:
+        return None

@@ -1,0 +1,630 @@
+"""Asks the contact center about every account, and judges what fails."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from airflow_provider_cc.api import directory as api_directory
+from airflow_provider_cc.api import management as api
+from airflow_provider_cc.api.directory import Ask, Directory, Found, Line, UnreadableLine
+from airflow_provider_cc.api.management import AgentInfo, AgentLoginParams, DirectoryAgent
+from airflow_provider_cc.compat import in_thread
+from airflow_provider_cc.exceptions import (
+    NOTHING_SENT,
+    CCAuthError,
+    CCBusinessError,
+    CCError,
+    CCPermissionError,
+    CCResponseError,
+    CCSessionRefused,
+    CCSignInUnavailable,
+    CCTransientError,
+    ErrorCode,
+)
+from airflow_provider_cc.hooks.bulk import BulkClient
+from airflow_provider_cc.hooks.lockout import Credential
+from airflow_provider_cc.hooks.management import CCManagementHook
+from airflow_provider_cc.sync import spool as states
+from airflow_provider_cc.sync.answers import GONE, REJECT, ROW, Answer, Store
+from airflow_provider_cc.sync.batches import Batches
+from airflow_provider_cc.sync.columns import Column, Reading
+from airflow_provider_cc.sync.counts import Counts
+from airflow_provider_cc.sync.sources import spool_codes
+from airflow_provider_cc.sync.spool import UNSETTLED, Spool, batches
+
+log = logging.getLogger(__name__)
+
+#: So many transient failures among the last calls mean that the server is failing, and end the run.
+MAX_FAILURES, RECENT_CALLS = 50, 1000
+#: So many in a row mean the same, if no more calls are under way at a time; otherwise, as many as are.
+MAX_IN_A_ROW = 10
+#: So many refused calls, if none has worked, mean that the credential and not the account is refused.
+MAX_REFUSED = 20
+#: So many refused directory lookups, if none has worked, mean that no more need be sent.
+MAX_DENIED = 10
+#: Seconds between two log lines on the progress.
+LOG_EVERY = 10.0
+
+#: Failures of one account; all others end the run.
+ACCOUNT_ERRORS = (CCBusinessError, CCResponseError, CCTransientError, CCSessionRefused)
+
+#: The endpoint in rejects of codes that could not be asked for.
+ACCOUNT_CODE = "account_code"
+
+
+def reading_for(columns: Sequence[Column], from_directory: bool, softphones: str) -> Reading:
+    """Return which columns a source delivers, and how.
+
+    :param columns: all columns of the table
+    :param from_directory: whether the directory is the source, and not a list
+    :param softphones: "directory", "login_params" or "none"
+    """
+    by_login = [AgentLoginParams] if softphones == "login_params" else []
+    if from_directory:
+        left_out = ["softphone_number"] if softphones == "none" else []
+        return Reading(columns, [*by_login, DirectoryAgent], left_out)
+    listed = [DirectoryAgent] if softphones == "directory" else []
+    return Reading(columns, [AgentInfo, *by_login, *listed])
+
+
+@dataclass
+class Reader:
+    """One attempt to read a run's accounts.
+
+    :param hook: of the contact center
+    :param store: where answers go
+    :param spool: an open, empty one
+    :param reading: reads answers into columns, see :func:`reading_for`
+    :param from_directory: whether the directory is the source, and not a list
+    :param softphones: "directory", "login_params" or "none"
+    :param passwords: account → password, for login parameters
+    :param chunk_size: answers in a batch
+    :param max_rejects: number of rejects, or share of all accounts if a float, beyond which the run fails
+    :param close_missing: whether to look for accounts that the contact center no longer knows
+    :param min_snapshot_ratio: share of the active rows that must stay open
+    """
+
+    hook: CCManagementHook
+    store: Store
+    spool: Spool
+    reading: Reading
+    from_directory: bool
+    softphones: str = "directory"
+    passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
+    chunk_size: int = 1000
+    max_rejects: float = 0.5
+    close_missing: bool = True
+    min_snapshot_ratio: float = 0.5
+
+    def __post_init__(self) -> None:
+        #: Counts of the run; ``requests`` and ``sign_ins`` are those of this attempt.
+        self.counts = Counts()
+        self._client: BulkClient
+        self._lockout = self.hook.lockout
+        self._batches = Batches(self.store, self.chunk_size, self._spent, self._before_store)
+        self._all_known = not self.from_directory  # whether the number of accounts is known
+        self._has_staged = False
+        self._declined: set[str] = set()  # accounts of the next batches that the center may not know
+        self._active: int | None = None
+        self._gone = 0
+        self._reasons: Counter[tuple[str, str]] = Counter()
+        self._calls = 0
+        self._failures: deque[int] = deque()
+        self._in_a_row = 0
+        self._worked = False
+        self._refused = 0
+        self._refusal: CCSessionRefused | None = None
+        self._denied = 0
+        self._lookup_worked = False
+        self._begun = self._logged = time.monotonic()
+
+    def load(self, codes: Iterable[Any] | None, staged: Iterable[tuple[str, str]] = ()) -> None:
+        """Take the source's accounts and what earlier attempts have read. Blocks; talks to Airflow.
+
+        :param codes: account codes, ``None`` for the directory
+        :param staged: account and outcome of each answer that is still valid
+        """
+        counts = self.counts
+        if codes is not None:
+            counts.requested, counts.unique = spool_codes(codes, self.spool)
+            counts.duplicates = counts.requested - counts.unique
+        for batch in batches(staged, states.BATCH):
+            self._has_staged = True
+            known = self.spool.states([account for account, _ in batch])
+            for account, outcome in batch:
+                self._resume(outcome, account in known)
+                self.spool.mark([account], outcome)
+        if counts.resumed:
+            log.info("Resuming: %d accounts were already processed by an earlier attempt.", counts.resumed)
+        # The connection is read and checked here: an event loop must not talk to Airflow.
+        self.hook.sessions, self.hook.page_size  # noqa: B018
+        if self.softphones == "login_params":
+            self._lockout.load()
+
+    def _resume(self, outcome: str, in_source: bool) -> None:
+        self._gone += outcome == GONE
+        if outcome == GONE and self.from_directory:
+            return  # the directory may list it again
+        self.counts.resumed += 1
+        self.counts.requested += not in_source
+        self.counts.unique += not in_source
+        self._count(outcome, 1)
+
+    async def read(self) -> None:
+        """Ask about every account that has no answer yet, and store the answers.
+
+        :raises CCError: the run cannot go on; what is stored stays
+        """
+        async with self.hook.bulk() as client:
+            self._client = client
+            try:
+                await self._reject_bad_codes()
+                if self.from_directory:
+                    await self._read_directory()
+                elif self.softphones == "directory":
+                    await self._read_lines()
+                await self._side_by_side(self.spool.waiting(), self._ask)
+                await self._batches.flush()
+                if self.from_directory and self.close_missing:
+                    await self._close_unlisted()
+            finally:
+                if self.softphones == "login_params":
+                    await in_thread(self._lockout.save)()
+                spent = self._spent()
+                self.counts.requests, self.counts.sign_ins = spent.requests, spent.sign_ins
+                if self.from_directory:
+                    self.counts.requested = self.counts.unique + self.counts.duplicates
+        self._judge()
+
+    def _judge(self) -> None:
+        """Judge the whole, once all is read."""
+        counts = self.counts
+        self._log_rejects()
+        if counts.unconfirmed:
+            log.warning(
+                "%d accounts may be gone, but the directory did not confirm it: their rows stay open.",
+                counts.unconfirmed,
+            )
+        if counts.unique and counts.rejected == counts.unique and not self._gone:
+            raise self._refusal or CCError(f"all {counts.unique} accounts were rejected")
+        self._check_rejects()
+        counts.check()
+
+    def _spent(self) -> Counts:
+        return Counts(requests=self._client.requests, sign_ins=self.hook.sessions.sign_ins)
+
+    # Accounts, one by one
+
+    async def _ask(self, account: str, again: bool) -> None:
+        """Ask about an account; again if it has an answer that may not be the right one."""
+        await self._batches.room()
+        try:
+            values = await (self._listed(account) if self.from_directory else self._known(account))
+            if values is None and again:
+                raise _no_agent("listed as an agent and as no agent")
+        except ACCOUNT_ERRORS as error:
+            self._record_failure(error)
+            if (
+                isinstance(error, CCBusinessError)
+                and not isinstance(error, CCPermissionError)
+                and error.endpoint == api.AGENT_INFO.name
+            ):
+                self._declined.add(account)
+            answer = self._reject(account, error)
+        else:
+            self._record_success()
+            if values is None:
+                self._count("", 1)
+                return
+            answer = Answer(account, ROW, self.store.now(), values)
+        self._count(answer.outcome, 1)
+        await self._batches.add([answer], replacing=again)
+
+    async def _known(self, account: str) -> tuple[Any, ...]:
+        """Return what is to be known about an account of a list."""
+        info = await self._client.call(api.query_agent_info(account))
+        if self.softphones == "directory":
+            return self.reading.values((info, await self._line(account)))
+        if self.softphones == "login_params":
+            return self.reading.values((info, await self._login_params(account)))
+        return self.reading.values((info,))
+
+    async def _listed(self, account: str) -> tuple[Any, ...] | None:
+        """Return what is to be known about an account of the directory; ``None`` if it is not an agent."""
+        return await self._of_line(await self._line(account))
+
+    async def _line(self, account: str) -> DirectoryAgent:
+        """Return an account's line; what the directory has not shown, or not clearly, is asked for alone."""
+        kept = self.spool.line(account)
+        if kept:
+            line = api_directory.unpack(account, kept)
+            if isinstance(line, UnreadableLine):
+                raise line.error
+            return line
+        found = await self._client.call(api_directory.query_account(account))
+        if found:
+            return api_directory.only_line(found)
+        if kept == UNSETTLED:
+            text = "the directory lists the account with different values, and not when asked for it alone"
+            raise CCResponseError(api.DIRECTORY.name, ErrorCode.AMBIGUOUS, text)
+        return DirectoryAgent(account, None, None, None)
+
+    async def _of_line(self, line: DirectoryAgent) -> tuple[Any, ...] | None:
+        if line.agent_type == api_directory.NO_AGENT_TYPE:
+            return None
+        if line.agent_id is None:  # which says nothing: the field is optional
+            try:
+                info = await self._client.call(api.query_agent_info(line.account))
+            except CCBusinessError as error:
+                if error.code == ErrorCode.NO_AGENT:
+                    return None
+                raise
+            kind = info.agent_type if line.agent_type is None else line.agent_type
+            line = DirectoryAgent(line.account, info.agent_id, kind, line.softphone_number)
+        if self.softphones == "login_params":
+            return self.reading.values((await self._login_params(line.account), line))
+        return self.reading.values((line,))
+
+    async def _login_params(self, account: str) -> AgentLoginParams:
+        """Ask for an account's softphone with the account's own password."""
+        name = api.LOGIN_PARAMS.name
+        password = self.passwords.get(account)
+        if not password:
+            raise CCBusinessError(name, ErrorCode.NO_PASSWORD, "no password is known for this account")
+        try:
+            call = api.query_agent_login_params(account, password)
+        except ValueError as error:
+            raise CCBusinessError(name, ErrorCode.BAD_PASSWORD, str(error)) from None
+        credential = Credential("account", account, (password,))
+        blocked = self._lockout.blocked(credential)
+        if blocked is not None:
+            raise CCBusinessError(name, ErrorCode.BLOCKED, blocked)
+        try:
+            params = await self._client.call(call)
+        except CCBusinessError as error:
+            if api.rejects_password(error):
+                self._lockout.reject(credential, error)
+            raise
+        self._lockout.accept(credential)
+        return params
+
+    async def _reject_bad_codes(self) -> None:
+        for batch in batches(self.spool.bad(), self.chunk_size):
+            await self._batches.room()
+            now = self.store.now()
+            answers = [
+                Answer(shown, REJECT, now, (), ACCOUNT_CODE, ErrorCode.BAD_CODE.value, reason)
+                for shown, reason in batch
+            ]
+            self._reasons[ACCOUNT_CODE, ErrorCode.BAD_CODE] += len(answers)
+            self._count(REJECT, len(answers))
+            await self._batches.add(answers)
+
+    # The directory
+
+    async def _read_directory(self) -> None:
+        """Read the directory completely: plain lines become rows, the others are left to be asked for."""
+        directory = Directory(self.hook.page_size, seen=self.spool)
+        await self._read_pages(directory, self._take_lines)
+        directory.check()
+        self._all_known = True
+        self.counts.duplicates = directory.duplicates
+        await self._batches.flush()
+
+    async def _take_lines(self, found: Found, read_at: datetime) -> None:
+        new = found.new
+        known = self.spool.states([line.account for line in new]) if self._has_staged and new else {}
+        answers: list[Answer] = []
+        ask: list[str] = []
+        for line in new:
+            state = known.get(line.account)
+            if state in (ROW, REJECT):
+                continue
+            self.counts.unique += 1
+            if state == GONE:  # and back
+                self._gone -= 1
+                self.spool.mark([line.account], states.AGAIN)
+                continue
+            outcome = self._outcome(line)
+            if outcome is None:
+                ask.append(line.account)
+                continue
+            self._count(outcome, 1)
+            if isinstance(line, UnreadableLine):
+                answers.append(self._reject(line.account, line.error))
+            elif outcome:
+                answers.append(Answer(line.account, ROW, read_at, self.reading.values((line,))))
+        self.spool.add(ask)
+        for line, before in found.changed:
+            self._take_back(line.account, before)
+        for line, before in found.conflicting:
+            self._take_back(line.account, before)
+            self.spool.unsettle(line.account)
+        await self._batches.add(answers)
+
+    def _outcome(self, line: Line) -> str | None:
+        """Return what becomes of a line: row, reject, nothing (""), or ``None`` if more is to be asked."""
+        if isinstance(line, UnreadableLine):
+            return REJECT
+        if line.agent_type == api_directory.NO_AGENT_TYPE:
+            return ""
+        return None if line.agent_id is None or self.softphones == "login_params" else ROW
+
+    def _take_back(self, account: str, before: bytes) -> None:
+        """Have an account asked for whose line turned out to be another one."""
+        state = self.spool.states([account]).get(account)
+        if state in (states.WAITING, states.AGAIN):
+            return
+        outcome = state or self._outcome(api_directory.unpack(account, before))
+        self._count(outcome or "", -1)
+        self.counts.resumed -= state is not None
+        self.spool.mark([account], states.AGAIN if outcome else states.WAITING)
+
+    async def _read_lines(self) -> None:
+        """Read the directory for the softphone numbers of a list, as far as this saves requests."""
+        missing = self.spool.count(states.WAITING)
+        directory = Directory(self.hook.page_size, seen=self.spool, passes=1)
+
+        async def take(found: Found, _: datetime) -> None:
+            nonlocal missing
+            known = self.spool.states([line.account for line in found.new])
+            missing -= sum(state == states.WAITING for state in known.values())
+            for line, _before in found.conflicting:
+                self.spool.unsettle(line.account)
+
+        await self._read_pages(directory, take, lambda: missing <= directory.pages_left)
+
+    async def _read_pages(
+        self,
+        directory: Directory,
+        take: Callable[[Found, datetime], Awaitable[None]],
+        enough: Callable[[], bool] = lambda: False,
+    ) -> None:
+        async def ask_for(ask: Ask) -> None:
+            await self._batches.room()
+            try:
+                reply = await self._client.call(ask.call)
+            except (CCBusinessError, CCResponseError) as error:
+                directory.refuse(ask, error)
+                return
+            await take(directory.take(ask, reply), self.store.now())
+
+        tasks: set[asyncio.Task[None]] = set()
+        try:
+            while not enough():
+                while len(tasks) < self._concurrency and (ask := directory.next()) is not None:
+                    tasks.add(asyncio.create_task(ask_for(ask)))
+                if not tasks:
+                    return
+                done, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    # Accounts that the contact center may no longer know
+
+    async def _close_unlisted(self) -> None:
+        """Ask for each account with an active row that has no answer."""
+        least = await self._least_active()
+        if self.counts.unique < least:
+            raise CCError(
+                f"Directory returned {self.counts.unique} accounts, below the minimum of {least:.0f} "
+                "(min_snapshot_ratio). No agents were deactivated. If this drop is expected, lower "
+                "min_snapshot_ratio for one run"
+            )
+        accounts = self.store.not_seen()
+        while batch := await self._batches.call(lambda: list(islice(accounts, states.BATCH))):
+            await self._side_by_side(((account,) for account in batch), self._look_for)
+        await self._batches.flush()
+
+    async def _look_for(self, account: str) -> None:
+        await self._batches.room()
+        found = await self._look_up(account)
+        if found is None or (found and found[0].account != account):
+            self.counts.unconfirmed += 1
+            return
+        if not found:
+            await self._close(account)
+            return
+        # Perhaps it has moved from page to page; or it is no agent, which its line has said before.
+        listed = self.spool.line(account) is not None
+        if listed:
+            self._count("", -1)
+        else:
+            self.counts.unique += 1
+        try:
+            values = await self._of_line(api_directory.only_line(found))
+        except ACCOUNT_ERRORS as error:
+            self._record_failure(error)
+            answer = self._reject(account, error)
+        else:
+            if values is None:
+                self._count("", 1)
+                await self._close(account)
+                return
+            answer = Answer(account, ROW, self.store.now(), values)
+        self._count(answer.outcome, 1)
+        await self._batches.add([answer])
+
+    async def _close(self, account: str) -> None:
+        await self._count_gone()
+        await self._batches.add([Answer(account, GONE, self.store.now())])
+
+    async def _look_up(self, account: str) -> list[DirectoryAgent] | None:
+        """Ask the directory for a single account; ``None`` if it cannot say."""
+        if self._denied >= MAX_DENIED and not self._lookup_worked:
+            return None
+        try:
+            found = await self._client.call(api_directory.query_account(account))
+        except CCPermissionError:
+            # Perhaps of this account only, perhaps the app key is not entitled to this interface.
+            self._denied += 1
+            if self._denied == MAX_DENIED and not self._lookup_worked:
+                log.warning("Directory lookup was denied; no agents will be deactivated in this run.")
+            return None
+        except ACCOUNT_ERRORS as error:
+            self._record_failure(error)
+            return None
+        except ValueError:  # an account that no request can carry
+            return None
+        self._record_success()
+        self._lookup_worked = True
+        return found
+
+    async def _before_store(self, batch: list[Answer]) -> list[Answer]:
+        if self.softphones == "login_params":
+            await in_thread(self._lockout.save)()
+        self._check_rejects()
+        self._log_progress()
+        declined = [answer.account for answer in batch if answer.account in self._declined]
+        self._declined.difference_update(declined)
+        if declined and self.close_missing and not self.from_directory:
+            active = await self._batches.call(self.store.active_among, declined)
+            places = [(place,) for place, answer in enumerate(batch) if answer.account in active]
+
+            async def look_for(place: int) -> None:
+                batch[place] = await self._confirm(batch[place])
+
+            await self._side_by_side(places, look_for)
+        return batch
+
+    async def _confirm(self, reject: Answer) -> Answer:
+        """Find out whether an account that was declined is gone: only the directory's own word counts."""
+        found = await self._look_up(reject.account)
+        if found is None or (found and found[0].account != reject.account):
+            self.counts.unconfirmed += 1
+        if found is None or found:
+            return reject
+        await self._count_gone()
+        text = "the directory no longer knows the account: its row is closed"
+        return Answer(
+            reject.account, GONE, self.store.now(), (), api.DIRECTORY.name, ErrorCode.NO_AGENT.value, text
+        )
+
+    async def _count_gone(self) -> None:
+        self._gone += 1
+        least = await self._least_active()
+        if (self._active or 0) - self._gone < least:
+            raise CCError(
+                f"{self._gone} of {self._active} active accounts are gone, more than min_snapshot_ratio="
+                f"{self.min_snapshot_ratio} allows. No agents were deactivated. If this drop is expected, "
+                "lower min_snapshot_ratio for one run"
+            )
+
+    async def _least_active(self) -> float:
+        """Return how many active rows must stay open."""
+        if self._active is None:
+            self._active = await self._batches.call(self.store.active_count)
+        return self.min_snapshot_ratio * self._active
+
+    # Judging
+
+    def _record_success(self) -> None:
+        self._calls += 1
+        self._in_a_row, self._worked = 0, True
+
+    def _record_failure(self, error: CCError) -> None:
+        """Count a failed call; raise if the server itself is failing, or everything is refused."""
+        self._calls += 1
+        if isinstance(error, CCSessionRefused):
+            self._refusal = error
+            self._refused += 1
+        elif isinstance(error, CCPermissionError):
+            self._refused += 1
+        elif isinstance(error, CCBusinessError) and error.status is None:
+            self._worked = True
+        if self._refused >= MAX_REFUSED and not self._worked:
+            raise error
+        if not isinstance(error, CCTransientError):  # an answer, too
+            self._in_a_row = 0
+            return
+        if isinstance(error, CCSignInUnavailable) or error.code in (ErrorCode.TLS, *NOTHING_SENT):
+            raise error
+        self._in_a_row += 1
+        self._failures.append(self._calls)
+        while self._failures[0] <= self._calls - RECENT_CALLS:
+            self._failures.popleft()
+        if len(self._failures) > MAX_FAILURES:
+            what = f"more than {MAX_FAILURES} of the last {RECENT_CALLS} calls failed"
+        elif self._in_a_row >= max(MAX_IN_A_ROW, self._concurrency):
+            what = f"{self._in_a_row} calls in a row failed"
+        else:
+            return
+        text = "; the last one: ".join(filter(None, (what, error.text)))
+        raise CCTransientError(error.endpoint, error.code, text)
+
+    def _reject(self, account: str, error: Any) -> Answer:
+        self._reasons[error.endpoint, error.code] += 1
+        return Answer(account, REJECT, self.store.now(), (), error.endpoint, error.code, error.text)
+
+    def _count(self, outcome: str, by: int) -> None:
+        """Count accounts by their outcome; none means that they are not agents."""
+        name = {ROW: "synced", REJECT: "rejected", GONE: "rejected"}.get(outcome, "skipped")
+        setattr(self.counts, name, getattr(self.counts, name) + by)
+
+    def _check_rejects(self) -> None:
+        """Raise if too many accounts were rejected, as soon as this is certain."""
+        rejected, limit = self.counts.rejected, self.max_rejects
+        if isinstance(limit, float):
+            if not self._all_known:
+                return
+            limit *= self.counts.unique
+        if rejected > limit:
+            self._log_rejects()
+            raise CCError(f"{rejected} accounts rejected, more than max_rejects={self.max_rejects} allows")
+
+    def _log_rejects(self) -> None:
+        """Log how many accounts were rejected, by endpoint and code; never which."""
+        for (endpoint, code), count in self._reasons.most_common(20):
+            log.warning("%d accounts rejected: %s: %s", count, endpoint, code)
+        self._reasons.clear()
+
+    def _log_progress(self) -> None:
+        now = time.monotonic()
+        if now - self._logged < LOG_EVERY:
+            return
+        self._logged = now
+        counts = self.counts
+        done = counts.synced + counts.rejected + counts.skipped
+        rate = (done - counts.resumed) / (now - self._begun)
+        log.info("%d of %d accounts, %.0f a second, %d rejected.", done, counts.unique, rate, counts.rejected)
+
+    # Concurrency
+
+    @property
+    def _concurrency(self) -> int:
+        return self.hook.settings.max_concurrency
+
+    async def _side_by_side(
+        self, items: Iterable[tuple[Any, ...]], ask: Callable[..., Coroutine[Any, Any, None]]
+    ) -> None:
+        """Ask about items concurrently; the first failure ends them all and is raised as it is."""
+        iterator = iter(items)
+
+        async def worker() -> None:
+            for item in iterator:
+                await ask(*item)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._concurrency):
+                    group.create_task(worker())
+        except BaseExceptionGroup as failures:
+            first = failures.exceptions[0]
+            # A refused credential explains the others.
+            raise next((e for e in failures.exceptions if isinstance(e, CCAuthError)), first) from None
+
+
+def _no_agent(text: str) -> CCBusinessError:
+    return CCBusinessError(api.DIRECTORY.name, ErrorCode.NO_AGENT, text)

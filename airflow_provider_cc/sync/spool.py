@@ -1,0 +1,149 @@
+"""What a reader has to remember, in a private temporary file: constant memory for any number of accounts."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator
+from itertools import islice
+from types import TracebackType
+from typing import TypeVar
+
+T = TypeVar("T")
+
+#: Accounts handled at a time.
+BATCH = 1000
+
+#: To be asked for · to be asked for, although this run has an answer · not to be asked for: a bad code ·
+#: answered by an earlier attempt.
+WAITING, AGAIN, BAD, ROW, REJECT, GONE = "waiting", "again", "bad", "row", "reject", "gone"
+
+#: In place of a line: there are several.
+UNSETTLED = b""
+
+
+class Spool:
+    """Accounts, each once, in the order they came, and lines of the directory; used by one thread at a time.
+
+    The file holds account codes, agent IDs and softphone numbers, never a password, and is gone with the run.
+    """
+
+    def __enter__(self) -> Spool:
+        # A database without a name is a file that SQLite takes out of its folder as soon as it is open: an
+        # attempt that is killed leaves nothing, either. Several threads use it, one after the other.
+        self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._db.executescript(
+            # It need not survive a crash: no journal, no waiting for the disk.
+            """
+            PRAGMA journal_mode = OFF;
+            PRAGMA synchronous = OFF;
+            CREATE TABLE account (
+                id INTEGER PRIMARY KEY, code TEXT NOT NULL UNIQUE, state TEXT NOT NULL, reason TEXT
+            );
+            CREATE TABLE line (
+                code TEXT PRIMARY KEY, pass INTEGER NOT NULL, body BLOB NOT NULL
+            ) WITHOUT ROWID;
+            BEGIN;
+            """
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._db.close()
+
+    def add(self, codes: Iterable[str], state: str = WAITING, reason: str | None = None) -> int:
+        """Keep accounts that are not there yet.
+
+        :param codes: accounts
+        :param state: one of the states above
+        :param reason: why a bad code is bad
+        :return: how many were new
+        """
+        rows = ((code, state, reason) for code in codes)
+        insert = "INSERT OR IGNORE INTO account (code, state, reason) VALUES (?, ?, ?)"
+        before = self._db.total_changes
+        self._db.executemany(insert, rows)
+        return self._db.total_changes - before
+
+    def mark(self, codes: Collection[str], state: str) -> None:
+        """Change the state of accounts, or keep them.
+
+        :param codes: accounts
+        :param state: their state from now on
+        """
+        upsert = (
+            "INSERT INTO account (code, state) VALUES (?, ?) ON CONFLICT DO UPDATE SET state = excluded.state"
+        )
+        self._db.executemany(upsert, [(code, state) for code in codes])
+
+    def states(self, codes: Collection[str]) -> dict[str, str]:
+        """Return the states of those accounts that are kept.
+
+        :param codes: at most :data:`BATCH` accounts
+        """
+        marks = ",".join("?" * len(codes))
+        query = f"SELECT code, state FROM account WHERE code IN ({marks})"  # noqa: S608 - only marks
+        return dict(self._db.execute(query, tuple(codes)).fetchall()) if codes else {}
+
+    def count(self, state: str) -> int:
+        """Return how many accounts are in a state.
+
+        :param state: the state
+        """
+        (count,) = self._db.execute("SELECT COUNT(*) FROM account WHERE state = ?", (state,)).fetchone()
+        return int(count)
+
+    def bad(self) -> Iterator[tuple[str, str]]:
+        """Iterate over the codes that cannot be asked for, each with the reason."""
+        yield from self._db.execute("SELECT code, reason FROM account WHERE state = ? ORDER BY id", (BAD,))
+
+    def waiting(self) -> Iterator[tuple[str, bool]]:
+        """Iterate over accounts to be asked for, in the order they came, and whether they have an answer."""
+        last = 0
+        query = "SELECT id, code, state FROM account WHERE id > ? AND state IN (?, ?) ORDER BY id LIMIT ?"
+        while rows := self._db.execute(query, (last, WAITING, AGAIN, BATCH)).fetchall():
+            last = rows[-1][0]
+            for _, code, state in rows:
+                yield code, state == AGAIN
+
+    def meet(self, lines: dict[str, bytes], number: int) -> dict[str, tuple[int, bytes]]:
+        """Keep lines of the directory, as :class:`airflow_provider_cc.api.directory.SeenLines` says."""
+        marks = ",".join("?" * len(lines))
+        query = f"SELECT code, pass, body FROM line WHERE code IN ({marks})"  # noqa: S608 - only marks
+        known = {code: (met, body) for code, met, body in self._db.execute(query, tuple(lines))}
+        self._db.executemany(
+            "INSERT OR REPLACE INTO line VALUES (?, ?, ?)",
+            [
+                (code, number, body)
+                for code, body in lines.items()
+                if code not in known or known[code][0] < number
+            ],
+        )
+        return known
+
+    def unsettle(self, code: str) -> None:
+        """Keep that an account has several lines, none of which counts.
+
+        :param code: account
+        """
+        self._db.execute("UPDATE line SET body = ? WHERE code = ?", (UNSETTLED, code))
+
+    def line(self, code: str) -> bytes | None:
+        """Return an account's packed line, :data:`UNSETTLED`, or ``None`` if there is none.
+
+        :param code: account
+        """
+        row = self._db.execute("SELECT body FROM line WHERE code = ?", (code,)).fetchone()
+        return None if row is None else row[0]
+
+
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Cut any number of items into lists.
+
+    :param items: the items
+    :param size: of each list but the last
+    """
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
