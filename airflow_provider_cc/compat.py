@@ -54,6 +54,7 @@ __all__ = [
     "Variable",
     "XComArg",
     "conf",
+    "deployment",
     "get_variable",
     "in_thread",
     "mask_secret",
@@ -98,6 +99,12 @@ def _variables() -> Any:
     from airflow.models.variable import Variable as StoredVariable
 
     return StoredVariable
+
+
+def deployment() -> str:
+    """Return what tells this Airflow from others: the address of its web interface."""
+    section = "api" if AIRFLOW_V_3_0_PLUS else "webserver"
+    return str(conf.get(section, "base_url", fallback=""))[:250]
 
 
 def in_thread(function: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:

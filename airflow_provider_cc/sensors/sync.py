@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_cc.compat import BaseHook, PokeReturnValue
+from airflow_provider_cc.compat import PokeReturnValue
 from airflow_provider_cc.hooks.management import CCManagementHook
 from airflow_provider_cc.sensors.base import BaseSensor
-from airflow_provider_cc.transfers.freshness import last_good_run
-from airflow_provider_cc.transfers.warehouse import engine_of
+from airflow_provider_cc.sync.database import database_of
+from airflow_provider_cc.sync.ledger import last_good_run
 
 if TYPE_CHECKING:
     from airflow_provider_cc.compat import Context, XComArg
@@ -20,7 +21,7 @@ class CCSyncFreshnessSensor(BaseSensor):
     """Waits until the last good run of a sync is young enough.
 
     A run is good when it has ended without an error, and as old as its ``started_at``: what it wrote is what
-    the contact centre said since. Returns a dict with ``dag_id``, ``task_id``, ``run_id``, ``started_at`` and
+    the contact center said since. Returns a dict with ``dag_id``, ``task_id``, ``run_id``, ``started_at`` and
     ``finished_at`` (ISO 8601, UTC) of that run.
 
     :param sql_conn_id: connection to the database (templated)
@@ -55,13 +56,10 @@ class CCSyncFreshnessSensor(BaseSensor):
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once.
 
-        :raises CCConfigError: the connection is no database, or the table no ledger
+        :raises CCConfigError: the database is not supported, or the table is not a ledger
         """
-        engine = engine_of(BaseHook.get_hook(self.sql_conn_id), self.sql_conn_id)
-        try:
-            last = last_good_run(engine, self.run_table, self.tenant, self.sync_dag_id, self.sync_task_id)
-        finally:
-            engine.dispose()  # nothing stays open until the next poke
+        with closing(database_of(self.sql_conn_id)) as database:  # nothing stays open until the next poke
+            last = last_good_run(database, self.run_table, self.tenant, self.sync_dag_id, self.sync_task_id)
         if last is None:
             self.log.info("%s knows no good run for %r yet.", self.run_table, self.tenant)
             return PokeReturnValue(False)

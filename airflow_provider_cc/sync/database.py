@@ -116,7 +116,10 @@ def database_of(conn_id: str) -> Database:
     :param conn_id: connection id
     :raises CCConfigError: a database that is not supported
     """
-    hook: Any = BaseHook.get_hook(conn_id)
+    connection: Any = BaseHook.get_connection(conn_id)
+    hook: Any = connection.get_hook()
+    # Some hooks ask Airflow for the connection whenever they connect, and threads must not.
+    hook.get_connection = lambda *_: connection
     name = _dialect_name(hook)
     if name not in DIALECTS:
         raise CCConfigError(

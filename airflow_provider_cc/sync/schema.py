@@ -329,7 +329,7 @@ def main() -> None:
     wanted = parser.parse_args()
     tables = define(AGENT_COLUMNS, wanted.table, wanted.history_table, wanted.reject_table, wanted.run_table)
     database = database_of(wanted.conn_id)
-    made = statements(tables.present(), indexes(tables, database.dialect), database.engine.dialect)
+    made = statements(tables.present(), indexes(tables, database.dialect), database.dialect.sql())
     for statement in made:
         print(f"{statement};")
 

@@ -1,43 +1,35 @@
-"""The operator that the provider is for: agents from the contact centre into a database."""
+"""The operator that the provider is for: agents from the contact center into a database."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 import uuid
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import asdict
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
-from airflow_provider_cc.api.management import (
-    AGENT_INFO,
-    DIRECTORY,
-    LOGIN_PARAMS,
-    AgentInfo,
-    AgentLoginParams,
-    DirectoryAgent,
-)
-from airflow_provider_cc.compat import Asset, BaseHook, BaseOperator, in_thread
+from airflow_provider_cc.api.management import AGENT_INFO, DIRECTORY, LOGIN_PARAMS
+from airflow_provider_cc.compat import Asset, BaseHook, BaseOperator, deployment
 from airflow_provider_cc.exceptions import CCConfigError, CCError
-from airflow_provider_cc.hooks.lockout import Lockout
 from airflow_provider_cc.hooks.management import CCManagementHook
 from airflow_provider_cc.hooks.tracebacks import without_locals
-from airflow_provider_cc.transfers import tables
-from airflow_provider_cc.transfers.account_codes import AccountList, rows_of_one_column, spool_codes
-from airflow_provider_cc.transfers.columns import AGENT_COLUMNS, Column
-from airflow_provider_cc.transfers.counts import Counts
-from airflow_provider_cc.transfers.from_accounts import sync_accounts
-from airflow_provider_cc.transfers.from_directory import sync_directory
-from airflow_provider_cc.transfers.lineage import lineage, rows_written
-from airflow_provider_cc.transfers.reading import Reading
-from airflow_provider_cc.transfers.rehearsal import Rehearsal
-from airflow_provider_cc.transfers.run import Run
-from airflow_provider_cc.transfers.spool import Spool
-from airflow_provider_cc.transfers.warehouse import Warehouse, engine_of
+from airflow_provider_cc.sync.apply import Application
+from airflow_provider_cc.sync.columns import AGENT_COLUMNS, Column
+from airflow_provider_cc.sync.counts import Counts
+from airflow_provider_cc.sync.database import Database, database_of
+from airflow_provider_cc.sync.interruptible import Interruptible
+from airflow_provider_cc.sync.ledger import Ledger
+from airflow_provider_cc.sync.lineage import lineage, rows_written
+from airflow_provider_cc.sync.reader import Reader, reading_for
+from airflow_provider_cc.sync.rehearsal import rehearsal
+from airflow_provider_cc.sync.schema import Tables, define, prepare
+from airflow_provider_cc.sync.sources import AccountList, rows_of_one_column
+from airflow_provider_cc.sync.spool import Spool
+from airflow_provider_cc.sync.stage import Staging
 
 if TYPE_CHECKING:
     from airflow_provider_cc.compat import Context, XComArg
@@ -66,12 +58,12 @@ class CCAgentsToSqlOperator(BaseOperator):
         ``{account: password}`` (templated); or override :meth:`account_passwords`
     :param deactivate_missing: close the rows of accounts that the directory no longer knows, each confirmed
         by a query of its own
-    :param min_snapshot_ratio: directory: fail before the first write if it lists less than this share of the
-        active rows
-    :param tenant: part of the key, to tell contact centres apart; ``None`` for the connection id (templated)
-    :param chunk_size: accounts in a transaction, 1 to 10,000
+    :param min_snapshot_ratio: fail, and change nothing, if less than this share of the active rows would stay
+        active
+    :param tenant: part of the key, to tell contact centers apart; ``None`` for the connection id (templated)
+    :param chunk_size: answers staged in a transaction, 1 to 10,000
     :param max_rejects: rejects beyond which the run fails: a share as a float, a number as an int
-    :param dry_run: write nothing; log who would be added, changed and deactivated
+    :param dry_run: write nothing; return the counts, and log up to 50 examples of what would change
     :param cc_conn_id: connection of type ``cc_management`` (templated)
     """
 
@@ -133,7 +125,9 @@ class CCAgentsToSqlOperator(BaseOperator):
         self.max_rejects = max_rejects
         self._dry_run = dry_run  # BaseOperator has a method of that name
         self.cc_conn_id = cc_conn_id
+        self._work: Interruptible | None = None
         self._counts: Counts | None = None  # none before the run has begun
+        self._is_applied = False
 
     @property
     def accounts(self) -> Any:
@@ -168,38 +162,73 @@ class CCAgentsToSqlOperator(BaseOperator):
 
     @without_locals
     def execute(self, context: Context) -> dict[str, Any]:
-        """Sync.
+        """Read, stage, apply.
 
         :raises ValueError: arguments that do not go together
         :raises CCConfigError: a connection or a table that does not fit
-        :raises CCError: the run cannot go on; what is committed stays, and a retry goes on from there
+        :raises CCError: the run cannot go on; the tables are as they were, and a retry goes on from there
         """
         began = time.monotonic()
         self._check_arguments()
-        passwords = self.account_passwords() if self.softphones == "login_params" else None
-        reading = self._reading()
-        warehouse = self._warehouse(context, reading)
-        # The connection is read and checked here: nothing talks to Airflow once the event loop runs.
+        passwords = self.account_passwords() if self.softphones == "login_params" else {}
+        # Both connections are read and checked here, before anything runs in another thread.
+        warehouse = database_of(self.sql_conn_id)
         self.hook.sessions  # noqa: B018
-        with Spool() as spool:
-            counts = self._counts = self._open(warehouse, spool)
-            try:
-                lockout = self.hook.lockout
-                if passwords:
-                    lockout.load()
-                asyncio.run(self._sync(warehouse, spool, counts, reading, passwords, lockout))
-                counts.check()
-                if counts.unique and counts.rejected == counts.unique:
-                    raise CCError(f"all {counts.unique} accounts were rejected: see {self.reject_table}")
-            except BaseException as error:
-                with suppress(Exception):  # what stopped the run matters more than that it is not noted
-                    warehouse.fail(counts, str(error) if isinstance(error, CCError) else type(error).__name__)
-                raise
-            warehouse.finish(counts)
+        self._work = Interruptible()
+        with closing(warehouse):
+            counts = self._work.run(lambda: self._sync(context, warehouse, passwords))
         return self._result(context, counts, time.monotonic() - began)
 
+    def on_kill(self) -> None:
+        """Stop at once; what is staged stays."""
+        if self._work is not None:
+            self._work.stop()
+
+    def _sync(self, context: Context, warehouse: Database, passwords: Mapping[str, str]) -> Counts:
+        tenant = self.tenant or self.cc_conn_id
+        if self._dry_run:
+            database, tables = rehearsal(warehouse, self._tables, self.columns, tenant)
+        else:
+            database, tables = warehouse, self._tables
+            prepare(database, tables)
+        reading = reading_for(self.columns, self._source == "directory", self.softphones)
+        ledger = Ledger(database, tables, self._run_key(context, tenant), deployment())
+        earlier = ledger.begin(self._source) or Counts()
+        staging = Staging(database, tables, ledger, reading.names)
+        with Spool() as spool:
+            reader = Reader(
+                hook=self.hook,
+                store=staging,
+                spool=spool,
+                reading=reading,
+                from_directory=self._source == "directory",
+                softphones=self.softphones,
+                passwords=passwords,
+                chunk_size=self.chunk_size,
+                max_rejects=self.max_rejects,
+                close_missing=self.deactivate_missing,
+                min_snapshot_ratio=self.min_snapshot_ratio,
+            )
+            counts = self._counts = reader.counts
+            try:
+                try:
+                    reader.load(self._codes(warehouse), staging.staged())
+                    self._work.loop(reader.read())
+                finally:
+                    counts.requests += earlier.requests
+                    counts.sign_ins += earlier.sign_ins
+                application = Application(database, tables, ledger, reading.names)
+                step = application.rehearse if self._dry_run else application.apply
+                step(counts, self.min_snapshot_ratio)
+            except BaseException as error:
+                with suppress(Exception):  # what stopped the run matters more than that it is not noted
+                    ledger.fail(counts, str(error) if isinstance(error, CCError) else type(error).__name__)
+                raise
+        self._is_applied = not self._dry_run
+        return counts
+
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
-        """Tell OpenLineage what was read and written; also by a try that failed, as its chunks stay.
+        """Tell OpenLineage what was read and written; an attempt that failed has written the ledger only.
 
         :param task_instance: not needed
         """
@@ -212,7 +241,9 @@ class CCAgentsToSqlOperator(BaseOperator):
             interfaces.append(DIRECTORY)
         return lineage(
             self.sql_conn_id,
-            [] if self._dry_run else rows_written(self._tables, self._counts),
+            []
+            if self._dry_run
+            else rows_written(self._tables, self._counts if self._is_applied else Counts()),
             self.accounts_sql,
             [(self.hook.settings.base_url, interface.path) for interface in interfaces],
         )
@@ -244,8 +275,8 @@ class CCAgentsToSqlOperator(BaseOperator):
             )
 
     @property
-    def _tables(self) -> tables.Tables:
-        return tables.define(self.columns, self.table, self.history_table, self.reject_table, self.run_table)
+    def _tables(self) -> Tables:
+        return define(self.columns, self.table, self.history_table, self.reject_table, self.run_table)
 
     @property
     def _source(self) -> str:
@@ -253,100 +284,23 @@ class CCAgentsToSqlOperator(BaseOperator):
             return "accounts"
         return "accounts_sql" if self.accounts_sql else "directory"
 
-    def _reading(self) -> Reading:
-        by_login = [AgentLoginParams] if self.softphones == "login_params" else []
+    def _codes(self, warehouse: Database) -> Iterable[Any] | None:
         if self._source == "directory":
-            left_out = ["softphone_number"] if self.softphones == "none" else []
-            return Reading(self.columns, [*by_login, DirectoryAgent], left_out)
-        listed = [DirectoryAgent] if self.softphones == "directory" else []
-        return Reading(self.columns, [AgentInfo, *by_login, *listed])
+            return None
+        if self._source == "accounts":
+            return AccountList(self._accounts).codes
+        return rows_of_one_column(warehouse.stream(self.accounts_sql or ""))
 
-    def _warehouse(self, context: Context, reading: Reading) -> Warehouse:
+    def _run_key(self, context: Context, tenant: str) -> dict[str, Any]:
         task = context.get("ti")
-        run_key = {
+        return {
             "dag_id": self.dag_id,
             "task_id": self.task_id,
             # Outside a DAG run nothing tells one run from the next, so none is taken up again.
             "run_id": getattr(task, "run_id", f"none__{uuid.uuid4()}"),
             "map_index": getattr(task, "map_index", -1),
-            "tenant": self.tenant or self.cc_conn_id,
+            "tenant": tenant,
         }
-        sql_hook: Any = BaseHook.get_hook(self.sql_conn_id)
-        engine = engine_of(sql_hook, self.sql_conn_id)
-        kind = Rehearsal if self._dry_run else Warehouse
-        return kind(engine, self._tables, run_key, reading.names)
-
-    def _open(self, warehouse: Warehouse, spool: Spool) -> Counts:
-        """Spool the accounts, and begin the run in the ledger or take up an earlier try's."""
-        counts = Counts()
-        if self._source != "directory":
-            codes = (
-                AccountList(self._accounts).codes
-                if self._source == "accounts"
-                else rows_of_one_column(warehouse.query(self.accounts_sql or ""))
-            )
-            counts.requested, counts.unique, counts.rejected = spool_codes(codes, spool)
-            counts.duplicates = counts.requested - counts.unique
-        earlier = warehouse.begin(self._source)
-        if earlier is not None:
-            self._resume(warehouse, spool, counts, earlier)
-        warehouse.write_bad_codes(spool.bad())
-        return counts
-
-    def _resume(self, warehouse: Warehouse, spool: Spool, counts: Counts, earlier: Counts) -> None:
-        rejected, not_in_source = spool.mark_done(warehouse.finished_rejects())
-        counts.rejected += rejected
-        synced, more = spool.mark_done(warehouse.finished_rows())
-        # Of what another DAG has synced since, only what this run was to ask for is its business.
-        counts.synced = synced + spool.skip(warehouse.later_rows())
-        counts.requested += not_in_source + more
-        counts.unique += not_in_source + more
-        counts.resumed = rejected + counts.synced
-        for name in ("added", "changed", "reactivated", "deactivated", "requests", "sign_ins"):
-            setattr(counts, name, getattr(earlier, name))
-        counts.unchanged = counts.synced - counts.added - counts.changed - counts.reactivated
-        self.log.info(
-            "An earlier try of this run has finished %d accounts; going on from there.", counts.resumed
-        )
-
-    async def _sync(
-        self,
-        warehouse: Warehouse,
-        spool: Spool,
-        counts: Counts,
-        reading: Reading,
-        passwords: Mapping[str, str] | None,
-        lockout: Lockout,
-    ) -> None:
-        before = (counts.requests, counts.sign_ins)
-        async with self.hook.bulk() as client:
-            run = Run(
-                client=client,
-                warehouse=warehouse,
-                spool=spool,
-                counts=counts,
-                reading=reading,
-                chunk_size=self.chunk_size,
-                concurrency=self.hook.settings.max_concurrency,
-                max_rejects=self.max_rejects,
-                passwords=passwords,
-                lockout=lockout,
-                close_missing=self.deactivate_missing,
-                sign_ins=lambda: self.hook.sessions.sign_ins,
-            )
-            try:
-                if self._source == "directory":
-                    await sync_directory(run, self.min_snapshot_ratio)
-                else:
-                    await sync_accounts(run, softphones_from_directory=self.softphones == "directory")
-            finally:
-                await in_thread(lockout.save)()
-                counts.requests = before[0] + client.requests
-                counts.sign_ins = before[1] + self.hook.sessions.sign_ins
-            if run.refusal is not None and counts.rejected == counts.unique:
-                raise run.refusal
-            run.writer.check_rejects()
-            run.writer.log_rejects()
 
     def _result(self, context: Context, counts: Counts, seconds: float) -> dict[str, Any]:
         result = {**asdict(counts), "seconds": round(seconds, 3)}

@@ -41,6 +41,8 @@ class Dialect:
     """How connections are kept between two transactions."""
     partial_indexes: ClassVar[bool] = False
     """Whether an index may hold some rows only."""
+    schema: ClassVar[str | None] = None
+    """Schema of tables that are named without, where that is no matter of settings."""
     indexes: ClassVar[bool] = True
     """Whether indexes beside the primary keys help."""
 
@@ -53,6 +55,10 @@ class Dialect:
             f"{self.driver()}://", creator=self.connect, poolclass=self.pool, hide_parameters=True
         )
         return engine
+
+    def sql(self) -> sa.engine.Dialect:
+        """Return SQLAlchemy's dialect, to write statements without a connection."""
+        return sa.engine.make_url(f"{self.name}://").get_dialect()()
 
     def driver(self) -> str:
         """Return SQLAlchemy's name of dialect and driver."""

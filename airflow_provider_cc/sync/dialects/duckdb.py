@@ -29,6 +29,7 @@ class DuckDB(Dialect):
     """DuckDB: one process at a time, columns instead of rows."""
 
     name = "duckdb"
+    schema = "main"
     #: Whoever has a DuckDB file open locks it, so it is opened for each transaction.
     pool = sa.pool.NullPool
     #: An update of an indexed column is a deletion and an insertion there, which breaks the primary key.

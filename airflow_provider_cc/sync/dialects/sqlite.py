@@ -26,6 +26,7 @@ class SQLite(Dialect):
     """SQLite: one writer at a time, no time zones, no types to speak of."""
 
     name = "sqlite"
+    schema = "main"
     pool: ClassVar[type[sa.pool.Pool]] = sa.pool.NullPool
     partial_indexes = True
 

@@ -12,12 +12,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from airflow_provider_cc.compat import BaseHook
-from airflow_provider_cc.transfers.counts import Counts
-from airflow_provider_cc.transfers.tables import Tables
-from airflow_provider_cc.transfers.warehouse import engine_of
-
-#: Databases without a name for OpenLineage whose files have one schema unless told otherwise.
-_SCHEMA_OF_FILES = {"sqlite": "main", "duckdb": "main"}
+from airflow_provider_cc.sync.counts import Counts
+from airflow_provider_cc.sync.database import Database, database_of
+from airflow_provider_cc.sync.schema import Tables
 
 
 @dataclass(frozen=True)
@@ -65,13 +62,12 @@ def lineage(
     from airflow.providers.common.compat.openlineage.facet import InputDataset
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-    hook: Any = BaseHook.get_hook(sql_conn_id)
-    engine = engine_of(hook, sql_conn_id)
-    place = _place(hook, sql_conn_id, engine)
+    database = database_of(sql_conn_id)
+    place = _place(database, BaseHook.get_connection(sql_conn_id))
     inputs = [*asked, *((place.namespace, name) for name in _tables_read(accounts_sql, place))]
     return OperatorLineage(
         inputs=[InputDataset(namespace, name) for namespace, name in inputs],
-        outputs=[_output(table, rows, place, engine.dialect) for table, rows in written],
+        outputs=[_output(table, rows, place, database.dialect.sql()) for table, rows in written],
     )
 
 
@@ -90,11 +86,11 @@ def rows_written(tables: Tables, counts: Counts) -> list[tuple[sa.Table, int]]:
     return [*written, (tables.reject, counts.rejected), (tables.run, 1)]
 
 
-def _place(hook: Any, conn_id: str, engine: sa.engine.Engine) -> Place:
+def _place(database: Database, connection: Any) -> Place:
     """Ask the database's hook, as Airflow's own SQL operators do; a few have nothing to say."""
     from airflow.providers.openlineage.sqlparser import SQLParser
 
-    connection = BaseHook.get_connection(conn_id)
+    hook = database.dialect.hook
     info = getattr(hook, "get_openlineage_database_info", lambda _: None)(connection)
     if info is not None:
         return Place(
@@ -104,10 +100,10 @@ def _place(hook: Any, conn_id: str, engine: sa.engine.Engine) -> Place:
             hook.get_openlineage_database_dialect(connection),
             info.is_uppercase_names,
         )
-    url, kind = engine.url, engine.dialect.name
+    url, kind = sa.engine.make_url(hook.get_uri()), database.dialect.name
     if not url.host:  # a file; beyond the question mark there may be a token
         file = (url.database or "").partition("?")[0]
-        return Place(f"{kind}://{file}", None, _SCHEMA_OF_FILES.get(kind), "generic")
+        return Place(f"{kind}://{file}", None, database.dialect.schema, "generic")
     authority = f"{url.host}:{url.port}" if url.port else url.host
     return Place(f"{kind}://{authority}", url.database, None, "generic")
 
