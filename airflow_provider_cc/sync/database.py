@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -64,7 +64,7 @@ class Database:
         result: T = self._explained(retrying, attempt)
         return result
 
-    def stream(self, query: Any) -> Iterator[Any]:
+    def stream(self, query: Any) -> Generator[Any, None, None]:
         """Iterate over a result of any length, in constant memory.
 
         :param query: of SQLAlchemy's, or a text as it is: neither ``:name`` nor ``%`` has a meaning in it

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from hashlib import sha256
 from typing import Any
 
@@ -59,16 +60,17 @@ def spool_codes(codes: Iterable[Any], spool: Spool) -> tuple[int, int]:
     return requested, unique
 
 
-def rows_of_one_column(rows: Iterable[Any]) -> Iterator[Any]:
+def rows_of_one_column(rows: Generator[Any, None, None]) -> Iterator[Any]:
     """Iterate over the only column of a query.
 
     :param rows: its rows
     :raises ValueError: there are more columns
     """
-    for row in rows:
-        if len(row) != 1:
-            raise ValueError(f"accounts_sql must return one column, the account code, not {len(row)}")
-        yield row[0]
+    with closing(rows):
+        for row in rows:
+            if len(row) != 1:
+                raise ValueError(f"accounts_sql must return one column, the account code, not {len(row)}")
+            yield row[0]
 
 
 def _reason_against(code: Any) -> str | None:

@@ -127,7 +127,7 @@ class CCAgentsToSqlOperator(BaseOperator):
         self.cc_conn_id = cc_conn_id
         self._work: Interruptible | None = None
         self._counts: Counts | None = None  # none before the run has begun
-        self._is_applied = False
+        self._applied = Counts()
 
     @property
     def accounts(self) -> Any:
@@ -174,9 +174,9 @@ class CCAgentsToSqlOperator(BaseOperator):
         # Both connections are read and checked here, before anything runs in another thread.
         warehouse = database_of(self.sql_conn_id)
         self.hook.sessions  # noqa: B018
-        self._work = Interruptible()
+        self._work = work = Interruptible()
         with closing(warehouse):
-            counts = self._work.run(lambda: self._sync(context, warehouse, passwords))
+            counts = work.run(lambda: self._sync(context, work, warehouse, passwords))
         return self._result(context, counts, time.monotonic() - began)
 
     def on_kill(self) -> None:
@@ -184,7 +184,9 @@ class CCAgentsToSqlOperator(BaseOperator):
         if self._work is not None:
             self._work.stop()
 
-    def _sync(self, context: Context, warehouse: Database, passwords: Mapping[str, str]) -> Counts:
+    def _sync(
+        self, context: Context, work: Interruptible, warehouse: Database, passwords: Mapping[str, str]
+    ) -> Counts:
         tenant = self.tenant or self.cc_conn_id
         if self._dry_run:
             database, tables = rehearsal(warehouse, self._tables, self.columns, tenant)
@@ -213,7 +215,7 @@ class CCAgentsToSqlOperator(BaseOperator):
             try:
                 try:
                     reader.load(self._codes(warehouse), staging.staged())
-                    self._work.loop(reader.read())
+                    work.loop(reader.read())
                 finally:
                     counts.requests += earlier.requests
                     counts.sign_ins += earlier.sign_ins
@@ -224,7 +226,7 @@ class CCAgentsToSqlOperator(BaseOperator):
                 with suppress(Exception):  # what stopped the run matters more than that it is not noted
                     ledger.fail(counts, str(error) if isinstance(error, CCError) else type(error).__name__)
                 raise
-        self._is_applied = not self._dry_run
+        self._applied = counts
         return counts
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
@@ -241,9 +243,7 @@ class CCAgentsToSqlOperator(BaseOperator):
             interfaces.append(DIRECTORY)
         return lineage(
             self.sql_conn_id,
-            []
-            if self._dry_run
-            else rows_written(self._tables, self._counts if self._is_applied else Counts()),
+            [] if self._dry_run else rows_written(self._tables, self._applied),
             self.accounts_sql,
             [(self.hook.settings.base_url, interface.path) for interface in interfaces],
         )
