@@ -132,11 +132,11 @@ class Log:
 
     @property
     def messages(self) -> list[str]:
-        """What this package's own loggers said, but for hooks and operators."""
+        """What the sync's own loggers said."""
         return [
             record.getMessage()
             for record in self._caplog.records
-            if record.name.startswith("airflow_provider_cc.transfers")
+            if record.name.startswith(("airflow_provider_cc.sync", "airflow_provider_cc.transfers"))
         ]
 
 

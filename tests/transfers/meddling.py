@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 import pytest
 
 from airflow_provider_cc.simulator import Simulator
-from airflow_provider_cc.transfers.warehouse import Warehouse
+from airflow_provider_cc.sync.stage import Staging
 
 
 def connect(
@@ -31,21 +31,21 @@ def connect(
 
 
 def at_chunk(monkeypatch: pytest.MonkeyPatch, number: int, action: Callable[[], object]) -> None:
-    """Do something when a run is about to write its chunk of this number, once.
+    """Do something when a run is about to stage its chunk of this number, once.
 
     :param number: from 1
     :param action: what to do
     """
-    original, seen = Warehouse.write, 0
+    original, seen = Staging.append, 0
 
-    def write(warehouse: Warehouse, *arguments: Any) -> Any:
+    def append(staging: Staging, *arguments: Any) -> Any:
         nonlocal seen
         seen += 1
         if seen == number:
             action()
-        return original(warehouse, *arguments)
+        return original(staging, *arguments)
 
-    monkeypatch.setattr(Warehouse, "write", write)
+    monkeypatch.setattr(Staging, "append", append)
 
 
 class Proxy:
