@@ -367,8 +367,10 @@ class Directory:
             return self._same_page_again(ask)
         elif not lines:
             self._ended = True
-        self._note_total(page.total, (ask.number - self._first) * self.page_size, len(lines))
-        return self._meet(lines, packed)
+        found = self._meet(lines, packed)
+        if lines or page.total:
+            self._note_total(page.total)
+        return found
 
     def _same_page_again(self, ask: Ask) -> Found:
         if self._pass == 1 and self._answered == 2:
@@ -381,10 +383,10 @@ class Directory:
             )
         return Found([], [], [])
 
-    def _note_total(self, total: int | None, before: int, lines: int) -> None:
-        if not self._trusted or total is None or not (lines or total):
+    def _note_total(self, total: int | None) -> None:
+        if not self._trusted or total is None:
             return
-        if before + lines > total:  # zero, of this page only, or out of date
+        if self._lines > total:  # zero, of this page only, or out of date
             self._trusted, self._total = False, None
             return
         self._total = total

@@ -83,8 +83,7 @@ class MemoryStore:
     def apply(self) -> None:
         """End a run."""
         self.active = (self.active | self.outcomes(ROW)) - self.outcomes(GONE)
-        self.answers = {}
-        self.batches = []
+        self.answers, self.batches, self.spent = {}, [], Counts()
 
     def staged(self) -> list[tuple[str, str]]:
         return [(answer.account, answer.outcome) for answer in self.answers.values()]

@@ -58,6 +58,17 @@ def once_on(page: int, change: Callable[[], object]) -> Callable[[int], None]:
     return on_page
 
 
+def listed() -> tuple[set[str], str]:
+    """Read the directory by the hook; return the accounts found, and how it failed."""
+    found = set()
+    try:
+        for agent in CCManagementHook().query_agents():
+            found.add(agent.account)
+    except CCResponseError as error:
+        return found, str(error)
+    return found, ""
+
+
 # Kinds of centers that are read completely
 
 PAGES: dict[str, dict[str, Any]] = {
@@ -87,18 +98,22 @@ TOTALS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("total", TOTALS)
 @pytest.mark.parametrize("pages", PAGES)
 @pytest.mark.parametrize("agents", [1, 50, 100, 230])
-def test_every_kind_of_pages_and_total_is_read_completely(
-    start: Start, store: MemoryStore, pages: str, total: str, agents: int
-) -> None:
-    center = start(agents, **PAGES[pages], **TOTALS[total])
-    counts = read(store)
+def test_every_kind_of_pages_and_total_is_read_completely(start: Start, pages: str, agents: int) -> None:
+    center = start(agents, **PAGES[pages])
+    for total, settings in TOTALS.items():
+        center.settings.directory_total = settings.get("directory_total", "lines")
+        center.settings.directory_omits = settings.get("directory_omits", frozenset())
+        store = MemoryStore()
 
-    assert store.rows == expected(center)
-    assert (counts.requested, counts.unique, counts.synced, counts.duplicates) == (agents, agents, agents, 0)
-    assert list(CCManagementHook().query_agents())[agents - 1].account == f"agent{agents - 1:06d}"
+        counts = read(store)
+
+        assert store.rows == expected(center), total
+        assert (counts.requested, counts.unique, counts.synced) == (agents, agents, agents), total
+        assert counts.duplicates == 0, total
+        found = [agent.account for agent in CCManagementHook().query_agents()]
+        assert found == list(center.accounts()), total
 
 
 @pytest.mark.parametrize("omitted", [frozenset(), frozenset({"total"})])
@@ -178,23 +193,18 @@ def test_an_order_that_differs_from_page_to_page_fails(start: Start, store: Memo
     center = start(directory_order="by_page", **TOTALS.get(total, {"directory_total": total}))
     with pytest.raises(CCResponseError, match=r"incomplete: [1-9]\d* (of \d+ lines|lines came)") as failure:
         read(store)
+    found, again = listed()
+    assert again == str(failure.value)
     if total == "lines":
-        assert f"{250 - len(store.rows)} of 250 lines are missing after 3 passes" in str(failure.value)
-    with pytest.raises(CCResponseError, match="incomplete"):
-        list(CCManagementHook().query_agents())
+        assert f"incomplete: {250 - len(found)} of 250 lines are missing after 3 passes" in again
     assert center.stats.requests(DIRECTORY) >= 9
 
 
-def test_an_order_that_differs_from_request_to_request_is_complete_or_fails(
-    start: Start, store: MemoryStore
-) -> None:
-    center = start(110, directory_order="by_request")
-    try:
-        read(store)
-    except CCResponseError as error:
-        assert f"{110 - len(store.rows)} of 110 lines are missing" in str(error)
-    else:
-        assert store.rows == expected(center)
+def test_an_order_that_differs_from_request_to_request_is_complete_or_fails(start: Start) -> None:
+    start(110, directory_order="by_request")
+    for _ in range(5):
+        found, failure = listed()
+        assert failure.startswith(f"{DIRECTORY}: incomplete: {110 - len(found)} of 110") == (len(found) < 110)
 
 
 def test_removals_while_paging_lose_nobody(start: Start, store: MemoryStore) -> None:
@@ -240,28 +250,20 @@ def test_a_value_that_changes_between_two_passes_is_the_later_one(start: Start, 
     assert (counts.unique, counts.synced) == (250, 250)
 
 
-def test_a_directory_that_grows_with_every_page_is_read(start: Start, store: MemoryStore) -> None:
+def test_a_directory_that_grows_with_every_page_is_read(start: Start) -> None:
     center = start()
     names = iter(range(1000))
     center.on_directory_page = lambda _: center.add_agent(f"newcomer{next(names)}")
-    try:
-        counts = read(store)
-    except CCResponseError as error:
-        assert "lines are missing after 3 passes" in str(error)
-    else:
-        assert counts.synced == len(store.rows) >= 256
+    found, failure = listed()
+    assert (len(found), failure) == (259, "")
 
 
 @pytest.mark.parametrize("total", ["growing", "shrinking"])
-def test_a_total_that_is_wrong_in_another_way_each_time_is_never_short_and_green(
-    start: Start, store: MemoryStore, total: str
-) -> None:
+def test_a_total_that_differs_each_time_is_never_short_and_green(start: Start, total: str) -> None:
     center = start(directory_total=total)
-    try:
-        read(store)
-    except CCResponseError as error:
-        assert "lines are missing after 3 passes" in str(error)
-    assert store.rows == expected(center)
+    found, failure = listed()
+    assert not failure or "lines are missing after 3 passes" in failure
+    assert found == set(center.accounts())
 
 
 def test_a_total_that_is_too_large_fails(start: Start, store: MemoryStore) -> None:
@@ -312,7 +314,7 @@ def test_a_line_that_is_listed_twice_is_a_duplicate(
     counts = read(store)
     assert store.rows == expected(center)
     assert (counts.requested, counts.unique, counts.duplicates) == (251, 250, 1)
-    assert center.stats.requests(DIRECTORY) <= 6
+    assert center.stats.requests(DIRECTORY) <= 7
 
 
 @pytest.mark.parametrize("place", [4, 150])
@@ -527,7 +529,7 @@ def test_too_many_closed_at_once_fail_even_if_others_came(synced: Simulator, sto
         synced.remove_agent(account)
     for number in range(20):
         synced.add_agent(f"new{number}")
-    with pytest.raises(CCError, match="7 of 12 active accounts are gone, more than min_snapshot_ratio=0.5"):
+    with pytest.raises(CCError, match=r"7 of 12 active accounts are gone, more than min_snapshot_ratio=0\.5"):
         read(store)
 
 
