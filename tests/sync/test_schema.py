@@ -215,9 +215,11 @@ def test_no_statement_reads_all_versions(
     bench = Bench()
     postgres_database.execute(
         "INSERT INTO cc_agent SELECT 'north', 'user' || a, a, 2, '0', '88' || a, true,"
-        " now() - interval '20 d', now() - interval '10 d', now() - interval '1 d' FROM generate_series(1, 100000) a",
+        " now() - interval '20 d', now() - interval '10 d', now() - interval '1 d'"
+        " FROM generate_series(1, 100000) a",
         "INSERT INTO cc_agent_history SELECT 'north', 'user' || a,"
-        " now() - interval '20 d' + v * interval '1 d', CASE WHEN v < 10 THEN now() - interval '20 d' + (v + 1) * interval '1 d' END, a, 2, '0', '88' || a"
+        " now() - interval '20 d' + v * interval '1 d',"
+        " CASE WHEN v < 10 THEN now() - interval '20 d' + (v + 1) * interval '1 d' END, a, 2, '0', '88' || a"
         " FROM generate_series(1, 100000) a, generate_series(1, 10) v",
         "ANALYZE",
     )
