@@ -5,25 +5,26 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_provider_cc.hooks.management import CCManagementHook
-from airflow_provider_cc.simulator import Settings, Simulator
+from airflow_provider_cc.simulator import Simulator
 from airflow_provider_cc.sync.answers import GONE, ROW, Answer
 from airflow_provider_cc.sync.columns import AGENT_COLUMNS
 from airflow_provider_cc.sync.counts import Counts
 from airflow_provider_cc.sync.reader import Reader, reading_for
 from airflow_provider_cc.sync.spool import Spool
 
+#: Starts a contact center over TLS and tells Airflow of it.
+Start = Callable[..., Simulator]
+
 DIRECTORY, INFO, TOKEN = "agentAccount/query", "queryAgentInfoByAccount", "tokenByAkSk"
-CERTIFICATES = Path(__file__).parents[2] / ".cache" / "tests" / "certificates"
 
 
 @dataclass
@@ -124,16 +125,6 @@ def read(
         asyncio.run(reader.read())
     assert reader.counts.requests == store.spent.requests
     return reader.counts
-
-
-@contextmanager
-def contact_center(monkeypatch: pytest.MonkeyPatch, agents: int, **settings: Any) -> Iterator[Simulator]:
-    """Run a contact center over TLS and tell Airflow of it."""
-    settings = {"seed": 7, "cert_dir": CERTIFICATES, "count_accounts": True, **settings}
-    with Simulator(Settings(agents=agents, **settings)) as center:
-        for name, value in center.environment().items():
-            monkeypatch.setenv(name, value)
-        yield center
 
 
 def connect(monkeypatch: pytest.MonkeyPatch, center: Simulator, **extra: Any) -> None:
