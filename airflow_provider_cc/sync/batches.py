@@ -24,6 +24,7 @@ class Batches:
     :param size: answers in a batch
     :param spent: returns requests and sign-ins so far
     :param prepare: called with each batch before it is stored; returns what to store
+    :param stored: called when a batch is stored; may raise to end the run
     """
 
     def __init__(
@@ -32,18 +33,20 @@ class Batches:
         size: int,
         spent: Callable[[], Counts],
         prepare: Callable[[list[Answer]], Awaitable[list[Answer]]],
+        stored: Callable[[], None],
     ) -> None:
         self._store = store
         self._size = size
         self._spent = spent
         self._prepare = prepare
+        self._on_stored = stored
         self._new: deque[Answer] = deque()
         self._replacing: deque[Answer] = deque()
         self._writing = asyncio.Lock()
         self._one_call = asyncio.Lock()
         self._room = asyncio.Event()
         self._room.set()
-        self._stored = Counts()
+        self._recorded = Counts()
 
     async def add(self, answers: Iterable[Answer], replacing: bool = False) -> None:
         """Take answers.
@@ -95,8 +98,9 @@ class Batches:
             self._room.set()
         batch = await self._prepare(batch)
         await self.call(store, batch, self._since_last())
+        self._on_stored()
 
     def _since_last(self) -> Counts:
-        spent, before = self._spent(), self._stored
-        self._stored = spent
+        spent, before = self._spent(), self._recorded
+        self._recorded = spent
         return Counts(requests=spent.requests - before.requests, sign_ins=spent.sign_ins - before.sign_ins)

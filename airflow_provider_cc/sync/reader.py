@@ -109,7 +109,9 @@ class Reader:
         self.counts = Counts()
         self._client: BulkClient
         self._lockout = self.hook.lockout
-        self._batches = Batches(self.store, self.chunk_size, self._spent, self._before_store)
+        self._batches = Batches(
+            self.store, self.chunk_size, self._spent, self._before_store, self._after_store
+        )
         self._all_known = not self.from_directory  # whether the number of accounts is known
         self._has_staged = False
         self._declined: set[str] = set()  # accounts of the next batches that the center may not know
@@ -485,8 +487,6 @@ class Reader:
     async def _before_store(self, batch: list[Answer]) -> list[Answer]:
         if self.softphones == "login_params":
             await in_thread(self._lockout.save)()
-        self._check_rejects()
-        self._log_progress()
         declined = [answer.account for answer in batch if answer.account in self._declined]
         self._declined.difference_update(declined)
         if declined and self.close_missing and not self.from_directory:
@@ -498,6 +498,10 @@ class Reader:
 
             await self._side_by_side(places, look_for)
         return batch
+
+    def _after_store(self) -> None:
+        self._check_rejects()  # not before: what stopped the run can be read in the staging table
+        self._log_progress()
 
     async def _confirm(self, reject: Answer) -> Answer:
         """Find out whether an account that was declined is gone: only the directory's own word counts."""
