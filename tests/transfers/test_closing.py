@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_cc.exceptions import CCError
 from airflow_provider_cc.simulator import Simulator
 from tests.transfers.conftest import Log, MakeCentre, Sync
 from tests.transfers.database import Database
@@ -17,7 +18,7 @@ DIRECTORY = "agentAccount/query"
 
 @pytest.fixture(params=["sqlite_database", "postgres_database"])
 def database(request: pytest.FixtureRequest) -> Database:
-    """Give an empty database of the kind that writes row by row, and of the kind that writes by array."""
+    """Give an empty database of the kind that inserts, and of the kind that copies."""
     found: Database = request.getfixturevalue(request.param)
     return found
 
@@ -93,24 +94,30 @@ def test_a_closed_account_that_is_back_is_reactivated(
 
 
 @pytest.mark.parametrize(
-    "reply",
+    ("reply", "unconfirmed"),
     [
-        (200, {"returnCode": "1", "resultCode": "0", "data": [{"userAccount": ANN, "workNo": 7}]}),
-        (200, {"returnCode": "1", "resultCode": "1", "resultMessage": "not now"}),
-        (500, ""),
-        (404, ""),
+        # Listed: declined, and yet not gone.
+        ((200, {"returnCode": "1", "resultCode": "0", "data": [{"userAccount": ANN, "workNo": 7}]}), 0),
+        ((200, {"returnCode": "1", "resultCode": "1", "resultMessage": "not now"}), 1),
+        ((500, ""), 1),
+        ((404, ""), 1),
     ],
     ids=["listed", "declined", "HTTP 500", "HTTP 404"],
 )
 def test_anything_but_a_clear_no_only_rejects(
-    centre: Simulator, database: Database, sync: Sync, synced: list[str], reply: tuple[int, Any]
+    centre: Simulator,
+    database: Database,
+    sync: Sync,
+    synced: list[str],
+    reply: tuple[int, Any],
+    unconfirmed: int,
 ) -> None:
     centre.faults.overrides = {ANN: reply}
 
     counts = sync(accounts=synced, softphones="none")
 
     assert row(database)[0] is True
-    assert (counts["deactivated"], counts["rejected"]) == (0, 1)
+    assert (counts["deactivated"], counts["rejected"], counts["unconfirmed"]) == (0, 1, unconfirmed)
     ((account, endpoint, _),) = rejects(database)
     assert (account, endpoint) == (ANN, "queryAgentInfoByAccount")
 
@@ -142,9 +149,29 @@ def test_a_directory_that_refuses_closes_nobody_and_the_run_goes_on(
     counts = sync(accounts=accounts, softphones="none", chunk_size=10)
 
     assert (counts["deactivated"], counts["rejected"], counts["synced"]) == (0, 20, 40)
+    assert counts["unconfirmed"] == 20
     assert database.query("SELECT COUNT(*) FROM cc_agent WHERE is_active") == [(60,)]
     assert "Directory lookup was denied; no agents will be deactivated in this run." in log.messages
     assert counts["sign_ins"] <= 2
+
+
+def test_a_list_that_would_close_too_many_changes_nothing(
+    centre: Simulator, database: Database, sync: Sync, synced: list[str]
+) -> None:
+    before = database.dump()
+    for account in synced[:7]:
+        centre.remove_agent(account)
+
+    with pytest.raises(CCError, match="7 of 12 active accounts are gone, more than min_snapshot_ratio"):
+        sync(accounts=synced, softphones="none", max_rejects=1.0)
+
+    after = database.dump()
+    assert {name: after[name] for name in ("cc_agent", "cc_agent_reject")} == {
+        name: before[name] for name in ("cc_agent", "cc_agent_reject")
+    }
+    assert (
+        sync(accounts=synced, softphones="none", max_rejects=1.0, min_snapshot_ratio=0.4)["deactivated"] == 7
+    )
 
 
 def test_nothing_is_closed_if_not_wanted(

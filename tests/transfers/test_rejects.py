@@ -53,13 +53,15 @@ REPLIES: dict[str, tuple[int, Any, str]] = {
 
 @pytest.fixture(params=["sqlite_database", "postgres_database"])
 def database(request: pytest.FixtureRequest) -> Database:
-    """Give an empty database of the kind that writes row by row, and of the kind that writes by array."""
+    """Give an empty database of the kind that inserts, and of the kind that copies."""
     found: Database = request.getfixturevalue(request.param)
     return found
 
 
 def rejects(database: Database, table: str = "cc_agent_reject") -> list[tuple[Any, ...]]:
-    return database.query(f"SELECT account, endpoint, code FROM {table} WHERE endpoint <> '' ORDER BY account")
+    return database.query(
+        f"SELECT account, endpoint, code FROM {table} WHERE endpoint <> '' ORDER BY account"
+    )
 
 
 def assert_staged(database: Database, rejected: list[tuple[Any, ...]]) -> None:
