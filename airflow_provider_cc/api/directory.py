@@ -9,6 +9,8 @@ met counts, not what was promised:
   was met is ignored. Without it, only an empty page ends the read.
 - Fewer different lines than ``total``, a changing ``total``, or without one a line that comes twice, mean
   that lines moved while the pages were read: the directory is read again, :data:`MAX_PASSES` times at most.
+- Accounts that differ in letter case are different accounts, unless the directory answers the query for one
+  with the line of the other.
 - A line that comes twice on one page is listed twice. One that comes again on another page is, if the
   directory says so when it is asked for that account alone.
 """
@@ -121,7 +123,12 @@ def query_page(page: int, page_size: int, agent_types: Sequence[int] | None = No
     :param page: page number
     :param page_size: lines on a page
     :param agent_types: only agents of these types
+    :raises ValueError: a page below 0 or a size below 1
     """
+    if page < 0:
+        raise ValueError("page must be 0 or more")
+    if page_size < 1:
+        raise ValueError("page_size must be 1 or more")
     body: dict[str, Any] = {"pageNum": page, "pageSize": page_size}
     if agent_types is not None:
         body["agentType"] = list(agent_types)
@@ -206,7 +213,6 @@ class Directory:
     :param agent_types: only agents of these types
     :param seen: remembers the lines; a dictionary unless given
     :param passes: how often the directory is read at most
-    :raises ValueError: a page size below 1
     """
 
     def __init__(
@@ -216,8 +222,6 @@ class Directory:
         seen: SeenLines | None = None,
         passes: int = MAX_PASSES,
     ) -> None:
-        if page_size < 1:
-            raise ValueError("page_size must be 1 or more")
         self.page_size = page_size
         self._types = agent_types
         self._seen: SeenLines = _Memory() if seen is None else seen
@@ -271,7 +275,11 @@ class Directory:
         return max(0, -(-self._total // self.page_size) - (self._next - self._first))
 
     def next(self) -> Ask | None:
-        """Return what to ask next; ``None`` if that depends on open requests or, without any, at the end."""
+        """Return what to ask next; ``None`` if that depends on open requests or, without any, at the end.
+
+        :raises ValueError: a page size below 1
+        :raises CCBusinessError: the directory refused a page that had to be there
+        """
         while not self._over:
             ask = self._next_ask()
             if ask is not None:
