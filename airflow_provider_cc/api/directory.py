@@ -403,44 +403,40 @@ class Directory:
 
     def _meet(self, lines: list[Line], packed: list[tuple[str, bytes]]) -> Found:
         found = Found([], [], [])
-        on_page: dict[str, bytes] = {}
-        firsts: list[Line] = []
-        for line, (account, body) in zip(lines, packed, strict=True):
-            if account not in on_page:
-                on_page[account] = body
-                firsts.append(line)
-            elif on_page[account] == body:
+        firsts: dict[str, bytes] = {}
+        for account, body in packed:
+            firsts.setdefault(account, body)
+        known = self._seen.meet(firsts, self._pass)
+        on_page: set[tuple[str, bytes]] = set()
+        accounts_on_page: set[str] = set()
+        repeated: set[tuple[str, bytes]] = set()
+        for line, key in zip(lines, packed, strict=True):
+            account, body = key
+            number, before = known.get(account, (0, b""))
+            if key in on_page and key not in repeated:
                 self._doubles += 1
                 self._lines += 1
+            elif number < self._pass and account not in accounts_on_page:
+                self._met += 1
+                self._lines += 1
+                if not number:
+                    self._accounts += 1
+                    found.new.append(line)
+                elif before != body:
+                    found.changed.append((line, before))
             else:
-                self._conflict(line, body, on_page[account], found)
-        known = self._seen.meet(on_page, self._pass)
-        for line in firsts:
-            account = line.account
-            body = on_page[account]
-            number, before = known.get(account, (0, b""))
-            if number == self._pass:
-                if before == body or (account, body) in self._variants:
+                if number < self._pass:
+                    before = firsts[account]
+                if body == before or key in self._variants:
+                    repeated.add(key)
                     self._repeat(account)
                 else:
-                    self._conflict(line, body, before, found)
-                continue
-            self._met += 1
-            self._lines += 1
-            if not number:
-                self._accounts += 1
-                found.new.append(line)
-            elif before != body:
-                found.changed.append((line, before))
+                    self._variants |= {key, (account, before)}
+                    self._lines += 1
+                    found.conflicting.append((line, before))
+            on_page.add(key)
+            accounts_on_page.add(account)
         return found
-
-    def _conflict(self, line: Line, body: bytes, before: bytes, found: Found) -> None:
-        if (line.account, body) in self._variants:
-            self._repeat(line.account)
-            return
-        self._variants |= {(line.account, body), (line.account, before)}
-        self._lines += 1
-        found.conflicting.append((line, before))
 
     def _repeat(self, account: str) -> None:
         # Beyond what will be asked for alone, they are only counted.
