@@ -49,7 +49,6 @@ class ErrorCode(StrEnum):
     REPEATED_PAGE = "repeated_page"
     RESET = "reset"
     SESSION_LAPSED = "session_lapsed"
-    SHORT_PAGE = "short_page"
     TIMEOUT = "timeout"
     TLS = "tls"
     TOO_LONG = "too_long"

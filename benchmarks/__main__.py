@@ -20,6 +20,7 @@ SUITES: dict[str, Callable[[Path, int], str]] = {
     "accounts": suites.accounts_by_query,
     "cpu": suites.cpu,
     "directory": suites.directory,
+    "apply": suites.stage_and_apply,
     "task": suites.real_task,
     "memory": suites.memory,
     "rate": suites.rate_limit,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -133,6 +134,55 @@ def directory(folder: Path, rounds: int) -> str:
         rate = agents / median(one["seconds"] for one in found[name])
         rows.append((name, f"{rate:,.0f}", f"{1 / _ratio(found, name, base, 'seconds'):.2f} of {base}", bar))
     return _table(("", "agents/s", "ratio", "bar"), rows)
+
+
+def stage_and_apply(folder: Path, rounds: int) -> str:
+    """Answers into each database, history on: seconds to stage and to apply them."""
+    sizes = {"PostgreSQL": (10_000, 100_000, 1_000_000), "SQLite": (20_000,), "DuckDB": (20_000,)}
+    rows: list[tuple[object, ...]] = []
+    with warehouse(folder) as postgres:
+        places = {
+            "PostgreSQL": postgres,
+            **{name: _file(folder, name.lower()) for name in ("SQLite", "DuckDB")},
+        }
+        for name, counts in sizes.items():
+            for count in counts:
+                rows += _applied(name, places[name], count, rounds)
+    head = ("database", "rows", "run", "staged/s", "applied/s", "µs a row", "of COPY and upsert")
+    return _table(head, rows)
+
+
+def _file(folder: Path, kind: str) -> dict[str, str]:
+    return {"AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": kind, "host": str(folder / f"bench.{kind}")})}
+
+
+def _applied(name: str, environment: dict[str, str], count: int, rounds: int) -> list[tuple[object, ...]]:
+    by_hand = name == "PostgreSQL"
+
+    def run(changed: int) -> Callable[[int], dict[str, Any]]:
+        def once(number: int) -> dict[str, Any]:
+            table = f"applied_{count}_{number}"
+            return measure(environment, "stage_and_apply", rows=count, changed=changed, table=table)
+
+        return once
+
+    def upsert(number: int) -> dict[str, Any]:
+        return measure(environment, "copy_and_upsert", rows=count, table=f"upserted_{count}_{number}")
+
+    bare = {"COPY and upsert, first": upsert, "COPY and upsert, again": upsert} if by_hand else {}
+    runs = {"first": run(0), "unchanged": run(0), "1 % changed": run(100)}
+    found = _rounds(rounds, {**bare, **runs})
+    rows: list[tuple[object, ...]] = []
+    for which in runs:
+        staged, applied = (median(one[step] for one in found[which]) for step in ("stage", "apply"))
+        base = found.get("COPY and upsert, first" if which == "first" else "COPY and upsert, again")
+        ratios = [
+            one["apply"] / other["seconds"] for one, other in zip(found[which], base or (), strict=False)
+        ]
+        ratio = f"{median(ratios):.2f}" if ratios else ""
+        figures = (f"{count / staged:,.0f}", f"{count / applied:,.0f}", f"{applied / count * 1e6:.1f}", ratio)
+        rows.append((name, f"{count:,}", which, *figures))
+    return rows
 
 
 _DAG = """

@@ -297,3 +297,96 @@ def token() -> Work:
     return lambda: {
         "token": requests.post(base + path, json=keys, verify=ca, timeout=30).json()["AccessToken"]
     }
+
+
+def stage_and_apply(rows: int, changed: int, table: str, history: bool = True) -> Work:
+    """Stage answers and apply them, without a contact center.
+
+    :param rows: answers, one for each account
+    :param changed: every so manieth account has another agent ID than in the first run; 0 for none
+    :param table: agent table
+    :param history: whether to keep versions
+    """
+    import time
+
+    from airflow_provider_cc.sync.answers import ROW, Answer
+    from airflow_provider_cc.sync.apply import Application
+    from airflow_provider_cc.sync.columns import AGENT_COLUMNS
+    from airflow_provider_cc.sync.counts import Counts
+    from airflow_provider_cc.sync.database import database_of
+    from airflow_provider_cc.sync.ledger import Ledger
+    from airflow_provider_cc.sync.schema import define, prepare
+    from airflow_provider_cc.sync.stage import Staging
+
+    names = [column.name for column in AGENT_COLUMNS]
+    database = database_of("warehouse")
+    tables = define(AGENT_COLUMNS, table, f"{table}_history" if history else None, "cc_agent_reject", "runs")
+    prepare(database, tables)
+    key = {
+        "dag_id": "bench",
+        "task_id": "bench",
+        "run_id": os.urandom(8).hex(),
+        "map_index": -1,
+        "tenant": "x",
+    }
+
+    def work() -> dict[str, Any]:
+        begun = time.perf_counter()
+        ledger = Ledger(database, tables, key, "bench")
+        ledger.begin("accounts")
+        staging = Staging(database, tables, ledger, names)
+        for first in range(0, rows, 1000):
+            read_at = staging.now()
+            batch = [
+                Answer(
+                    account, ROW, read_at, (number + bool(changed and number % changed == 0), 5, "0", account)
+                )
+                for number, account in enumerate(_padded(first, min(first + 1000, rows)), start=first)
+            ]
+            staging.append(batch, Counts())
+        staged = time.perf_counter()
+        counts = Counts(requested=rows, unique=rows, synced=rows)
+        Application(database, tables, ledger, names).apply(counts, 0.5)
+        database.close()
+        return {"stage": staged - begun, "apply": time.perf_counter() - staged}
+
+    return work
+
+
+def copy_and_upsert(rows: int, table: str) -> Work:
+    """Do what comes closest by hand: `COPY` into a temporary table, `INSERT … ON CONFLICT DO UPDATE`."""
+    import psycopg
+
+    to = json.loads(os.environ["AIRFLOW_CONN_WAREHOUSE"])
+    where = f"host={to['host']} port={to['port']} user={to['login']} dbname={to['schema']}"
+    columns = ("agent_id", "agent_type", "agent_status", "softphone_number", "is_active")
+    times = ("first_seen_at", "changed_at", "synced_at")
+    create = (
+        f"CREATE TABLE IF NOT EXISTS {table} (tenant varchar(250), account varchar(100), agent_id int,"
+        " agent_type int, agent_status varchar(64), softphone_number varchar(64), is_active bool,"
+        " first_seen_at timestamptz, changed_at timestamptz, synced_at timestamptz,"
+        " PRIMARY KEY (tenant, account))"
+    )
+    index = f"CREATE INDEX IF NOT EXISTS {table}_number ON {table} (softphone_number)"
+    updates = ", ".join(f"{name} = excluded.{name}" for name in (*columns, times[-1]))
+    now = "2026-01-01 00:00:00+00"
+    text = "".join(
+        f"x\t{account}\t{number}\t5\t0\t{account}\tt\t{now}\t{now}\t{now}\n"
+        for number, account in enumerate(_padded(0, rows))
+    )
+
+    def work() -> None:
+        with psycopg.connect(where) as connection:
+            connection.execute(create)
+            connection.execute(index)
+            connection.execute(f"CREATE TEMP TABLE arrived (LIKE {table}) ON COMMIT DROP")
+            with connection.cursor().copy("COPY arrived FROM STDIN") as copy:
+                copy.write(text)
+            upsert = f"INSERT INTO {table} SELECT * FROM arrived ON CONFLICT (tenant, account) DO UPDATE SET "  # noqa: S608
+            connection.execute(upsert + updates)
+
+    return work
+
+
+def _padded(first: int, end: int) -> Iterator[str]:
+    return (f"agent{number:07d}" for number in range(first, end))

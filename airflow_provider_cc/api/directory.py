@@ -9,6 +9,8 @@ met counts, not what was promised:
   was met is ignored. Without it, only an empty page ends the read.
 - Fewer different lines than ``total``, a changing ``total``, or without one a line that comes twice, mean
   that lines moved while the pages were read: the directory is read again, :data:`MAX_PASSES` times at most.
+- Accounts that differ in letter case are different accounts, unless the directory answers the query for one
+  with the line of the other.
 - A line that comes twice on one page is listed twice. One that comes again on another page is, if the
   directory says so when it is asked for that account alone.
 """
@@ -121,7 +123,12 @@ def query_page(page: int, page_size: int, agent_types: Sequence[int] | None = No
     :param page: page number
     :param page_size: lines on a page
     :param agent_types: only agents of these types
+    :raises ValueError: a page below 0 or a size below 1
     """
+    if page < 0:
+        raise ValueError("page must be 0 or more")
+    if page_size < 1:
+        raise ValueError("page_size must be 1 or more")
     body: dict[str, Any] = {"pageNum": page, "pageSize": page_size}
     if agent_types is not None:
         body["agentType"] = list(agent_types)
@@ -206,7 +213,6 @@ class Directory:
     :param agent_types: only agents of these types
     :param seen: remembers the lines; a dictionary unless given
     :param passes: how often the directory is read at most
-    :raises ValueError: a page size below 1
     """
 
     def __init__(
@@ -216,8 +222,6 @@ class Directory:
         seen: SeenLines | None = None,
         passes: int = MAX_PASSES,
     ) -> None:
-        if page_size < 1:
-            raise ValueError("page_size must be 1 or more")
         self.page_size = page_size
         self._types = agent_types
         self._seen: SeenLines = _Memory() if seen is None else seen
@@ -271,7 +275,11 @@ class Directory:
         return max(0, -(-self._total // self.page_size) - (self._next - self._first))
 
     def next(self) -> Ask | None:
-        """Return what to ask next; ``None`` if that depends on open requests or, without any, at the end."""
+        """Return what to ask next; ``None`` if that depends on open requests or, without any, at the end.
+
+        :raises ValueError: a page size below 1
+        :raises CCBusinessError: the directory refused a page that had to be there
+        """
         while not self._over:
             ask = self._next_ask()
             if ask is not None:
@@ -395,44 +403,40 @@ class Directory:
 
     def _meet(self, lines: list[Line], packed: list[tuple[str, bytes]]) -> Found:
         found = Found([], [], [])
-        on_page: dict[str, bytes] = {}
-        firsts: list[Line] = []
-        for line, (account, body) in zip(lines, packed, strict=True):
-            if account not in on_page:
-                on_page[account] = body
-                firsts.append(line)
-            elif on_page[account] == body:
+        firsts: dict[str, bytes] = {}
+        for account, body in packed:
+            firsts.setdefault(account, body)
+        known = self._seen.meet(firsts, self._pass)
+        on_page: set[tuple[str, bytes]] = set()
+        accounts_on_page: set[str] = set()
+        repeated: set[tuple[str, bytes]] = set()
+        for line, key in zip(lines, packed, strict=True):
+            account, body = key
+            number, before = known.get(account, (0, b""))
+            if key in on_page and key not in repeated:
                 self._doubles += 1
                 self._lines += 1
+            elif number < self._pass and account not in accounts_on_page:
+                self._met += 1
+                self._lines += 1
+                if not number:
+                    self._accounts += 1
+                    found.new.append(line)
+                elif before != body:
+                    found.changed.append((line, before))
             else:
-                self._conflict(line, body, on_page[account], found)
-        known = self._seen.meet(on_page, self._pass)
-        for line in firsts:
-            account = line.account
-            body = on_page[account]
-            number, before = known.get(account, (0, b""))
-            if number == self._pass:
-                if before == body or (account, body) in self._variants:
+                if number < self._pass:
+                    before = firsts[account]
+                if body == before or key in self._variants:
+                    repeated.add(key)
                     self._repeat(account)
                 else:
-                    self._conflict(line, body, before, found)
-                continue
-            self._met += 1
-            self._lines += 1
-            if not number:
-                self._accounts += 1
-                found.new.append(line)
-            elif before != body:
-                found.changed.append((line, before))
+                    self._variants |= {key, (account, before)}
+                    self._lines += 1
+                    found.conflicting.append((line, before))
+            on_page.add(key)
+            accounts_on_page.add(account)
         return found
-
-    def _conflict(self, line: Line, body: bytes, before: bytes, found: Found) -> None:
-        if (line.account, body) in self._variants:
-            self._repeat(line.account)
-            return
-        self._variants |= {(line.account, body), (line.account, before)}
-        self._lines += 1
-        found.conflicting.append((line, before))
 
     def _repeat(self, account: str) -> None:
         # Beyond what will be asked for alone, they are only counted.

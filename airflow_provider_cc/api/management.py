@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -335,80 +335,6 @@ def _sip_server(data: _SipServerData) -> SipServer:
         short_text(name, "node", data.node),
         short_text(name, "type", data.type) or "0",
     )
-
-
-def query_directory(
-    page: int, page_size: int, agent_types: Sequence[int] | None = None
-) -> Call[DirectoryPage]:
-    """Ask for a page of the directory ("agentAccount/query").
-
-    :param page: page number, from 0
-    :param page_size: lines on a page; the largest that a centre accepts is its own affair, 100 is safe
-    :param agent_types: only agents of these types
-    :raises ValueError: a page below 0 or a size below 1
-    """
-    if page < 0:
-        raise ValueError("page must be 0 or more")
-    if page_size < 1:
-        raise ValueError("page_size must be 1 or more")
-    body: dict[str, Any] = {"pageNum": page, "pageSize": page_size}
-    if agent_types is not None:
-        body["agentType"] = list(agent_types)
-
-    def read(reply: _DirectoryReply, headers: Mapping[str, str]) -> DirectoryPage:
-        total = whole_number(DIRECTORY.name, "total", reply.total)
-        rows = reply.data or []
-        expected = 0 if total is None else min(page_size, max(0, total - page * page_size))
-        if len(rows) < expected:
-            raise CCResponseError(
-                DIRECTORY.name,
-                ErrorCode.SHORT_PAGE,
-                f"page {page} has {len(rows)} lines where {expected} of {total} were due: "
-                f"the centre may not accept a page_size of {page_size}",
-            )
-        return directory_page(total, page, rows)
-
-    return Call(DIRECTORY, msgspec.json.encode(body), read, DIRECTORY.path)
-
-
-def insist_on_progress(before: DirectoryPage | None, page: DirectoryPage) -> None:
-    """Insist that a directory of unknown length goes on from page to page, or it would be read for ever.
-
-    :param before: the page before, if there was one
-    :param page: a page
-    :raises CCResponseError: both list the same
-    """
-    if before is not None and page.total is None and page.agents and page.agents == before.agents:
-        raise CCResponseError(
-            DIRECTORY.name,
-            ErrorCode.REPEATED_PAGE,
-            "the directory gives neither a total nor another page: pageNum is ignored",
-        )
-
-
-def query_directory_account(account: str) -> Call[list[DirectoryAgent]]:
-    """Ask the directory for a single account; an empty list says that it knows no such account.
-
-    :param account: sign-in account, at most 100 characters
-    :raises ValueError: an account that the manual does not allow
-    """
-    body = msgspec.json.encode({"userAccount": text_argument("account", account, MAX_ACCOUNT)})
-
-    def read(reply: _DirectoryReply, headers: Mapping[str, str]) -> list[DirectoryAgent]:
-        rows = reply.data or []
-        page = directory_page(0, 0, rows)
-        found = [agent for agent in page.agents if agent.account == account]
-        if page.unreadable and not found:
-            raise page.unreadable[0][1]
-        total = whole_number(DIRECTORY.name, "total", reply.total)
-        if not found and total is not None and total > len(rows):
-            # Then this is a page of something longer, and the account may be on another one.
-            raise CCResponseError(
-                DIRECTORY.name, ErrorCode.FILTER_IGNORED, "asked for one account, the directory lists others"
-            )
-        return found
-
-    return Call(DIRECTORY, body, read, DIRECTORY.path)
 
 
 def directory_page(total: int | None, page: int, rows: list[_DirectoryRow]) -> DirectoryPage:

@@ -140,5 +140,11 @@ def _dialect_name(hook: Any) -> str:
 
 def _log_retry(state: tenacity.RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome is not None else None
-    cause = getattr(error, "orig", error)
-    log.warning("The database refused a transaction (%s); trying again.", type(cause).__name__)
+    log.warning(
+        "Database transaction failed (attempt %d of %d, %s: %s); retrying in %.1f s",
+        state.attempt_number,
+        MAX_TRIES,
+        type(getattr(error, "orig", error)).__name__,
+        first_line(error) if error is not None else "",
+        state.upcoming_sleep,
+    )

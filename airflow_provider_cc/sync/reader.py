@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,15 +18,11 @@ from airflow_provider_cc.api.directory import Ask, Directory, Found, Line, Unrea
 from airflow_provider_cc.api.management import AgentInfo, AgentLoginParams, DirectoryAgent
 from airflow_provider_cc.compat import in_thread
 from airflow_provider_cc.exceptions import (
-    NOTHING_SENT,
     CCAuthError,
     CCBusinessError,
     CCError,
     CCPermissionError,
     CCResponseError,
-    CCSessionRefused,
-    CCSignInUnavailable,
-    CCTransientError,
     ErrorCode,
 )
 from airflow_provider_cc.hooks.bulk import BulkClient
@@ -37,24 +33,16 @@ from airflow_provider_cc.sync.answers import GONE, REJECT, ROW, Answer, Store
 from airflow_provider_cc.sync.batches import Batches
 from airflow_provider_cc.sync.columns import Column, Reading
 from airflow_provider_cc.sync.counts import Counts
+from airflow_provider_cc.sync.failures import ACCOUNT_ERRORS, Failures
 from airflow_provider_cc.sync.sources import spool_codes
 from airflow_provider_cc.sync.spool import UNSETTLED, Spool, batches
 
 log = logging.getLogger(__name__)
 
-#: So many transient failures among the last calls mean that the server is failing, and end the run.
-MAX_FAILURES, RECENT_CALLS = 50, 1000
-#: So many in a row mean the same, if no more calls are under way at a time; otherwise, as many as are.
-MAX_IN_A_ROW = 10
-#: So many refused calls, if none has worked, mean that the credential and not the account is refused.
-MAX_REFUSED = 20
 #: So many refused directory lookups, if none has worked, mean that no more need be sent.
 MAX_DENIED = 10
 #: Seconds between two log lines on the progress.
 LOG_EVERY = 10.0
-
-#: Failures of one account; all others end the run.
-ACCOUNT_ERRORS = (CCBusinessError, CCResponseError, CCTransientError, CCSessionRefused)
 
 #: The endpoint in rejects of codes that could not be asked for.
 ACCOUNT_CODE = "account_code"
@@ -118,12 +106,7 @@ class Reader:
         self._active: int | None = None
         self._gone = 0
         self._reasons: Counter[tuple[str, str]] = Counter()
-        self._calls = 0
-        self._failures: deque[int] = deque()
-        self._in_a_row = 0
-        self._worked = False
-        self._refused = 0
-        self._refusal: CCSessionRefused | None = None
+        self._failures = Failures(self._concurrency)
         self._denied = 0
         self._lookup_worked = False
         self._begun = self._logged = time.monotonic()
@@ -196,7 +179,7 @@ class Reader:
                 counts.unconfirmed,
             )
         if counts.unique and counts.rejected == counts.unique and not self._gone:
-            raise self._refusal or CCError(f"all {counts.unique} accounts were rejected")
+            raise self._failures.refusal or CCError(f"all {counts.unique} accounts were rejected")
         self._check_rejects()
         counts.check()
 
@@ -213,7 +196,7 @@ class Reader:
             if values is None and again:
                 raise _no_agent("listed as an agent and as no agent")
         except ACCOUNT_ERRORS as error:
-            self._record_failure(error)
+            self._failures.failed(error)
             if (
                 isinstance(error, CCBusinessError)
                 and not isinstance(error, CCPermissionError)
@@ -222,12 +205,13 @@ class Reader:
                 self._declined.add(account)
             answer = self._reject(account, error)
         else:
-            self._record_success()
+            self._failures.worked()
             if values is None:
                 self._count("", 1)
                 return
             answer = Answer(account, ROW, self.store.now(), values)
         self._count(answer.outcome, 1)
+        self._check_rejects()
         await self._batches.add([answer], replacing=again)
 
     async def _known(self, account: str) -> tuple[Any, ...]:
@@ -448,7 +432,7 @@ class Reader:
         try:
             values = await self._of_line(api_directory.only_line(found))
         except ACCOUNT_ERRORS as error:
-            self._record_failure(error)
+            self._failures.failed(error)
             answer = self._reject(account, error)
         else:
             if values is None:
@@ -476,11 +460,11 @@ class Reader:
                 log.warning("Directory lookup was denied; no agents will be deactivated in this run.")
             return None
         except ACCOUNT_ERRORS as error:
-            self._record_failure(error)
+            self._failures.failed(error)
             return None
         except ValueError:  # an account that no request can carry
             return None
-        self._record_success()
+        self._failures.worked()
         self._lookup_worked = True
         return found
 
@@ -533,40 +517,6 @@ class Reader:
         return self.min_snapshot_ratio * self._active
 
     # Judging
-
-    def _record_success(self) -> None:
-        self._calls += 1
-        self._in_a_row, self._worked = 0, True
-
-    def _record_failure(self, error: CCError) -> None:
-        """Count a failed call; raise if the server itself is failing, or everything is refused."""
-        self._calls += 1
-        if isinstance(error, CCSessionRefused):
-            self._refusal = error
-            self._refused += 1
-        elif isinstance(error, CCPermissionError):
-            self._refused += 1
-        elif isinstance(error, CCBusinessError) and error.status is None:
-            self._worked = True
-        if self._refused >= MAX_REFUSED and not self._worked:
-            raise error
-        if not isinstance(error, CCTransientError):  # an answer, too
-            self._in_a_row = 0
-            return
-        if isinstance(error, CCSignInUnavailable) or error.code in (ErrorCode.TLS, *NOTHING_SENT):
-            raise error
-        self._in_a_row += 1
-        self._failures.append(self._calls)
-        while self._failures[0] <= self._calls - RECENT_CALLS:
-            self._failures.popleft()
-        if len(self._failures) > MAX_FAILURES:
-            what = f"more than {MAX_FAILURES} of the last {RECENT_CALLS} calls failed"
-        elif self._in_a_row >= max(MAX_IN_A_ROW, self._concurrency):
-            what = f"{self._in_a_row} calls in a row failed"
-        else:
-            return
-        text = "; the last one: ".join(filter(None, (what, error.text)))
-        raise CCTransientError(error.endpoint, error.code, text)
 
     def _reject(self, account: str, error: Any) -> Answer:
         self._reasons[error.endpoint, error.code] += 1

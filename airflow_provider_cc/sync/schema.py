@@ -160,7 +160,7 @@ def _run_key(primary: bool) -> list[Any]:
 def _table(name: str, metadata: sa.MetaData, *parts: Any) -> sa.Table:
     *schema, bare = name.split(".")
     if not bare or len(schema) > 1:
-        raise ValueError(f"{name!r} is no table name: give name or schema.name")
+        raise ValueError(f"Invalid table name {name!r}: use name or schema.name")
     return sa.Table(bare, metadata, *parts, schema=schema[0] if schema else None)
 
 
@@ -265,7 +265,8 @@ def check(connection: sa.engine.Connection, dialect: Dialect, tables: Sequence[s
         if problems:
             reasons, changes = zip(*problems, strict=True)
             raise CCConfigError(
-                f"Table {name} does not fit: {', '.join(reasons)}. Name another table, or run: "
+                f"Table {name} does not fit: {', '.join(reasons)}. Run these statements, or use a "
+                f"different table: "
                 f"{'; '.join(dict.fromkeys(changes))}"
             )
 

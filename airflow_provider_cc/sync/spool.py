@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -80,11 +80,9 @@ class Spool:
     def states(self, codes: Collection[str]) -> dict[str, str]:
         """Return the states of those accounts that are kept.
 
-        :param codes: at most :data:`BATCH` accounts
+        :param codes: accounts
         """
-        marks = ",".join("?" * len(codes))
-        query = f"SELECT code, state FROM account WHERE code IN ({marks})"  # noqa: S608 - only marks
-        return dict(self._db.execute(query, tuple(codes)).fetchall()) if codes else {}
+        return {code: state for code, state in self._select("code, state FROM account", codes)}
 
     def count(self, state: str) -> int:
         """Return how many accounts are in a state.
@@ -109,9 +107,7 @@ class Spool:
 
     def meet(self, lines: dict[str, bytes], number: int) -> dict[str, tuple[int, bytes]]:
         """Keep lines of the directory, as :class:`airflow_provider_cc.api.directory.SeenLines` says."""
-        marks = ",".join("?" * len(lines))
-        query = f"SELECT code, pass, body FROM line WHERE code IN ({marks})"  # noqa: S608 - only marks
-        known = {code: (met, body) for code, met, body in self._db.execute(query, tuple(lines))}
+        known = {code: (met, body) for code, met, body in self._select("code, pass, body FROM line", lines)}
         self._db.executemany(
             "INSERT OR REPLACE INTO line VALUES (?, ?, ?)",
             [
@@ -121,6 +117,11 @@ class Spool:
             ],
         )
         return known
+
+    def _select(self, columns: str, codes: Iterable[str]) -> Iterator[Any]:
+        for batch in batches(codes, BATCH):
+            marks = ",".join("?" * len(batch))
+            yield from self._db.execute(f"SELECT {columns} WHERE code IN ({marks})", batch)
 
     def unsettle(self, code: str) -> None:
         """Keep that an account has several lines, none of which counts.

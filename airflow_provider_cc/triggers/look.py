@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from airflow_provider_cc.api import management as api
+from airflow_provider_cc.api.directory import query_account
 from airflow_provider_cc.exceptions import (
     NOTHING_SENT,
     CCAuthError,
@@ -73,7 +74,7 @@ class AgentLook:
     async def _is_unlisted(self, client: BulkClient) -> bool:
         """Ask the directory whether a declined account is one that does not exist: no code says so."""
         try:
-            return await client.call(api.query_directory_account(self._account)) == []
+            return await client.call(query_account(self._account)) == []
         except (CCAuthError, CCBusinessError, CCResponseError):
             return False  # it cannot say, so the account query's own answer stands
 

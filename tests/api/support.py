@@ -8,7 +8,7 @@ from typing import Any
 
 from requests.structures import CaseInsensitiveDict
 
-from airflow_provider_cc.api import gateway, isales, management
+from airflow_provider_cc.api import directory, gateway, isales, management
 from airflow_provider_cc.api.protocol import Call, Reply, understand
 
 GUID = "3f1c1d5e-0000-4000-8000-00000000c0de.AgentGateway1"
@@ -18,8 +18,8 @@ CALLS: dict[str, Call[Any]] = {
     "tokenByAkSk": management.token("key", PASSWORD, 3600),
     "queryAgentInfoByAccount": management.query_agent_info("Agents"),
     "queryAgentLoginParams": management.query_agent_login_params("ls120201", PASSWORD),
-    "agentAccount/query": management.query_directory(0, 100),
-    "agentAccount/query of one": management.query_directory_account("Agents"),
+    "agentAccount/query": directory.query_page(0, 100),
+    "agentAccount/query of one": directory.query_account("Agents"),
     "config/login": gateway.config_login(101, PASSWORD),
     "logininfo": gateway.query_login_info(4711),
     "onlineagent": gateway.agent_sign_in(4711, PASSWORD, "88880001"),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_cc.api import gateway, isales, management
+from airflow_provider_cc.api import directory, gateway, isales, management
 
-info, params, directory = (
+info, params, page = (
     management.query_agent_info,
     management.query_agent_login_params,
-    management.query_directory,
+    directory.query_page,
 )
 
 
@@ -32,11 +32,11 @@ info, params, directory = (
         (params, ("a", "")),
         (params, ("a", None)),
         (params, ("a", "p" * 101)),
-        (directory, (0, 0)),
-        (directory, (0, -1)),
-        (directory, (-1, 100)),
-        (management.query_directory_account, ("",)),
-        (management.query_directory_account, ("a" * 101,)),
+        (page, (0, 0)),
+        (page, (0, -1)),
+        (page, (-1, 100)),
+        (directory.query_account, ("",)),
+        (directory.query_account, ("a" * 101,)),
         (gateway.config_login, (0, "p")),
         (gateway.config_login, (-1, "p")),
         (gateway.config_login, ("admin", "p")),
@@ -71,7 +71,7 @@ def test_is_refused(make, arguments):
         (info, ("名前",)),
         (info, ("a", "u" * 64, "p" * 64)),
         (params, ("a" * 100, "p" * 100)),
-        (directory, (0, 1)),
+        (page, (0, 1)),
         (gateway.config_login, (1, "p")),
         (gateway.config_login, (1_100_000, "p")),
         (gateway.query_login_info, (101,)),

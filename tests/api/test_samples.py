@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from airflow_provider_cc.api import gateway, isales, management
+from airflow_provider_cc.api import directory, gateway, isales, management
 from airflow_provider_cc.api.management import AgentInfo, AgentLoginParams, SipServer
 from tests.api.support import answer, sent
 
@@ -166,7 +166,7 @@ def test_isales_login_reads_the_sample(as_strings):
     ("call", "method", "path"),
     [
         (management.token("k", "s", 600), "POST", "/apigovernance/api/oauth/tokenByAkSk"),
-        (management.query_directory(0, 9), "POST", "/apiaccess/rest/cc-management/v1/agentAccount/query"),
+        (directory.query_page(0, 9), "POST", "/apiaccess/rest/cc-management/v1/agentAccount/query"),
         (gateway.agent_sign_in(101, "p", "8"), "PUT", "/agentgateway/resource/onlineagent/101"),
         (
             gateway.agent_sign_in(101, "p", "8", force=True),
@@ -196,8 +196,8 @@ def test_the_further_interfaces_have_the_documented_method_and_path(call, method
     ("call", "body"),
     [
         (management.token("k", "s", 600), {"app_key": "k", "app_secret": "s"}),
-        (management.query_directory(2, 50, [4, 5]), {"pageNum": 2, "pageSize": 50, "agentType": [4, 5]}),
-        (management.query_directory_account("a"), {"userAccount": "a"}),
+        (directory.query_page(2, 50, [4, 5]), {"pageNum": 2, "pageSize": 50, "agentType": [4, 5]}),
+        (directory.query_account("a"), {"userAccount": "a"}),
         (gateway.agent_sign_in("4711", "p", "8"), {"password": "p", "phonenum": "8", "status": 3}),
         (isales.refresh("r"), {"refreshToken": "r"}),
         (isales.any_isales_call("POST", "business/tasks"), {}),

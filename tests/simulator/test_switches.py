@@ -239,6 +239,15 @@ def path_status(path: str) -> Callable[[Client], int]:
     return question
 
 
+def lines_of(account: str) -> Callable[[Client], Any]:
+    """Ask the directory for one account: whose are its lines?"""
+
+    def question(client: Client) -> Any:
+        return [row["userAccount"] for row in client.directory({"userAccount": account}).json()["data"]]
+
+    return question
+
+
 def first_of_page_one(client: Client) -> str:
     return client.directory({"pageNum": 1, "pageSize": 1}).json()["data"][0]["userAccount"]
 
@@ -329,6 +338,15 @@ SETTINGS = {
         "cut", directory(lambda reply, _: len(reply.get("data", ()))), 0, 5, {"max_page_size": 5}
     ),
     "first_page": Switch(1, first_of_page_one, "agent000001", "agent000000"),
+    "page_zero": Switch("empty", directory(lambda reply, _: len(reply["data"])), 10, 0, {"first_page": 1}),
+    "directory_total": Switch("page", directory(lambda reply, _: reply["total"]), 50, 10),
+    "directory_order": Switch("by_page", first_of_page_one, "agent000001", "agent000015"),
+    "directory_overlap": Switch(1, first_of_page_one, "agent000001", "agent000000"),
+    "directory_also": Switch(
+        {1: {"userAccount": "idle", "agentType": 255}}, first_of_page_one, "agent000001", "idle"
+    ),
+    "directory_filter": Switch("ignored", lines_of(ONE), [ONE], [f"agent{n:06d}" for n in range(50)]),
+    "letter_case": Switch("ignored", lines_of(ONE.upper()), [], [ONE]),
     "directory_omits": Switch(
         frozenset({"total"}), directory(lambda reply, _: "total" in reply), True, False
     ),

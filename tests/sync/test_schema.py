@@ -201,7 +201,7 @@ def test_a_table_that_does_not_fit_is_told_with_the_statements_that_change_it(
     postgres_database.execute(statement)
     with pytest.raises(CCConfigError, match=rf"Table {table} does not fit: .*{reason}") as caught:
         Bench()
-    postgres_database.execute(*str(caught.value).partition("or run: ")[2].split("; "))
+    postgres_database.execute(*str(caught.value).partition("different table: ")[2].split("; "))
     bench = Bench()
     assert bench.sync("two", {"ann": 1}).unchanged == 1
     assert len(bench.held()[1]["ann"]) == 1
