@@ -80,7 +80,7 @@ class Database:
                 result = self._explained(connection.exec_driver_sql, query)
             else:
                 result = self._explained(connection.execution_options(**options).execute, query)
-            while rows := result.fetchmany(FETCH):
+            while rows := self._explained(result.fetchmany, FETCH):
                 yield from rows
 
     def close(self) -> None:

@@ -267,6 +267,18 @@ def test_a_database_gone_for_good_ends_the_run_within_half_a_minute(
     assert counts["resumed"] == 100
 
 
+def test_a_query_for_accounts_that_fails_in_the_middle_says_why(
+    centre: Simulator, postgres_database: Database, postgres_sync: Sync
+) -> None:
+    query = "SELECT 'agent' || 100 / (4000 - number) FROM generate_series(1, 9000) AS number"
+
+    with pytest.raises(CCError, match="the database of connection 'warehouse' says: division by zero"):
+        postgres_sync(accounts_sql=query, softphones="none", history_table="cc_agent_history")
+
+    assert_intact(postgres_database, 0, "says: division by zero")
+    assert centre.stats.requests() == 0
+
+
 def test_a_full_disk_ends_the_run_within_half_a_minute(
     centre: Simulator, sqlite_database: Database, sqlite_sync: Sync, do_at_chunk: AtChunk
 ) -> None:
