@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from functools import partialmethod
 from typing import Any
 
@@ -176,6 +178,31 @@ def test_a_database_connection_that_drops_is_made_anew(
     counts = postgres_sync(**everybody(centre))
 
     assert_all_there(centre, postgres_database, counts)
+
+
+def test_a_lock_that_times_out_while_it_copies_is_waited_for(
+    centre: Simulator,
+    postgres_database: Database,
+    postgres_sync: Sync,
+    monkeypatch: pytest.MonkeyPatch,
+    do_at_chunk: AtChunk,
+) -> None:
+    """What the driver raises in a COPY is not SQLAlchemy's, and yet is tried again."""
+    extra = {"options": "-c lock_timeout=100ms"}
+    connection = {**postgres_database.connection, "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(connection))
+    engine = sa.create_engine(postgres_database.url, poolclass=sa.pool.NullPool)
+    with closing(engine.connect()) as somebody:
+
+        def lock() -> None:
+            somebody.execute(sa.text("LOCK TABLE cc_agent_stage"))
+            threading.Timer(0.5, somebody.rollback).start()
+
+        do_at_chunk(3, lock)
+        counts = postgres_sync(**everybody(centre))
+
+    assert_all_there(centre, postgres_database, counts)
+    assert centre.stats.requests(INFO) == 400
 
 
 # What does not

@@ -21,6 +21,7 @@ import sqlalchemy as sa
 from airflow_provider_cc.exceptions import CCAuthError, CCError
 from airflow_provider_cc.hooks.bulk import BulkClient
 from airflow_provider_cc.simulator import Settings, Simulator
+from airflow_provider_cc.sync.dialects.postgresql import PostgreSQL
 from tests.transfers.conftest import MakeCentre, Sync
 from tests.transfers.database import Database
 from tests.transfers.killing import Moment, Tries
@@ -385,6 +386,25 @@ def test_a_backend_that_is_terminated_makes_no_difference(
     twins.assert_alike()
 
 
+def test_a_backend_that_is_terminated_while_it_copies_makes_no_difference(
+    twin_centre: Simulator, twins: Twins, postgres_sync: Sync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the driver raises then is not SQLAlchemy's."""
+    copy, terminated = PostgreSQL.append, iter(range(3))
+
+    def append(dialect: PostgreSQL, connection: Any, *arguments: Any) -> None:
+        if next(terminated, None) is not None:
+            terminate_backends(twins.database)
+        copy(dialect, connection, *arguments)
+
+    monkeypatch.setattr(PostgreSQL, "append", append)
+    postgres_sync(**twins.arguments)
+
+    assert list(terminated) == []
+    assert twin_centre.stats.accounts == twins.asked
+    twins.assert_alike()
+
+
 def test_backends_that_are_terminated_at_random_moments_make_no_difference(
     twin_centre: Simulator, twins: Twins, postgres_sync: Sync
 ) -> None:
@@ -414,8 +434,10 @@ def test_backends_that_are_terminated_at_random_moments_make_no_difference(
         thread.join()
 
     assert times >= 5
-    asked_again = len(Counter(twin_centre.stats.accounts) - twins.asked)
-    assert asked_again <= (attempts - 1) * (2 * 10 + CONCURRENCY)
+    # A failed attempt's rejects are asked for again, too.
+    rejects = len(twins.rows("disturbed")["cc_agent_reject"])
+    again = len(Counter(twin_centre.stats.accounts) - twins.asked)
+    assert again <= (attempts - 1) * (2 * 10 + CONCURRENCY + rejects)
     twins.assert_alike()
 
 

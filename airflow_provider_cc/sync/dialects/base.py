@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -27,6 +28,23 @@ class UtcTime(sa.types.TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+@contextmanager
+def driver_cursor(connection: sa.engine.Connection) -> Iterator[Any]:
+    """Give a cursor of the driver's own, whose errors become SQLAlchemy's, like those of other statements.
+
+    :param connection: in a transaction
+    """
+    dialect: Any = connection.dialect
+    cursor = connection.connection.cursor()
+    try:
+        yield cursor
+    except dialect.dbapi.Error as error:
+        wrapped = sa.exc.DBAPIError.instance(None, None, error, dialect.dbapi.Error, dialect=dialect)
+        raise wrapped from error
+    finally:
+        cursor.close()
 
 
 class Dialect:

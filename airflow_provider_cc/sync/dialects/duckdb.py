@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from airflow_provider_cc.sync.dialects.base import Dialect
+from airflow_provider_cc.sync.dialects.base import Dialect, driver_cursor
 
 _HERE = "table_name = :name AND schema_name = coalesce(:schema, current_schema())"
 _TYPES: dict[str, sa.types.TypeEngine[Any]] = {
@@ -52,7 +52,6 @@ class DuckDB(Dialect):
         rows: Sequence[tuple[Any, ...]],
     ) -> None:
         """Insert rows as lists, one for each column: a row at a time takes a hundred times as long."""
-        cursor = connection.connection.cursor()
         quote = connection.dialect.identifier_preparer
         lists = ", ".join(
             f"unnest(CAST(? AS {table.c[name].type.compile(dialect=connection.dialect)}[]))" for name in names
@@ -67,7 +66,8 @@ class DuckDB(Dialect):
             [process(value) for value in column] if process else list(column)
             for process, column in zip(bind, zip(*rows, strict=True), strict=True)
         ]
-        cursor.execute(statement, values)
+        with driver_cursor(connection) as cursor:
+            cursor.execute(statement, values)
 
     def columns(self, connection: sa.engine.Connection, table: sa.Table) -> dict[str, Any]:
         """Ask DuckDB's own views: SQLAlchemy would ask for catalogs of PostgreSQL's."""

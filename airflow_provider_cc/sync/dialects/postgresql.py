@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
-from airflow_provider_cc.sync.dialects.base import Dialect
+from airflow_provider_cc.sync.dialects.base import Dialect, driver_cursor
 
 #: Types whose values have a plain text form for COPY. A subclass of the operator may have added any other.
 _PLAIN = (sa.Boolean, sa.Date, sa.DateTime, sa.Integer, sa.Numeric, sa.String, sa.types.TypeDecorator)
@@ -20,7 +20,7 @@ _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 #: Conflicts, shut-downs, and too many connections.
 _MAY_PASS = re.compile("08...|40001|40P01|55P03|57P0[123]|53300")
 #: The server refused a connection, for a reason that may pass. There is no error code then.
-_BUSY = re.compile("starting up|shutting down|recovery mode|too many|connection slots")
+_BUSY = re.compile("starting up|shutting down|recovery mode|too many|connection slots|terminating")
 #: Rows from which on hash joins are the only right plan, whatever statistics say.
 _MANY = 1000
 
@@ -72,13 +72,12 @@ class PostgreSQL(Dialect):
         columns = ", ".join(quote.quote(name) for name in names)
         statement = f"COPY {quote.format_table(table)} ({columns}) FROM STDIN"
         text = "".join("\t".join(map(_text, row)) + "\n" for row in rows)
-        driver = connection.connection.cursor()
-        if hasattr(driver, "copy_expert"):
-            driver.copy_expert(statement, io.StringIO(text))
-        else:
-            with driver.copy(statement) as copy:
-                copy.write(text)
-        driver.close()
+        with driver_cursor(connection) as driver:
+            if hasattr(driver, "copy_expert"):
+                driver.copy_expert(statement, io.StringIO(text))
+            else:
+                with driver.copy(statement) as copy:
+                    copy.write(text)
 
     def before_apply(self, connection: sa.engine.Connection, stage: sa.Table, rows: int) -> None:
         """Choose the plan: neither staging nor tables that were just filled have statistics yet."""
