@@ -211,7 +211,6 @@ class Reader:
                 return
             answer = Answer(account, ROW, self.store.now(), values)
         self._count(answer.outcome, 1)
-        self._check_rejects()
         await self._batches.add([answer], replacing=again)
 
     async def _known(self, account: str) -> tuple[Any, ...]:
