@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 
 class CCSyncFreshnessSensor(BaseSensor):
-    """Waits until the last good run of a sync is young enough.
+    """Waits until the last successful run of a sync is recent enough.
 
-    A run is good when it has ended without an error, and as old as its ``started_at``: what it wrote is what
-    the contact centre said since. Returns a dict with ``dag_id``, ``task_id``, ``run_id``, ``started_at`` and
+    A run is successful if it ended without an error. Its age is measured from its ``started_at``, because no
+    row that it read is older. Returns a dict with ``dag_id``, ``task_id``, ``run_id``, ``started_at`` and
     ``finished_at`` (ISO 8601, UTC) of that run.
 
     :param sql_conn_id: connection to the database (templated)
-    :param max_age: how old it may be
-    :param tenant: the sync's ``tenant``: its connection id, unless it was given another (templated)
-    :param sync_dag_id: only runs of this DAG (templated)
-    :param sync_task_id: only runs of this task (templated)
-    :param run_table: the ledger, ``schema.name`` allowed (templated)
+    :param max_age: maximum age of the run
+    :param tenant: the sync's ``tenant``; by default, its connection ID (templated)
+    :param sync_dag_id: consider only runs of this DAG (templated)
+    :param sync_task_id: consider only runs of this task (templated)
+    :param run_table: the run log; may be ``schema.name`` (templated)
     """
 
     template_fields: Sequence[str] = ("sql_conn_id", "tenant", "sync_dag_id", "sync_task_id", "run_table")
@@ -53,19 +53,19 @@ class CCSyncFreshnessSensor(BaseSensor):
         self.run_table = run_table
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Look once.
+        """Read the run log once.
 
-        :raises CCConfigError: the connection is no database, or the table no ledger
+        :raises CCConfigError: the connection is not a database, or the table is not a run log
         """
         engine = engine_of(BaseHook.get_hook(self.sql_conn_id), self.sql_conn_id)
         try:
             last = last_good_run(engine, self.run_table, self.tenant, self.sync_dag_id, self.sync_task_id)
         finally:
-            engine.dispose()  # nothing stays open until the next poke
+            engine.dispose()  # keep no connection open until the next poke
         if last is None:
-            self.log.info("%s knows no good run for %r yet.", self.run_table, self.tenant)
+            self.log.info("%s has no successful run for %r yet.", self.run_table, self.tenant)
             return PokeReturnValue(False)
-        self.log.info("The last good run for %r began %s ago: %s.", self.tenant, last.age, last.run_id)
+        self.log.info("The last successful run for %r began %s ago: %s.", self.tenant, last.age, last.run_id)
         run = {
             "dag_id": last.dag_id,
             "task_id": last.task_id,
