@@ -11,7 +11,7 @@ from airflow_provider_cc.simulator import Settings, Simulator
 
 @pytest.fixture
 def cc_settings() -> Settings:
-    """Return the settings of `cc_simulator`; override this fixture in a test module or class to change them."""
+    """Return the settings of `cc_simulator`; a test module or class can override this fixture."""
     return Settings()
 
 
