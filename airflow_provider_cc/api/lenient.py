@@ -1,4 +1,4 @@
-"""JSON as servers send it: reads replies that a strict decoder refuses, and leaves out their passwords."""
+"""Lenient JSON decoder: reads replies that a strict decoder rejects, and drops their passwords."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from email.message import Message
 from typing import Any
 
-#: Reply passwords, by their names in lower case. No caller needs them, so they are dropped while reading.
+#: Reply fields with passwords, in lower case. No caller needs them, so they are dropped while decoding.
 DROPPED_FIELDS = frozenset({"password", "passwd", "sippwd", "agentpwd"})
 #: Replaces each character that cannot be read; a field that contains it has no reliable value.
 REPLACEMENT = "\ufffd"
-#: Servers that declare one of the older charsets send characters of the newest.
+#: Servers that declare an older charset send characters of the newest one.
 _SUPERSETS = {"gb2312": "gb18030", "gbk": "gb18030"}
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 #: A complete escaped pair, half a pair (escaped or not), or any other escape, which is skipped as a whole.
@@ -25,9 +25,9 @@ _ESCAPES = re.compile(
 
 
 def is_utf8(headers: Mapping[str, str]) -> bool:
-    """Whether a reply's text is UTF-8, as it is where no other charset is declared.
+    """Return whether a reply is UTF-8, which is the default if no charset is declared.
 
-    Text in GBK can be valid UTF-8 by accident, so a strict decoder does not notice.
+    GBK text can be valid UTF-8 by accident, so a strict decoder cannot tell them apart.
 
     :param headers: the reply's headers
     """
@@ -36,15 +36,16 @@ def is_utf8(headers: Mapping[str, str]) -> bool:
 
 
 def loads(body: bytes, content_type: str | None) -> Any:
-    """Read JSON leniently.
+    """Decode JSON leniently.
 
-    Accepted are other charsets, a byte order mark, undecodable bytes, lone surrogates, raw control
-    characters, NaN and Infinity. The last of duplicate keys counts. Reply passwords are left out.
+    Accepts other charsets, a byte order mark, undecodable bytes, lone surrogates, raw control characters, NaN
+    and Infinity. The last of duplicate keys counts. Passwords are dropped.
 
     :param body: the body
     :param content_type: the reply's ``Content-Type``; an unknown charset counts as UTF-8
-    :return: the value; characters that cannot be read are replaced by :data:`REPLACEMENT`
-    :raises ValueError: not JSON, nested too deeply, or an integer of too many digits; the text shows no value
+    :return: the value; unreadable characters are replaced by :data:`REPLACEMENT`
+    :raises ValueError: not JSON, nested too deeply, or an integer with too many digits; the text contains no
+        value
     """
     try:
         # Not strict: strings may contain control characters.
@@ -55,12 +56,12 @@ def loads(body: bytes, content_type: str | None) -> Any:
         reason = "nested too deeply"
     except ValueError:
         reason = "an integer has too many digits"
-    # Raised out here: json's exception holds the whole document, and must not be the context.
+    # Raised here, because json's exception contains the whole document and must not be the context.
     raise ValueError(reason)
 
 
 def _charset(content_type: str) -> str:
-    """Return the codec of the declared charset, UTF-8 if there is none or it is unknown."""
+    """Return the codec of the declared charset; UTF-8 if none is declared or it is unknown."""
     if "charset" not in content_type.lower():
         return "utf-8"
     header = Message()
@@ -73,13 +74,13 @@ def _charset(content_type: str) -> str:
 
 
 def _text(body: bytes, content_type: str | None) -> str:
-    # A byte order mark, or the zero bytes of UTF-16 and UTF-32, outweigh what is declared.
+    # A byte order mark, or the zero bytes of UTF-16 and UTF-32, take precedence over the declared charset.
     charset: str = json.detect_encoding(body)
     if charset == "utf-8" and content_type:
         charset = _charset(content_type)
     try:
         text = body.decode(charset, "replace")
-    except (LookupError, ValueError):  # a codec that is not for text, or cannot replace characters
+    except (LookupError, ValueError):  # not a text codec, or one that cannot replace characters
         text = body.decode("utf-8", "replace")
     if _SURROGATE.search(text):
         text = _ESCAPES.sub(lambda found: REPLACEMENT if found[1] else found[0], text)

@@ -1,4 +1,4 @@
-"""Values that must not be seen by accident."""
+"""Wrappers that keep secrets from being shown or stored by accident."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from typing import Any
 
 
 class Unpicklable:
-    """Holds a secret, and so must not be written down: neither pickled nor returned to XCom."""
+    """Base class of objects that hold a secret: they cannot be pickled or returned to XCom."""
 
     __slots__ = ()
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """Refuse."""
+        """Raise TypeError."""
         raise TypeError("a secret cannot be pickled (or returned to XCom)")
 
 
 class Secret(Unpicklable):
-    """Wraps a secret: prints as ``***``, refuses to be pickled, tells its value only when asked.
+    """Wraps a secret: prints as ``***``, cannot be pickled, and returns its value only by :meth:`reveal`.
 
     :param value: the secret
     """

@@ -20,7 +20,7 @@ from airflow_provider_cc.operators.management import (
     CCQueryAgentInfoOperator,
     CCQueryAgentLoginParamsOperator,
 )
-from airflow_provider_cc.operators.rows import MAX_REFUSED
+from airflow_provider_cc.operators.rows import MAX_REJECTED
 from airflow_provider_cc.simulator import Simulator
 from tests.operators.conftest import Connect, MakeCentre, assert_no_secret
 
@@ -209,7 +209,7 @@ def test_after_so_many_refused_accounts_no_further_one_is_asked_for(
     with pytest.raises(CCAuthError, match=f"HTTP {status}"):
         info(accounts, on_error="collect")
 
-    assert (centre.stats.sign_ins(), centre.stats.requests(INFO)) == (1, MAX_REFUSED)
+    assert (centre.stats.sign_ins(), centre.stats.requests(INFO)) == (1, MAX_REJECTED)
 
 
 @REFUSALS
@@ -418,7 +418,7 @@ def test_a_connection_without_password_is_named_before_anything_is_asked(
 
 @pytest.mark.parametrize("ids", [None, 7, [7], {"agent_0": 1}])
 def test_what_is_no_connection_id_is_refused(centre: Simulator, ids: Any) -> None:
-    with pytest.raises(ValueError, match="account_conn_ids must be a text or a list of texts"):
+    with pytest.raises(ValueError, match="account_conn_ids must be a string or a list of strings"):
         params(ids)
 
     assert centre.stats.requests() == 0
