@@ -136,7 +136,7 @@ class Log:
         return [
             record.getMessage()
             for record in self._caplog.records
-            if record.name.startswith("airflow_provider_cc.transfers")
+            if record.name.startswith(("airflow_provider_cc.sync.", "airflow_provider_cc.transfers."))
         ]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_cc.exceptions import CCError
 from airflow_provider_cc.simulator import Simulator
-from airflow_provider_cc.transfers.account_codes import AccountList
+from airflow_provider_cc.sync.sources import AccountList
 from tests.transfers.conftest import MakeCentre, Sync
 from tests.transfers.database import Database
 

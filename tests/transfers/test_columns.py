@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from airflow_provider_cc.api.management import AgentInfo, AgentLoginParams, DirectoryAgent
 from airflow_provider_cc.simulator import Simulator
+from airflow_provider_cc.sync.columns import AGENT_COLUMNS, Column
 from airflow_provider_cc.transfers.agents_to_sql import CCAgentsToSqlOperator
-from airflow_provider_cc.transfers.columns import AGENT_COLUMNS, Column
 from tests.transfers.conftest import Sync
 from tests.transfers.database import Database
 
