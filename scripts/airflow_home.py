@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -22,6 +23,9 @@ from scripts.ports import free_port
 
 # Longer than any command or start takes, on a machine that is busy, too; what hangs is ended.
 _COMMAND_SECONDS = 280
+
+# Of the log of `airflow standalone`: requests that succeeded, and the statistics of the DAG processor.
+_ROUTINE = re.compile(r"\[http\.access\].* status_code=[123]|^dag-processor(?!.*error)")
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -77,6 +81,8 @@ class AirflowHome:
             "AIRFLOW__CORE__MAX_TASK_RETRY_DELAY": "1",  # s: here a retry waits for nothing
             "AIRFLOW__CORE__PARALLELISM": "4",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+            # s: to a task's first call, the API server replies after 10 s, on a busy machine much later.
+            "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
             # Airflow's services share one file: without patience, a scheduler dies of another's lock.
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{directory}/airflow.db?timeout=60",
             **environment,
@@ -118,7 +124,7 @@ class AirflowHome:
                 check=False,
             ).returncode
         if code and must_succeed:
-            raise AirflowFailed(f"airflow {' '.join(arguments)} failed, see {self.log}\n{self._log_end()}")
+            raise AirflowFailed(f"airflow {' '.join(arguments)} failed, see {self.log}\n{self.log_end()}")
         return code
 
     def run_dag(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> Run:
@@ -136,7 +142,7 @@ class AirflowHome:
             said = log.read().decode(errors="replace")
         found = self._query("SELECT run_id FROM dag_run WHERE dag_id = ? ORDER BY id DESC LIMIT 1", dag_id)
         if not found:
-            raise AirflowFailed(f"{dag_id} did not run, see {self.log}\n{self._log_end()}")
+            raise AirflowFailed(f"{dag_id} did not run, see {self.log}\n{self.log_end()}")
         return self.result(dag_id, found[0][0], said)
 
     def _make_up_for_3_0(self) -> None:
@@ -198,7 +204,7 @@ class AirflowHome:
     def wait_for_end(self) -> None:
         """Wait until the running :meth:`standalone` ends by itself, which it does only when it fails."""
         self._standalone.wait()
-        raise AirflowFailed(f"Airflow ended, see {self.log}\n{self._log_end()}")
+        raise AirflowFailed(f"Airflow ended, see {self.log}\n{self.log_end()}")
 
     def unpause(self, dag_id: str) -> None:
         """Let the running :meth:`standalone` schedule a DAG, as soon as it knows it.
@@ -269,11 +275,16 @@ class AirflowHome:
         deadline = time.monotonic() + seconds
         while not condition():
             if self._standalone.poll() is not None or time.monotonic() > deadline:
-                raise AirflowFailed(f"no {what} within {seconds:.0f} s, see {self.log}\n{self._log_end()}")
+                raise AirflowFailed(f"no {what} within {seconds:.0f} s, see {self.log}\n{self.log_end()}")
             time.sleep(0.2)
 
-    def _log_end(self) -> str:
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-30:])
+    def log_end(self, lines: int = 30) -> str:
+        """Return the end of the log, without routine lines.
+
+        :param lines: maximum number of lines
+        """
+        log = self.log.read_text(errors="replace").splitlines()
+        return "\n".join([line for line in log if not _ROUTINE.search(line)][-lines:])
 
 
 def _conf_option(conf: Mapping[str, Any] | None) -> Sequence[str]:

@@ -65,7 +65,7 @@ def _connection_form(web: WebInterface) -> None:
 
 
 def _sync_log(web: WebInterface) -> None:
-    run_id = web.trigger(DAG)
+    run_id = web.switch_on(DAG)
     web.watch(DAG, run_id)
     web.log(DAG, run_id, "sync_agents")
     web.page.set_viewport_size(LOG)

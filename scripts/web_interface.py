@@ -119,23 +119,30 @@ class WebInterface:
 
     # Runs
 
-    def trigger(self, dag_id: str) -> str:
-        """Start a run of a DAG that is found on the page of all DAGs; return its id once it is shown."""
+    def switch_on(self, dag_id: str) -> str:
+        """Switch on a DAG that has a schedule; return the ID of the run that Airflow starts at once.
+
+        *Trigger* would do both in one click, but with two concurrent requests. With SQLite, they can deadlock
+        in the API server of Airflow 3.3: one holds the database's lock and waits for the event loop, in which
+        the other waits for the lock. When the switch is the one that fails, the run stays queued.
+
+        :param dag_id: the DAG
+        """
         deadline = time.monotonic() + _RUN_SECONDS
-        self.page.goto(f"{self.url}/dags?name_pattern={dag_id}")
-        link = self.page.get_by_role("link", name=dag_id, exact=True)
-        while not link.count():  # the DAG processor may not have come to it yet
+        header = self.page.get_by_test_id("header-card")
+        switch = header.get_by_test_id("toggle-pause")
+        self.page.goto(f"{self.url}/dags/{dag_id}", wait_until="networkidle")
+        while not switch.count():  # the DAG is not parsed yet
             if time.monotonic() > deadline:
                 raise TimeoutError(f"the web interface shows no DAG {dag_id} within {_RUN_SECONDS} s")
-            self.page.wait_for_timeout(1000)
-            self.page.reload()
-        # At rest: a part of the page that comes late takes an open dialog away again.
-        self.page.goto(f"{self.url}/dags/{dag_id}", wait_until="networkidle")
-        self.page.get_by_role("button", name="Trigger Dag").click()
-        dialog = self.page.get_by_role("dialog")
-        dialog.get_by_role("button", name="Trigger", exact=True).click()
-        self.page.wait_for_url(re.compile("/runs/"))
-        return self.page.url.rsplit("/", 1)[1]
+            self.page.reload(wait_until="networkidle")
+        with self.page.expect_response(lambda reply: reply.request.method == "PATCH") as reply:
+            switch.click()
+        if not reply.value.ok:
+            raise RuntimeError(f"{dag_id} cannot be switched on: HTTP {reply.value.status}")
+        run = header.locator("a[href*='/runs/']")
+        expect(run).to_be_visible(timeout=_RUN_SECONDS * 1000)
+        return str(run.get_attribute("href")).rsplit("/", 1)[1]
 
     def watch(self, dag_id: str, run_id: str) -> str:
         """Watch a run until it has ended; return what the page calls its state then.

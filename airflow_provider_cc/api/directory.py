@@ -256,8 +256,10 @@ class Directory:
 
     def _ways(self) -> Iterator[tuple[int, int]]:
         """Yield number and size of a first page to try where the first ones are refused."""
-        smaller = [(0, size) for size in SMALLER_PAGES if size < self.page_size]
-        return chain(smaller[:1], [(1, self.page_size)], smaller[1:])
+        smaller = [size for size in SMALLER_PAGES if size < self.page_size]
+        numbers_from_1 = [(1, self.page_size), *((1, size) for size in smaller[:1])]
+        others = ((number, size) for size in smaller[1:] for number in (0, 1))
+        return chain(((0, size) for size in smaller[:1]), numbers_from_1, others)
 
     @property
     def pages_left(self) -> int:
@@ -340,9 +342,9 @@ class Directory:
         return Ask(query_page(number, self.page_size, self._types), number, self.page_size)
 
     def _may_go_on(self) -> bool:
-        learning = self._pass == 1 and self._answered < 2
+        learning = self._pass == 1 and self._top == self._first
         if learning and self._open:
-            return False  # the first two pages show how long a page is, and where numbers begin
+            return False  # the first pages show how long a page is, and where numbers begin
         if self._total is None:
             return not self._open or self._open < self._answered
         if (self._next - self._first) * self.page_size < self._total:
@@ -354,20 +356,21 @@ class Directory:
         lines: list[Line] = [*page.agents, *(UnreadableLine(*line) for line in page.unreadable)]
         packed = [(line.account, pack(line)) for line in lines]
         self._answered += 1
+        if ask.number >= self._top:
+            self._top, self._top_short = ask.number, len(lines) < ask.size
         if self._head is None:
             if not lines:
-                # Where numbers begin with 1, page 0 may be empty.
-                self._ended = ask.number > 0 or page.total == 0
+                self._ended = ask.number > 0  # where numbers begin with 1, page 0 may be empty
             else:
                 self._head, self._first, self.page_size = packed, ask.number, len(lines)
         elif lines and ask.number > self._first and packed == self._head:
             return self._same_page_again(ask)
         elif not lines:
             self._ended = True
-        if ask.number >= self._top:
-            self._top, self._top_short = ask.number, len(lines) < ask.size
-        self._note_total(page.total, (ask.number - self._first) * self.page_size, len(lines))
-        return self._meet(lines, packed)
+        found = self._meet(lines, packed)
+        if lines or page.total:
+            self._note_total(page.total)
+        return found
 
     def _same_page_again(self, ask: Ask) -> Found:
         if self._pass == 1 and self._answered == 2:
@@ -380,10 +383,10 @@ class Directory:
             )
         return Found([], [], [])
 
-    def _note_total(self, total: int | None, before: int, lines: int) -> None:
-        if not self._trusted or total is None or not (lines or total):
+    def _note_total(self, total: int | None) -> None:
+        if not self._trusted or total is None:
             return
-        if before + lines > total:  # zero, of this page only, or out of date
+        if self._lines > total:  # zero, of this page only, or out of date
             self._trusted, self._total = False, None
             return
         self._total = total

@@ -32,11 +32,11 @@ class CCManagementHook(CCHook):
 
         :raises CCConfigError: the extra is not such a number
         """
-        value = self.settings.extra.get("page_size") or PAGE_SIZE
+        value = self.settings.extra.get("page_size")
         try:
-            return number_argument("extra page_size", value, 1, MAX_PAGE_SIZE)
+            return PAGE_SIZE if value in (None, "") else number_argument("page_size", value, 1, MAX_PAGE_SIZE)
         except ValueError as error:
-            raise CCConfigError(f"connection {self.cc_conn_id!r}: {error}") from None
+            raise CCConfigError(f"connection {self.cc_conn_id!r}: extra {error}") from None
 
     @without_locals
     def query_agent_info(

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from airflow_provider_cc.simulator.directory import DirectoryLines
 from airflow_provider_cc.simulator.exchange import (
     BadField,
     Call,
@@ -19,7 +20,6 @@ from airflow_provider_cc.simulator.exchange import (
     json_reply,
     text_field,
 )
-from airflow_provider_cc.simulator.population import Agent
 from airflow_provider_cc.simulator.site import Sessions, Site
 
 LONGEST_TOKEN_LIFE = 3600
@@ -37,6 +37,7 @@ class Management:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._tokens = Sessions()
+        self._lines = DirectoryLines(site)
         #: Called with the page number before a directory page is put together.
         self.on_directory_page: Callable[[int], object] | None = None
         self._routes = {
@@ -120,7 +121,7 @@ class Management:
         else:
             self._check_token(call)
         call.account = account
-        agent = self._site.population.find(account)
+        agent = self._site.find(account)
         if agent is None:
             code = self._site.settings.missing_account_code
             text = "query success" if code == "0" else "the account does not exist"
@@ -138,7 +139,7 @@ class Management:
         account, password = text_field(fields, "account", 100), text_field(fields, "password", 100)
         self._check_token(call)
         call.account = account
-        agent = self._site.population.find(account)
+        agent = self._site.find(account)
         if agent is None or agent.password != password or self._site.refuses("agent"):
             text = self._site.blame("verify Account or password failed.", password)
             return json_reply({"returnCode": "1", "message": text})
@@ -162,23 +163,19 @@ class Management:
         # "When userAccount is transferred, other input parameters are invalid."
         if "userAccount" in fields:
             account = call.account = text_field(fields, "userAccount", 64)
-            agent = self._site.population.find(account)
-            agents, total = ([], 0) if agent is None else ([agent], 1)
+            rows, total = self._lines.of(account)
         else:
             number = integer_field(fields, "pageNum", 0, _HIGHEST)
             size = integer_field(fields, "pageSize", 1, _HIGHEST)
             types = self._types(fields)
             settings = self._site.settings
-            if size > settings.max_page_size and settings.larger_pages == "refused":
-                text = f"pageSize is above {settings.max_page_size}"
-                return json_reply({"resultCode": "1", "resultMessage": text}, 500)
-            size = min(size, settings.max_page_size)
+            too_long = size > settings.max_page_size and settings.larger_pages == "refused"
+            if too_long or (number < settings.first_page and settings.page_zero == "refused"):
+                return json_reply({"resultCode": "1", "resultMessage": f"no page {number} of {size}"}, 500)
             if self.on_directory_page is not None:
                 self.on_directory_page(number)
-            before = max(0, number - settings.first_page)
-            agents, total = self._site.population.page(before * size, size, types)
+            rows, total = self._lines.page(number, size, types)
         omitted = self._site.settings.directory_omits
-        rows = [_row(agent) for agent in agents]
         for row in rows if omitted else ():
             for name in omitted:
                 row.pop(name, None)
@@ -242,17 +239,3 @@ class Management:
         ):
             text = self._site.blame("the token is missing, wrong or expired", authorization)
             raise Refused(http_failure(self._site.settings.expired_status, text))
-
-
-def _row(agent: Agent) -> dict[str, Any]:
-    return {
-        "skills": [{"skillId": agent.agent_type, "agentWeight": 1, "skillWeight": 1}],
-        "agentType": agent.agent_type,
-        "phone": agent.phone,
-        "userAccount": agent.account,
-        "ccRoleId": 2,
-        "userName": agent.user_name,
-        "sipAccount": agent.softphone_number,
-        "email": agent.email,
-        "workNo": agent.agent_id,
-    }

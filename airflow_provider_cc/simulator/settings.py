@@ -7,10 +7,10 @@ client can be tried against either. What goes wrong is not set here but in `faul
 # ruff: noqa: S105 - the secrets below are made up and open nothing
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 #: SIP servers told to an agent that signs in: the manual's own sample, and a WebRTC node with every field.
 SIP_SERVERS: tuple[dict[str, str], ...] = (
@@ -71,8 +71,19 @@ class Settings:
     :param expired_status: answer to a missing, wrong or expired token
     :param missing_account_code: returnCode of queryAgentInfoByAccount for an account that does not exist
     :param max_page_size: largest pageSize of the directory
-    :param larger_pages: a larger pageSize is a business failure (HTTP 500), or is taken for the largest one
-    :param first_page: what pageNum begins with; with 1, page 0 is the first one, too
+    :param larger_pages: a larger pageSize is a business failure (HTTP 500), or is taken for the largest one;
+        or pages are cut but numbered as if they were not, so that the lines cut off are on no page
+    :param first_page: what pageNum begins with
+    :param page_zero: with a `first_page` of 1, page 0 is the first one too, is empty, or is refused
+    :param directory_total: what `total` is: the number of lines, as a number or as text; that of this page's
+        lines; zero; or the number of lines and one more, or one fewer, with each page asked for
+    :param directory_order: order of lines: always the same, another one for each page number, or another one
+        for each request
+    :param directory_overlap: so many lines of each page are on the next one, too
+    :param directory_also: further lines, by their place in the directory; a query for their account has them
+    :param directory_filter: a query for one account is answered; or is answered by the whole directory; or by
+        the first line, whoever that is
+    :param letter_case: whether accounts that differ in letter case only are two accounts
     :param directory_omits: fields left out of directory replies. The vendor's samples have neither `workNo`
         nor `total`, its tables have both
     :param sip_servers: sipServerInfo of queryAgentLoginParams
@@ -126,8 +137,15 @@ class Settings:
     expired_status: Literal[401, 403] = 401
     missing_account_code: Literal["0", "1"] = "0"
     max_page_size: int = 100
-    larger_pages: Literal["refused", "cut"] = "refused"
+    larger_pages: Literal["refused", "cut", "lost"] = "refused"
     first_page: Literal[0, 1] = 0
+    page_zero: Literal["first", "empty", "refused"] = "first"
+    directory_total: Literal["lines", "text", "page", "zero", "growing", "shrinking"] = "lines"
+    directory_order: Literal["fixed", "by_page", "by_request"] = "fixed"
+    directory_overlap: int = 0
+    directory_also: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    directory_filter: Literal["exact", "ignored", "first_line"] = "exact"
+    letter_case: Literal["matters", "ignored"] = "matters"
     directory_omits: frozenset[str] = frozenset()
     sip_servers: tuple[dict[str, str], ...] = SIP_SERVERS
     allow_listed: bool = True

@@ -7,7 +7,7 @@ from collections import deque
 from typing import NamedTuple
 
 from airflow_provider_cc.simulator.faults import Faults
-from airflow_provider_cc.simulator.population import Population
+from airflow_provider_cc.simulator.population import Agent, Population
 from airflow_provider_cc.simulator.settings import Settings
 from airflow_provider_cc.simulator.statistics import Statistics
 
@@ -70,6 +70,13 @@ class Site:
         value = self.settings.issue(value)
         self.issued.append(value)
         return value
+
+    def find(self, account: str) -> Agent | None:
+        """Find the agent of a sign-in account as the settings say, or None."""
+        agent = self.population.find(account)
+        if agent is None and self.settings.letter_case == "ignored":
+            agent = self.population.find(account.lower())
+        return agent
 
     def blame(self, text: str, secret: object) -> str:
         """Word an error, repeating the credential when the settings say so."""

@@ -399,8 +399,8 @@ class Reader:
 
         tasks: set[asyncio.Task[None]] = set()
         try:
-            while not enough():
-                while len(tasks) < self._concurrency and (ask := directory.next()) is not None:
+            while True:
+                while not enough() and len(tasks) < self._concurrency and (ask := directory.next()):
                     tasks.add(asyncio.create_task(ask_for(ask)))
                 if not tasks:
                     return

@@ -283,11 +283,12 @@ def _problems(
     for column in table.columns:
         kind = found.get(column.name.lower())
         if kind is not None and dialect.differs_in_type(column, kind):
-            wanted = column.type.compile(dialect=connection.dialect)
-            using = f" USING {quote.quote(column.name)} AT TIME ZONE 'UTC'" if "TIME" in wanted else ""
+            wanted, bare = column.type.compile(dialect=connection.dialect), quote.quote(column.name)
+            moment = isinstance(column.type, UtcTime)
+            value = f"{bare} AT TIME ZONE 'UTC'" if moment else f"CAST({bare} AS {wanted})"
             yield (
                 f"column {column.name} is {kind!s}, not {wanted}",
-                f"ALTER TABLE {name} ALTER COLUMN {quote.quote(column.name)} TYPE {wanted}{using}",
+                f"ALTER TABLE {name} ALTER COLUMN {bare} TYPE {wanted} USING {value}",
             )
     key = [column.name for column in table.primary_key]
     keys = [{name.lower() for name in names if name} for names in dialect.keys(connection, table)]

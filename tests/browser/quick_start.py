@@ -72,6 +72,13 @@ class NewUser:
         kept = self.airflow.directory / "simple_auth_manager_passwords.json.generated"
         return str(json.loads(kept.read_text())["admin"])
 
+    def log_end(self) -> str:
+        """Return the end of Airflow's log, without the passwords."""
+        end = self.airflow.log_end(lines=200)
+        for secret in [self.password(), *(printed["password"] for printed in self.connections.values())]:
+            end = end.replace(secret, "***")
+        return end
+
     def entries(self) -> list[tuple[dict[str, str], dict[str, str]]]:
         """Return the connections that the page says to make: standard fields and extra fields of each."""
         found: list[tuple[dict[str, str], dict[str, str]]] = []

@@ -16,7 +16,7 @@ def test_a_new_user_fills_a_table(new_user: NewUser, web: WebInterface) -> None:
         form.fill_in(fields, extras)
         form.save()
     said = web.test_connection("cc_management_default")
-    run_id = web.trigger(DAG)
+    run_id = web.switch_on(DAG)
     state = web.watch(DAG, run_id)
     log = web.log(DAG, run_id, "sync_agents")
     returned = web.returned(DAG, run_id, "sync_agents")
@@ -25,7 +25,7 @@ def test_a_new_user_fills_a_table(new_user: NewUser, web: WebInterface) -> None:
     port = str(new_user.connections["cc_management_default"]["port"])
     assert signed_in.strip().replace("8443", port) in said
     assert state == "Success"
-    assert counts.partition(", added")[0] in log
+    assert counts.partition(", …")[0] in log
     assert '"synced": 1000' in returned
     with duckdb.connect(str(new_user.warehouse), read_only=True) as warehouse:
         assert len(warehouse.sql(code("sql")[0]).fetchall()) == 5

@@ -224,10 +224,10 @@ def test_retcodes() -> None:
     table = tables(section("docs/troubleshooting.md", "## CC-Gateway"))[0]
     told = {code: does for codes, _, does in table[1:] for code in code_words(codes)}
     does = {
-        Meaning.SUCCESS: "goes on",
-        Meaning.BUSY: "tries again",
+        Meaning.SUCCESS: "continues",
+        Meaning.BUSY: "retries",
         Meaning.LAPSED: "renews the session if it has lapsed",
-        Meaning.REFUSED: "never tries again",
+        Meaning.REFUSED: "never retries",
         Meaning.FAILURE: "fails",
     }
 
@@ -259,7 +259,7 @@ def test_options_of_the_simulator() -> None:
 
 
 def test_switches_of_the_simulator() -> None:
-    table = tables(section("docs/simulator.md", "## Switches for what goes wrong"))[0]
+    table = tables(section("docs/simulator.md", "## Switches for faults"))[0]
 
     assert {word for row in table[1:] for word in code_words(row[0])} == {
         field.name for field in fields(Faults)
@@ -287,7 +287,7 @@ def test_versions() -> None:
     project = (CHECKOUT / "pyproject.toml").read_text()
     (least,) = re.findall(r"apache-airflow>=([\d.]+)", project)
     (python,) = re.findall(r'requires-python = ">=([\d.]+)"', project)
-    assert f"{least} is the least" in told
+    assert f"Airflow {least} or later" in told
     assert f"Python {python} or later" in told
 
 
