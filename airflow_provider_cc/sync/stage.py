@@ -75,7 +75,8 @@ class Staging:
             if again:
                 accounts = [row[1] for row in rows]
                 connection.execute(sa.delete(stage).where(self._is_mine(), stage.c.account.in_(accounts)))
-            self._database.dialect.append(connection, stage, self._names, rows)
+            if rows:
+                self._database.dialect.append(connection, stage, self._names, rows)
             self._run.staged(connection, number, spent)
 
         self._database.transaction(work)
