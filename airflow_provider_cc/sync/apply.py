@@ -119,7 +119,10 @@ class Application:
             (agent.c.account.is_(None), "added"),
             (late, "later"),
             (~agent.c.is_active, "reactivated"),
-            (self._differs(stage, agent, self._delivered), "changed"),
+            (
+                sa.or_(self._differs(stage, agent, self._delivered), agent.c.is_active.is_(None)),
+                "changed",
+            ),
             else_="unchanged",
         )
 
@@ -130,7 +133,8 @@ class Application:
             agent.c.tenant == tenant,
             agent.c.account == stage.c.account,
             self._is_mine(),
-            agent.c.synced_at < stage.c.read_at,
+            # A column that was added to a table of the user's is null at first.
+            sa.or_(agent.c.synced_at < stage.c.read_at, agent.c.synced_at.is_(None)),
         )
         values = {name: stage.c[name] for name in self._delivered}
         moved = {"changed_at": stage.c.read_at, "synced_at": stage.c.read_at}
