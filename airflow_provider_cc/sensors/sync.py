@@ -58,9 +58,7 @@ class CCSyncFreshnessSensor(BaseSensor):
 
         :raises CCConfigError: the database is not supported, or the table is not a run log
         """
-        with closing(
-            database_of(self.sql_conn_id)
-        ) as database:  # none stays open until the next poke
+        with closing(database_of(self.sql_conn_id)) as database:  # none stays open until the next poke
             last = last_good_run(database, self.run_table, self.tenant, self.sync_dag_id, self.sync_task_id)
         if last is None:
             self.log.info("%s has no successful run for %r yet.", self.run_table, self.tenant)

@@ -8,8 +8,8 @@ import sqlalchemy
 from airflow_provider_cc.api.management import AgentInfo
 from airflow_provider_cc.exceptions import CCConfigError
 from airflow_provider_cc.simulator import Simulator
+from airflow_provider_cc.sync.columns import AGENT_COLUMNS, Column
 from airflow_provider_cc.transfers.agents_to_sql import CCAgentsToSqlOperator
-from airflow_provider_cc.transfers.columns import AGENT_COLUMNS, Column
 from tests.docs.pages import blocks, section
 from tests.transfers.conftest import Sync
 from tests.transfers.database import Database
