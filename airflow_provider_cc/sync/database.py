@@ -34,6 +34,7 @@ class Database:
         self.dialect = dialect
         self._label = label
         self._engine: sa.engine.Engine | None = None
+        self._closed = False
 
     @property
     def engine(self) -> sa.engine.Engine:
@@ -52,7 +53,10 @@ class Database:
 
         def attempt() -> T:
             with self.engine.begin() as connection:
-                return work(connection)
+                result = work(connection)
+                if self._closed:
+                    raise CCError(f"the database of {self._label} was closed meanwhile: nothing is committed")
+                return result
 
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(tries) | tenacity.stop_after_delay(MAX_SECONDS),
@@ -80,7 +84,8 @@ class Database:
                 yield from rows
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections. A transaction that is under way in another thread will not be committed."""
+        self._closed = True
         if self._engine is not None:
             self._engine.dispose()
 

@@ -7,14 +7,17 @@ import contextvars
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from contextlib import suppress
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from airflow_provider_cc.exceptions import CCError
 
 T = TypeVar("T")
 
-#: Seconds for stopped work to end by itself. A database that does not answer is not waited for any longer.
+#: Seconds for stopped coroutines to end by themselves. A database that does not answer is not waited for.
 PATIENCE = 1.0
+STOPPED = "Stopped by Airflow; what is staged stays"
 
 
 class Interruptible:
@@ -25,42 +28,51 @@ class Interruptible:
     """
 
     def __init__(self) -> None:
+        # Of all that can be waited for, the only one that a signal handler may touch: it is reentrant.
+        self._wake: SimpleQueue[None] = SimpleQueue()
         self._task: asyncio.Task[Any] | None = None
         self._stopped = False
+        self._ends_by_itself = False
 
     def run(self, function: Callable[[], T]) -> T:
         """Run a function, and return what it returns.
 
+        A function that is not in :meth:`loop` when it is stopped is left to itself: what it works with has to
+        refuse to go on.
+
         :param function: the work; runs coroutines by :meth:`loop`
         :raises CCError: stopped by :meth:`stop`
         """
-        future: Future[T] = Future()
+        done: Future[T] = Future()
 
         def work() -> None:
             try:
-                result = function()
+                done.set_result(function())
             except BaseException as error:
-                future.set_exception(error)
-            else:
-                future.set_result(result)
+                done.set_exception(error)
+            self._wake.put(None)
 
+        if self._stopped:
+            raise CCError(STOPPED)
         context = contextvars.copy_context()
         # A daemon: it must not keep the process when it hangs in a database.
         thread = threading.Thread(target=context.run, args=(work,), daemon=True)
-        thread.start()
         try:
-            return future.result()
-        except asyncio.CancelledError:
-            raise CCError("Stopped by Airflow; what is staged stays") from None
+            thread.start()
+            self._wake.get()
         finally:
-            if not future.done():
-                self.stop()
-            thread.join(PATIENCE)
+            self.stop()
+            if self._ends_by_itself:
+                thread.join(PATIENCE)
+        if not done.done():
+            raise CCError(STOPPED)
+        return done.result()
 
     def loop(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in an event loop, in the thread of :meth:`run`.
 
         :param coroutine: the coroutine
+        :raises CCError: stopped by :meth:`stop`
         """
 
         async def work() -> T:
@@ -70,12 +82,22 @@ class Interruptible:
             return await coroutine
 
         try:
-            return asyncio.run(work())
+            result = asyncio.run(work())
+        except asyncio.CancelledError:
+            raise CCError(STOPPED) from None
         finally:
+            self._task = None
             coroutine.close()
+        if self._stopped:  # too late to cancel anything
+            raise CCError(STOPPED)
+        return result
 
     def stop(self) -> None:
         """End the work as soon as possible; may be called from any thread and from a signal handler."""
         self._stopped = True
-        if self._task is not None:
-            self._task.get_loop().call_soon_threadsafe(self._task.cancel)
+        task = self._task
+        if task is not None:
+            self._ends_by_itself = True
+            with suppress(RuntimeError):  # its loop has just ended
+                task.get_loop().call_soon_threadsafe(task.cancel)
+        self._wake.put(None)

@@ -169,12 +169,12 @@ class CCAgentsToSqlOperator(BaseOperator):
         :raises CCError: the run cannot go on; the tables are as they were, and a retry goes on from there
         """
         began = time.monotonic()
+        self._work = work = Interruptible()
         self._check_arguments()
         passwords = self.account_passwords() if self.softphones == "login_params" else {}
         # Both connections are read and checked here, before anything runs in another thread.
         warehouse = database_of(self.sql_conn_id)
         self.hook.sessions, self.hook.page_size  # noqa: B018
-        self._work = work = Interruptible()
         with closing(warehouse):
             counts = work.run(lambda: self._sync(context, work, warehouse, passwords))
         return self._result(context, counts, time.monotonic() - began)

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import re
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from types import SimpleNamespace
@@ -14,8 +14,10 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
+from airflow_provider_cc.sync.answers import GONE
+from airflow_provider_cc.sync.apply import Application
+from airflow_provider_cc.sync.stage import Staging
 from airflow_provider_cc.transfers.agents_to_sql import CCAgentsToSqlOperator
-from airflow_provider_cc.transfers.warehouse import Warehouse
 
 #: Seconds within which a try of a few hundred accounts must end.
 _PATIENCE = 60
@@ -23,48 +25,74 @@ _PATIENCE = 60
 
 @dataclass(frozen=True)
 class Moment:
-    """When a process kills itself.
+    """When a process kills itself, or does something else.
 
-    :param at: before a transaction, after its first change of the agents, when all is written and nothing
+    :param at: before a transaction, after its first change of a table, when all is written and nothing
         committed, or when the commit is through
     :param number: in which of the transactions that count
-    :param of: which ones count: those that write a chunk, those that close rows, the last of the run
+    :param of: which ones count: those that stage a chunk, those that stage accounts which are gone, the one
+        that applies the run
+    :param table: after whose first change, if that is when
     """
 
     at: Literal["before", "flush", "commit", "after"]
     number: int = 1
-    of: Literal["chunk", "closing", "finish"] = "chunk"
+    of: Literal["chunk", "closing", "apply"] = "chunk"
+    table: str = "cc_agent"
 
-    def arm(self) -> None:
-        """Have the process kill itself then."""
-        method = "finish" if self.of == "finish" else "write"
-        original = getattr(Warehouse, method)
+    def arm(self, action: Callable[[], object] | None = None) -> Callable[[], None]:
+        """Have the process kill itself then, or do something else, once.
+
+        :param action: what else
+        :return: takes it back
+        """
+        kind, method = (Application, "apply") if self.of == "apply" else (Staging, "append")
+        original = getattr(kind, method)
         seen, now = 0, False
 
-        def guarded(warehouse: Warehouse, *arguments: Any) -> Any:
+        def act() -> None:
+            nonlocal now
+            now = False
+            (action or _die)()
+
+        def guarded(worker: Any, *arguments: Any) -> Any:
             nonlocal seen, now
-            seen += self.of != "closing" or bool(arguments[0].gone)
+            seen += self.of != "closing" or any(answer.outcome == GONE for answer in arguments[0])
             now = seen == self.number
             if now and self.at == "before":
-                _die()
-            result = original(warehouse, *arguments)
+                act()
+            result = original(worker, *arguments)
             if now and self.at == "after":
-                _die()
+                act()
             now = False
             return result
 
         def executed(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
-            changes = not statement.lstrip().upper().startswith("SELECT")
-            if now and self.at == "flush" and changes and re.search(r"\bcc_agent\b", statement):
-                _die()
+            changed = re.match(r"\s*(?:INSERT INTO|UPDATE|DELETE FROM) (\w+)", statement)
+            # Copying is not executed by SQLAlchemy, but what follows it is: that the ledger is told of it.
+            tables = (self.table,) if self.of == "apply" else ("cc_agent_stage", "cc_sync_run")
+            if (
+                now
+                and self.at == "flush"
+                and changed
+                and changed[1] in tables
+                and "SET tries" not in statement
+            ):
+                act()
 
         def commits(connection: Any) -> None:
             if now and self.at == "commit":
-                _die()
+                act()
 
-        setattr(Warehouse, method, guarded)
+        def disarm() -> None:
+            setattr(kind, method, original)
+            sa.event.remove(sa.engine.Engine, "after_cursor_execute", executed)
+            sa.event.remove(sa.engine.Engine, "commit", commits)
+
+        setattr(kind, method, guarded)
         sa.event.listen(sa.engine.Engine, "after_cursor_execute", executed)
         sa.event.listen(sa.engine.Engine, "commit", commits)
+        return disarm
 
 
 def _die() -> None:

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 import sqlalchemy as sa
 
-from airflow_provider_cc.exceptions import CCAuthError, CCSignInUnavailable, CCTransientError
+from airflow_provider_cc.exceptions import CCAuthError, CCError, CCSignInUnavailable, CCTransientError
 from airflow_provider_cc.hooks import retries
 from airflow_provider_cc.simulator import Simulator
 from tests.transfers.conftest import MakeCentre, Sync
@@ -26,7 +26,7 @@ AtChunk = Callable[[int, Callable[[], object]], None]
 
 @pytest.fixture
 def do_at_chunk(monkeypatch: pytest.MonkeyPatch) -> AtChunk:
-    """Have something happen right before a chunk is written."""
+    """Have something happen right before a chunk is staged."""
     return lambda number, action: at_chunk(monkeypatch, number, action)
 
 
@@ -61,7 +61,8 @@ def assert_all_there(centre: Simulator, database: Database, counts: dict[str, An
     agents = sorted((a.account, a.agent_id) for a in map(centre.agent, centre.accounts()))
     assert sorted(database.query("SELECT account, agent_id FROM cc_agent")) == agents
     assert sorted(database.query("SELECT account, agent_id FROM cc_agent_history")) == agents
-    assert database.query("SELECT COUNT(*) FROM cc_agent_reject") == [(0,)]
+    for table in ("cc_agent_reject", "cc_agent_stage"):
+        assert database.query(f"SELECT COUNT(*) FROM {table}") == [(0,)]
     assert counts["synced"] == counts["added"] == counts["requested"] == len(agents)
     ledger = database.query("SELECT synced, added, rejected, error, finished_at FROM cc_sync_run")
     assert [row[:4] for row in ledger] == [(len(agents), len(agents), 0, None)]
@@ -69,12 +70,12 @@ def assert_all_there(centre: Simulator, database: Database, counts: dict[str, An
 
 
 def assert_intact(database: Database, chunks: int, error: str | None) -> None:
-    """What was committed is there, nothing came after it, and the ledger says so."""
-    for table in ("cc_agent", "cc_agent_history"):
-        assert database.query(f"SELECT COUNT(*) FROM {table}") == [(50 * chunks,)]
-    assert database.query("SELECT COUNT(*) FROM cc_agent_reject") == [(0,)]
-    ((synced, finished_at, noted),) = database.query("SELECT synced, finished_at, error FROM cc_sync_run")
-    assert (synced, finished_at) == (50 * chunks, None)
+    """The tables are as they were, what was committed is staged, and the ledger says so."""
+    for table in ("cc_agent", "cc_agent_history", "cc_agent_reject"):
+        assert database.query(f"SELECT COUNT(*) FROM {table}") == [(0,)]
+    assert database.query("SELECT COUNT(*) FROM cc_agent_stage") == [(50 * chunks,)]
+    ((commits, finished_at, noted),) = database.query("SELECT commits, finished_at, error FROM cc_sync_run")
+    assert (commits, finished_at) == (chunks, None)
     assert error in (noted or "") if error is not None else noted is None
 
 
@@ -253,7 +254,7 @@ def test_a_database_gone_for_good_ends_the_run_within_half_a_minute(
             gone.append(time.monotonic())
 
         do_at_chunk(3, go_away)
-        with pytest.raises(sa.exc.OperationalError):
+        with pytest.raises(CCError, match=r"the database of connection 'warehouse' says: .*refused"):
             postgres_sync(**everybody(centre))
     assert time.monotonic() - gone[0] < 30
     assert_intact(postgres_database, 2, None)
@@ -282,13 +283,13 @@ def test_a_full_disk_ends_the_run_within_half_a_minute(
     sa.event.listen(sa.engine.Engine, "begin", fill)
     try:
         do_at_chunk(3, lambda: full.append(time.monotonic()))
-        with pytest.raises(sa.exc.OperationalError, match="database or disk is full"):
+        with pytest.raises(CCError, match=r"the database of connection 'warehouse' says: .*disk is full"):
             sqlite_sync(**everybody(centre))
     finally:
         sa.event.remove(sa.engine.Engine, "connect", limit)
         sa.event.remove(sa.engine.Engine, "begin", fill)
     assert time.monotonic() - full[0] < 30
-    assert_intact(sqlite_database, 2, "OperationalError")
+    assert_intact(sqlite_database, 2, "database or disk is full")
 
     counts = sqlite_sync(**everybody(centre))
 

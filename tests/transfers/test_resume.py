@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -140,11 +141,11 @@ def _put(database: Database, rows: dict[str, list[dict[str, Any]]]) -> None:
 
 
 def outcome(database: Database) -> dict[str, list[Any]]:
-    """Return all rows of agents, history and rejects, with the number of the run in place of its stamp."""
+    """Return all rows of agents, history and rejects, with the number of the run in place of its stamps."""
     begun = [moment for (moment,) in database.query("SELECT started_at FROM cc_sync_run ORDER BY started_at")]
 
     def of_a_run(value: Any) -> Any:
-        return begun.index(value) if isinstance(value, datetime) else value
+        return bisect_right(begun, value) if isinstance(value, datetime) else value
 
     return {
         name: sorted((tuple(map(of_a_run, row)) for row in database.query(query)), key=repr)
@@ -152,16 +153,23 @@ def outcome(database: Database) -> dict[str, list[Any]]:
             "agents": "SELECT * FROM cc_agent",
             "history": "SELECT * FROM cc_agent_history",
             "rejects": "SELECT account, endpoint, code, message, rejected_at FROM cc_agent_reject",
+            "staged": "SELECT * FROM cc_agent_stage",
         }.items()
     }
 
 
 def ledger(database: Database) -> tuple[Any, ...]:
     """Return what the ledger says of the run that was killed."""
-    (row,) = database.query(
-        "SELECT started_at, finished_at, synced + rejected, error FROM cc_sync_run WHERE run_id = 'killed'"
-    )
+    (row,) = database.query("SELECT started_at, finished_at, error FROM cc_sync_run WHERE run_id = 'killed'")
     return row
+
+
+def staged(database: Database) -> int:
+    """Return how many accounts have a staged answer; those that only the table had do not count."""
+    ((count,),) = database.query(
+        "SELECT COUNT(*) FROM cc_agent_stage WHERE outcome <> 'gone' OR endpoint <> ''"
+    )
+    return int(count)
 
 
 def asked_again(centre: Simulator, story: Story) -> int:
@@ -171,17 +179,22 @@ def asked_again(centre: Simulator, story: Story) -> int:
 MOMENTS = {
     "with the first chunk full and nothing written": (FROM_LIST, Moment("before", 1)),
     "with a later chunk full": (FROM_LIST, Moment("before", 4)),
-    "in the flush": (FROM_LIST, Moment("flush", 3)),
-    "between flush and commit": (FROM_LIST, Moment("commit", 3)),
+    "with a chunk staged": (FROM_LIST, Moment("flush", 3)),
+    "between that and the commit": (FROM_LIST, Moment("commit", 3)),
     "after the commit": (FROM_LIST, Moment("after", 3)),
-    "when it closes a row that is declined": (FROM_LIST, Moment("commit", 1, "closing")),
-    "in the last ledger write": (FROM_LIST, Moment("commit", 1, "finish")),
+    "when it stages an account that is gone": (FROM_LIST, Moment("commit", 1, "closing")),
+    "with everything staged": (FROM_LIST, Moment("before", 1, "apply")),
+    "in the change of the agents": (FROM_LIST, Moment("flush", 1, "apply")),
+    "in the change of the history": (FROM_LIST, Moment("flush", 1, "apply", "cc_agent_history")),
+    "with the rejects written": (FROM_LIST, Moment("flush", 1, "apply", "cc_agent_reject")),
+    "with everything written": (FROM_LIST, Moment("commit", 1, "apply")),
     "between two pages' chunks": (FROM_DIRECTORY, Moment("after", 3)),
-    "in the flush of a page": (FROM_DIRECTORY, Moment("flush", 3)),
-    "in the flush of a deactivation": (FROM_DIRECTORY, Moment("flush", 1, "closing")),
-    "before a deactivation is committed": (FROM_DIRECTORY, Moment("commit", 2, "closing")),
-    "between two deactivations": (FROM_DIRECTORY, Moment("after", 2, "closing")),
-    "after the last deactivation": (FROM_DIRECTORY, Moment("before", 1, "finish")),
+    "in the chunk of a page": (FROM_DIRECTORY, Moment("flush", 3)),
+    "in the first chunk of those who are gone": (FROM_DIRECTORY, Moment("flush", 1, "closing")),
+    "before those who are gone are committed": (FROM_DIRECTORY, Moment("commit", 2, "closing")),
+    "between two chunks of those who are gone": (FROM_DIRECTORY, Moment("after", 2, "closing")),
+    "after the last of them": (FROM_DIRECTORY, Moment("before", 1, "apply")),
+    "in the middle of what applies them": (FROM_DIRECTORY, Moment("flush", 1, "apply", "cc_agent_history")),
 }
 
 
@@ -193,22 +206,47 @@ def test_a_run_killed_ends_like_one_that_was_not(
     story = tell(source)
     _put(lasting, story.before)
     changing.stats.reset()
+    tables = ("cc_agent", "cc_agent_history", "cc_agent_reject")
+    untouched = {name: rows for name, rows in lasting.dump().items() if name in tables}
 
     tries.killed("killed", story.arguments, moment)
-    begun, ended, committed, _ = ledger(lasting)
+    begun, ended, _ = ledger(lasting)
     assert ended is None
+    assert {name: rows for name, rows in lasting.dump().items() if name in tables} == untouched
+    resumed = staged(lasting)
     counts = tries.run("killed", story.arguments)
 
-    assert outcome(lasting) == story.after
+    assert_as_if_undisturbed(lasting, story, counts)
+    assert counts["resumed"] == resumed
+    assert asked_again(changing, story) <= 2 * CHUNK + CONCURRENCY
+    assert ledger(lasting)[0] == begun
+
+
+def assert_as_if_undisturbed(database: Database, story: Story, counts: dict[str, Any]) -> None:
+    assert outcome(database) == story.after
     assert {name: value for name, value in counts.items() if name not in OF_THE_TRIES} == {
         name: value for name, value in story.counts.items() if name not in OF_THE_TRIES
     }
-    assert counts["resumed"] == committed
-    assert asked_again(changing, story) <= 2 * CHUNK + CONCURRENCY
-    begun_then, ended_then, _, error = ledger(lasting)
-    assert begun_then == begun
-    assert ended_then is not None
+    _, ended, error = ledger(database)
+    assert ended is not None
     assert error is None
+
+
+@pytest.mark.parametrize("source", [FROM_LIST, FROM_DIRECTORY])
+def test_a_run_killed_between_its_commit_and_its_answer_is_done(
+    lasting: Database, tries: Tries, tell: Callable[[str], Story], source: str
+) -> None:
+    story = tell(source)
+    _put(lasting, story.before)
+
+    tries.killed("killed", story.arguments, Moment("after", 1, "apply"))
+    assert_as_if_undisturbed(lasting, story, story.counts)
+    counts = tries.run("killed", story.arguments)
+
+    assert (counts["resumed"], counts["unchanged"]) == (0, counts["synced"])
+    assert (counts["added"], counts["changed"], counts["deactivated"], counts["reactivated"]) == (0, 0, 0, 0)
+    runs = lasting.query("SELECT finished_at, error FROM cc_sync_run WHERE run_id = 'killed'")
+    assert [error for finished_at, error in runs if finished_at is not None] == [None, None]
 
 
 def started(database: Database) -> list[Any]:
@@ -225,7 +263,8 @@ def test_a_finished_run_that_is_cleared_starts_anew(
 
     first, second = started(database)
     assert second > first
-    assert database.query("SELECT DISTINCT synced_at FROM cc_agent") == [(second,)]
+    ((earliest,),) = database.query("SELECT MIN(synced_at) FROM cc_agent")
+    assert second <= earliest
     assert (counts["resumed"], counts["unchanged"]) == (0, 12)
     assert centre.stats.accounts == Counter(dict.fromkeys(accounts, 2))
 
@@ -245,12 +284,12 @@ def test_of_two_tries_at_once_the_earlier_gives_way(
     counts: dict[str, Any] = {}
     at_chunk(monkeypatch, 3, lambda: counts.update(elsewhere.run("daily", arguments)))
 
-    with pytest.raises(CCError, match="another try of this very run"):
+    with pytest.raises(CCError, match="Run taken over by a newer attempt of this task"):
         sync(**arguments, run_id="daily")
 
     assert (counts["synced"], counts["added"], counts["resumed"]) == (60, 60, 20)
     assert database.query("SELECT synced, added, error FROM cc_sync_run") == [(60, 60, None)]
-    assert database.query("SELECT COUNT(*), COUNT(DISTINCT synced_at) FROM cc_agent") == [(60, 1)]
+    assert database.query("SELECT COUNT(*) FROM cc_agent") == [(60,)]
     assert database.query("SELECT COUNT(*) FROM cc_agent_history") == [(60,)]
 
 
