@@ -25,7 +25,8 @@ ALL = {*TABLES, "cc_agent_stage"}
 
 def statements(error: BaseException) -> list[str]:
     """Return the statements that an error has for a table that does not fit."""
-    found = re.search(r"^Table .+ does not fit: .+\. Name another table, or run: (.+)$", str(error))
+    shown = r"^Table .+ does not fit: .+\. Run these statements, or use a different table: (.+)$"
+    found = re.search(shown, str(error))
     assert found
     return found[1].split("; ")
 
