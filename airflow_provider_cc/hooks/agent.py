@@ -5,23 +5,28 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_cc.api import gateway as api
 from airflow_provider_cc.api.gateway import PhoneToken
-from airflow_provider_cc.api.protocol import Call, Session
-from airflow_provider_cc.api.secret import Unpicklable
+from airflow_provider_cc.api.protocol import Call, Session, understand
+from airflow_provider_cc.api.secret import Unpicklable, without_locals
 from airflow_provider_cc.compat import BaseHook, mask_secret
 from airflow_provider_cc.exceptions import CCAuthError, CCConfigError, CCError, CCSessionRefused
-from airflow_provider_cc.hooks.connection import CCForm
-from airflow_provider_cc.hooks.lockout import Credential, Lockout
-from airflow_provider_cc.hooks.tracebacks import without_locals
+from airflow_provider_cc.get_provider_info import CCForm
+from airflow_provider_cc.hooks.lockout import Credential
+from airflow_provider_cc.hooks.transport import BlockingClient
+
+if TYPE_CHECKING:
+    from airflow_provider_cc.hooks.gateway import CCGatewayHook
 
 log = logging.getLogger(__name__)
 
 #: Seconds between two event polls; an agent who does not poll for two minutes is signed out.
 POLL_EVERY = 30.0
+#: Seconds that signing out takes at most when a task is killed.
+SIGN_OUT_WITHIN = 2.5
 
 
 @dataclass(frozen=True)
@@ -99,33 +104,21 @@ class AgentSession:
 
     One request at a time: with a rotating Guid (AUTHMODE 2) a call beside a poll would carry the old one.
 
+    :param hook: the gateway
     :param agent_id: agent ID
-    :param exchange: makes a call, signed with a Guid
-    :param sign_out_at_once: signs out, with a Guid, without waiting for another request
-    :param sign_in: the sign-in after the session has lapsed
-    :param first_sign_in: the sign-in at the start, which may be forced
-    :param credential: what these send
-    :param lockout: keeps a rejected password from being sent again
+    :param password: its password; may be empty
+    :param phone_number: softphone number to sign in with
+    :param force: sign out anyone who is signed in as this agent, at the start
     """
 
     def __init__(
-        self,
-        agent_id: int,
-        *,
-        exchange: Callable[[Call[Any], str], Any],
-        sign_out_at_once: Callable[[str], None],
-        sign_in: Call[Session],
-        first_sign_in: Call[Session],
-        credential: Credential,
-        lockout: Lockout,
+        self, hook: CCGatewayHook, agent_id: int, password: str, phone_number: str, force: bool
     ) -> None:
         self.agent_id = agent_id
-        self._exchange = exchange
-        self._sign_out_at_once = sign_out_at_once
-        self._sign_in_call = sign_in
-        self._first_sign_in_call = first_sign_in
-        self._credential = credential
-        self._lockout = lockout
+        self._hook = hook
+        self._sign_in_call = api.agent_sign_in(agent_id, password, phone_number)
+        self._first_sign_in_call = api.agent_sign_in(agent_id, password, phone_number, force)
+        self._credential = Credential("agent", str(agent_id), (password, phone_number))
         self._guid = ""
         self._worked = False
         self._lock = threading.RLock()
@@ -184,10 +177,23 @@ class AgentSession:
         if guid:
             self._log_sign_out(lambda: self._sign_out_at_once(guid))
 
+    def _sign_out_at_once(self, guid: str) -> None:
+        # With a client of its own: the hook's may be waiting for a reply.
+        client = BlockingClient(replace(self._hook.settings, timeout=SIGN_OUT_WITHIN / 2))
+        client.session.cookies.update(self._hook.client.session.cookies)
+        call = api.agent_sign_out(self.agent_id)
+        try:
+            understand(call, client.send(call.request.signed(api.headers(guid))), (guid,))
+        finally:
+            client.session.close()
+
+    def _exchange(self, call: Call[Any], guid: str) -> Any:
+        return self._hook._exchange(call, api.headers(guid), (guid,) if guid else ())
+
     @without_locals
     def _sign_in(self, call: Call[Session]) -> None:
         with self._lock:
-            with self._lockout.guard(self._credential):
+            with self._hook.lockout.guard(self._credential):
                 session = self._exchange(call, "")
             mask_secret(session.token)
             self._guid, self._worked = session.token, False

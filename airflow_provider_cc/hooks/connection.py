@@ -1,8 +1,7 @@
-"""What an Airflow connection says, read once and checked; and its form in Airflow's web interface."""
+"""What an Airflow connection says, read once and checked."""
 
 from __future__ import annotations
 
-import inspect
 import ipaddress
 import logging
 import os
@@ -11,7 +10,7 @@ import ssl
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from certifi import where
@@ -20,7 +19,6 @@ from airflow_provider_cc.api.secret import Unpicklable
 from airflow_provider_cc.api.text import printable
 from airflow_provider_cc.compat import Connection
 from airflow_provider_cc.exceptions import CCConfigError
-from airflow_provider_cc.get_provider_info import CONNECTION_TYPES
 
 log = logging.getLogger(__name__)
 
@@ -263,44 +261,3 @@ _COMMON: dict[str, tuple[Any, str]] = {
     "requests_per_second": (_number(float, sys.float_info.max), "a number above 0"),
     "share_session": (as_bool, "true or false"),
 }
-
-
-class CCForm:
-    """A connection type's form for Airflow before 3.2; the subclass names the type."""
-
-    conn_type: ClassVar[str]
-    default_conn_name: ClassVar[str]
-    hook_name: ClassVar[str]
-
-    def __init_subclass__(cls, **arguments: Any) -> None:
-        """Copy the methods to the subclass: Airflow ignores inherited ones."""
-        super().__init_subclass__(**arguments)
-        for name in ("get_ui_field_behaviour", "get_connection_form_widgets"):
-            setattr(cls, name, inspect.getattr_static(cls, name))
-
-    @classmethod
-    def _entry(cls) -> dict[str, Any]:
-        return next(entry for entry in CONNECTION_TYPES if entry["connection-type"] == cls.conn_type)
-
-    @classmethod
-    def _label(cls, field: str) -> str:
-        """Return the form's label of a field."""
-        label: str = cls._entry()["ui-field-behaviour"]["relabeling"].get(field, field)
-        return label
-
-    @classmethod
-    def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Return which standard fields the form shows, and their labels."""
-        return {key.replace("-", "_"): value for key, value in cls._entry()["ui-field-behaviour"].items()}
-
-    @classmethod
-    def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Return the form's additional fields."""
-        # Imported here: they are installed only where forms are shown.
-        from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
-        from wtforms import StringField
-
-        return {
-            name: StringField(field["label"], description=field["description"], widget=BS3TextFieldWidget())
-            for name, field in cls._entry()["conn-fields"].items()
-        }

@@ -16,8 +16,8 @@ import msgspec
 
 from airflow_provider_cc.api.protocol import STATUS_TEXT
 from airflow_provider_cc.api.text import printable
+from airflow_provider_cc.compat import get_variable, set_variable
 from airflow_provider_cc.exceptions import CCAuthError, CCBusinessError, ErrorCode
-from airflow_provider_cc.hooks import variables
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class Lockout:
         """Read the Variable. Talks to Airflow, so never call it inside an event loop."""
         self._entries = _read_entries(self.variable)
         if self._entries and self._key is None:
-            self._key = variables.read(KEY_VARIABLE)
+            self._key = get_variable(KEY_VARIABLE)
 
     def blocked(self, credential: Credential) -> str | None:
         """Return why and until when a credential is blocked; ``None`` if it is not.
@@ -151,7 +151,7 @@ class Lockout:
         description = (
             f"Rejected credentials at {self._address}. Delete it to allow all of them to be retried."
         )
-        variables.write(self.variable, msgspec.json.encode(dict(newest)).decode(), description)
+        set_variable(self.variable, msgspec.json.encode(dict(newest)).decode(), description)
 
     @contextmanager
     def guard(self, credential: Credential) -> Iterator[None]:
@@ -192,7 +192,7 @@ def _recent(entry: _Entry) -> bool:
 
 
 def _read_entries(variable: str) -> _Entries:
-    stored = variables.read(variable)
+    stored = get_variable(variable)
     if stored is None:
         return {}
     try:
@@ -211,13 +211,13 @@ def _read_entries(variable: str) -> _Entries:
 
 def _fingerprint_key() -> str | None:
     """Return the key of all fingerprints, creating it if there is none; ``None`` without Variables."""
-    if key := variables.read(KEY_VARIABLE):
+    if key := get_variable(KEY_VARIABLE):
         return key
     description = "Key of the fingerprints of rejected credentials. Deleting it allows all to be retried."
-    if not variables.write(KEY_VARIABLE, secrets.token_hex(32), description):
+    if not set_variable(KEY_VARIABLE, secrets.token_hex(32), description):
         return None
     # Not the one just created: another task may have created one at the same time.
-    return variables.read(KEY_VARIABLE)
+    return get_variable(KEY_VARIABLE)
 
 
 def _now() -> datetime:

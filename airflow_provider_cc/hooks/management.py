@@ -8,9 +8,10 @@ from typing import Any
 from airflow_provider_cc.api import management as api
 from airflow_provider_cc.api.management import AgentInfo, AgentLoginParams, DirectoryAgent
 from airflow_provider_cc.api.protocol import Call, Session, number_argument
+from airflow_provider_cc.api.secret import without_locals
 from airflow_provider_cc.exceptions import CCBusinessError, ErrorCode
 from airflow_provider_cc.hooks.base import CCHook
-from airflow_provider_cc.hooks.tracebacks import without_locals
+from airflow_provider_cc.hooks.lockout import Credential
 
 
 class CCManagementHook(CCHook):
@@ -43,7 +44,7 @@ class CCManagementHook(CCHook):
         call = api.query_agent_info(account_code, username, password)
         if username is None:
             return self.send(call)
-        with self.lockout.guard(self.credential("user", username, password or "")):
+        with self.lockout.guard(Credential("user", username, (password or "",))):
             return self._exchange(call, self._headers(None))
 
     @without_locals
@@ -58,7 +59,7 @@ class CCManagementHook(CCHook):
         :raises CCError: any failure, as :meth:`send`
         """
         call = api.query_agent_login_params(account, password)
-        lockout, credential = self.lockout, self.credential("account", account, password)
+        lockout, credential = self.lockout, Credential("account", account, (password,))
         lockout.load()
         blocked = lockout.blocked(credential)
         if blocked is not None:

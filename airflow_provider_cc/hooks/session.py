@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from functools import partial
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from airflow_provider_cc.api.protocol import Call, Reply, Request, Session, understand
 from airflow_provider_cc.exceptions import (
@@ -21,7 +21,10 @@ from airflow_provider_cc.exceptions import (
     CCTransientError,
     ErrorCode,
 )
-from airflow_provider_cc.hooks.lockout import Credential, Lockout
+
+if TYPE_CHECKING:
+    from airflow_provider_cc.hooks.base import CCHook
+    from airflow_provider_cc.hooks.shared_session import SharedSession
 
 T = TypeVar("T")
 
@@ -34,36 +37,10 @@ MAX_UNUSED = 3
 #: Sessions that one call is tried with.
 MAX_SESSIONS = 5
 
-#: A step of :func:`call_flow`: a request to send, whose reply is wanted, or a function that may block, and
-#: whose result is wanted. It must not run inside an event loop.
-Step: TypeAlias = Request | Callable[[], Any]
+#: What a flow, which does no I/O, asks its client for: to send a request and return the reply, to wait so
+#: many seconds, or to call a function that may block, and so not inside an event loop.
+Step: TypeAlias = Request | float | Callable[[], Any]
 Flow: TypeAlias = Generator[Step, Any, T]
-
-
-class SessionStore(Protocol):
-    """A place where other tasks and workers find a session."""
-
-    def load(self) -> Session | None:
-        """Return a session that has not lapsed, with its remaining lifetime."""
-
-    def save(self, session: Session) -> None:
-        """Keep a session for others."""
-
-
-class System(Protocol):
-    """How a contact center's system signs in and signs requests; a hook is one."""
-
-    def acquire_session(self) -> Session:
-        """Sign in once."""
-
-    def refresh_session(self, refresh_token: str) -> Session | None:
-        """Get a new session without the password; ``None`` where the system cannot."""
-
-    def sign(self, request: Request, session: Session) -> Request:
-        """Return a request signed with a session."""
-
-    def send_once(self, call: Call[Any], session: Session) -> Any:
-        """Make a call once, signed with a session."""
 
 
 class ActiveSession:
@@ -89,10 +66,7 @@ class ActiveSession:
 
 
 def lead(lifetime: float) -> float:
-    """Return how long before its end a session is renewed, in seconds.
-
-    :param lifetime: the whole lifetime in seconds
-    """
+    """Return how long before its end a session of so many seconds is renewed."""
     return min(LEAD, lifetime / 10)
 
 
@@ -101,7 +75,7 @@ def _end(begun: float, lifetime: float | None) -> float:
 
 
 def call_flow(call: Call[T], sessions: SessionManager) -> Flow[T]:
-    """Make a call, without I/O: yields what is to be done, and is sent what came of it.
+    """Make a call, signed with a session that is renewed if it has lapsed.
 
     :param call: the call
     :param sessions: the session
@@ -118,8 +92,8 @@ def call_flow(call: Call[T], sessions: SessionManager) -> Flow[T]:
         reply: Reply = yield sessions.sign(call.request, active.session)
         try:
             result = understand(call, reply, active.secrets)
-        except CCSessionRefused as refusal:
-            yield partial(sessions.replace, active, call, refusal, time.monotonic(), failures)
+        except CCSessionRefused as error:
+            refusal = error
         except CCBusinessError as error:
             if error.status is None:  # a code of the contact center's own: it accepted the session
                 sessions.worked(active, call, sent_at)
@@ -127,8 +101,20 @@ def call_flow(call: Call[T], sessions: SessionManager) -> Flow[T]:
         else:
             sessions.worked(active, call, sent_at)
             return result
+        yield partial(sessions.replace, active, call, refusal, time.monotonic(), failures)
     text = f"the session lapsed {MAX_SESSIONS} times before the call arrived"
     raise CCTransientError(call.endpoint.name, ErrorCode.SESSION_LAPSED, text)
+
+
+def unsigned_flow(call: Call[T], headers: Mapping[str, str], secrets: tuple[str, ...]) -> Flow[T]:
+    """Make a call that no session signs.
+
+    :param call: the call
+    :param headers: added to its own
+    :param secrets: the secrets in these headers, removed from all texts
+    """
+    reply: Reply = yield call.request.signed(headers)
+    return understand(call, reply, secrets)
 
 
 class SessionManager:
@@ -140,26 +126,14 @@ class SessionManager:
     query that worked lately (the witness) is made once more with the same session. If it works, the call is
     refused; if it does not, the session has lapsed.
 
-    :param system: signs in and signs requests
-    :param credential: what a sign-in sends
-    :param secret: the connection's password, removed from all texts
-    :param lockout: keeps a rejected credential from being sent again
+    :param hook: signs in and signs requests
     :param store: shares the session with other tasks
     """
 
-    def __init__(
-        self,
-        system: System,
-        credential: Credential,
-        secret: str,
-        lockout: Lockout,
-        store: SessionStore | None = None,
-    ) -> None:
-        self._system = system
-        self.sign = system.sign
-        self._secret = secret
-        self._credential = credential
-        self._lockout = lockout
+    def __init__(self, hook: CCHook, store: SharedSession | None = None) -> None:
+        self._hook = hook
+        self.sign = hook.sign
+        self._secret = hook.settings.password
         self._store = store
         self._lock = threading.Lock()
         self._active: ActiveSession | None = None
@@ -184,12 +158,7 @@ class SessionManager:
         return active if active is not None and time.monotonic() < active.stale_at else None
 
     def worked(self, active: ActiveSession, call: Call[Any], sent_at: float) -> None:
-        """Note a call that the contact center answered.
-
-        :param active: the session that signed it
-        :param call: the call
-        :param sent_at: when it was sent, on the monotonic clock
-        """
+        """Note a call that the contact center answered, and when it was sent (monotonic clock)."""
         if active.worked_at is None or sent_at > active.worked_at:
             active.worked_at = sent_at
             self._has_worked, self._unused = True, 0
@@ -208,38 +177,27 @@ class SessionManager:
             return self.current or self._acquire(None, self.failures if failures is None else failures)
 
     def replace(
-        self,
-        refused: ActiveSession,
-        call: Call[Any],
-        refusal: CCSessionRefused,
-        refused_at: float,
-        failures: int,
+        self, refused: ActiveSession, call: Call[Any], refusal: CCSessionRefused, at: float, failures: int
     ) -> None:
         """Replace a session that has lapsed, so that a refused call can be repeated. May block.
 
         :param refused: the session that signed the call
         :param call: the refused call
         :param refusal: how it was refused
-        :param refused_at: when, on the monotonic clock
+        :param at: when, on the monotonic clock
         :param failures: :attr:`failures` when the call began
         :raises CCPermissionError: the session has not lapsed: only this call is refused
         :raises CCSessionRefused: no call has worked yet, so nobody knows
         :raises CCAuthError: all calls are refused
-        :raises CCTransientError: the call carries a password, and it is not certain that nobody looked at it
+        :raises CCTransientError: the call carries a password, and may have been looked at
         """
         with self._lock:
             if self._active is not refused:
                 return  # replaced already, on behalf of another call
-            if self._has_lapsed(refused, refusal, refused_at):
-                self._renew(refused, refusal, failures)
-                return
-            if call.secrets:
+            if not self._has_lapsed(refused, refusal, at) and call.secrets:
                 self._active = None
-                raise CCTransientError(
-                    refusal.endpoint,
-                    ErrorCode.SESSION_LAPSED,
-                    "the session may have lapsed; the call carries a password and is not repeated",
-                )
+                text = "the session may have lapsed; the call carries a password and is not repeated"
+                raise CCTransientError(refusal.endpoint, ErrorCode.SESSION_LAPSED, text)
             self._renew(refused, refusal, failures)
 
     def sign_in(self) -> ActiveSession:
@@ -284,7 +242,7 @@ class SessionManager:
         sent_at = time.monotonic()
         self.probes += 1
         try:
-            self._system.send_once(witness, active.session)
+            self._hook.send_once(witness, active.session)
         except CCAuthError:
             return False
         except CCTransientError as error:
@@ -327,17 +285,16 @@ class SessionManager:
             return None
         begun = time.monotonic()
         try:
-            session = self._system.refresh_session(old.session.refresh_token)
+            return self._keep(self._hook.refresh_session(old.session.refresh_token), begun)
         except CCError:
             return None  # the password is still there to sign in with
-        return None if session is None else self._keep(session, begun)
 
     def _signed_in(self) -> ActiveSession:
         try:
-            with self._lockout.guard(self._credential):
+            with self._hook.lockout.guard(self._hook.sign_in_credential):
                 begun = time.monotonic()
                 self.sign_ins += 1
-                session = self._system.acquire_session()
+                session = self._hook.acquire_session()
         except (CCAuthError, CCConfigError) as error:
             self._refused = error
             raise

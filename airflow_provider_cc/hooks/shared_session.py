@@ -11,7 +11,7 @@ import msgspec
 from cryptography.fernet import Fernet, InvalidToken
 
 from airflow_provider_cc.api.protocol import Session
-from airflow_provider_cc.hooks import variables
+from airflow_provider_cc.compat import get_variable, set_variable
 from airflow_provider_cc.hooks.session import lead
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class SharedSession:
 
     def load(self) -> Session | None:
         """Return the shared session with its remaining lifetime, if there is one that has not lapsed."""
-        stored = variables.read(self._variable)
+        stored = get_variable(self._variable)
         if stored is None:
             return None
         try:
@@ -73,9 +73,8 @@ class SharedSession:
             _until(session.refresh_lifetime),
         )
         encrypted = self._cipher.encrypt(msgspec.json.encode(shared)).decode()
-        variables.write(
-            self._variable, encrypted, "Session shared by tasks, encrypted with the connection's secret."
-        )
+        description = "Session shared by tasks, encrypted with the connection's secret."
+        set_variable(self._variable, encrypted, description)
 
 
 def _until(lifetime: float | None) -> float | None:

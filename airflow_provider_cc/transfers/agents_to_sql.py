@@ -21,11 +21,11 @@ from airflow_provider_cc.api.management import (
     AgentLoginParams,
     DirectoryAgent,
 )
+from airflow_provider_cc.api.secret import without_locals
 from airflow_provider_cc.compat import Asset, BaseHook, BaseOperator, in_thread
 from airflow_provider_cc.exceptions import CCConfigError, CCError
 from airflow_provider_cc.hooks.lockout import Lockout
 from airflow_provider_cc.hooks.management import CCManagementHook
-from airflow_provider_cc.hooks.tracebacks import without_locals
 from airflow_provider_cc.transfers import tables
 from airflow_provider_cc.transfers.account_codes import AccountList, rows_of_one_column, spool_codes
 from airflow_provider_cc.transfers.columns import AGENT_COLUMNS, Column

@@ -24,8 +24,8 @@ from airflow_provider_cc.exceptions import (
     CCTransientError,
     ErrorCode,
 )
-from airflow_provider_cc.hooks.bulk import BulkClient
 from airflow_provider_cc.hooks.lockout import Credential, Lockout
+from airflow_provider_cc.hooks.transport import BulkClient
 from airflow_provider_cc.transfers.counts import Counts
 from airflow_provider_cc.transfers.difference import Chunk, Reject
 from airflow_provider_cc.transfers.reading import Reading

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_cc.exceptions import CCError, CCTransientError
-from airflow_provider_cc.hooks import retries
+from airflow_provider_cc.hooks import transport
 from airflow_provider_cc.simulator import Simulator
 from tests.transfers.conftest import Log, MakeCentre, Sync
 from tests.transfers.database import Database
@@ -131,7 +131,7 @@ def test_a_refused_question_closes_nobody(centre: Simulator, database: Database,
 def test_a_directory_that_has_stopped_answering_is_not_asked_for_everybody(
     make_centre: MakeCentre, sqlite_sync: Sync, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retries, "FIRST_BACK_OFF", 0.001)
+    monkeypatch.setattr(transport, "FIRST_BACK_OFF", 0.001)
     centre = make_centre(1000)
     sqlite_sync()
     leavers = list(centre.accounts())[:400]
