@@ -64,15 +64,7 @@ class CCAgentHook(CCForm, BaseHook):
 
         :raises CCConfigError: login is empty
         """
-        connection = self.get_connection(self.cc_conn_id)
-        login, password = (connection.login or "").strip(), connection.password or ""
-        if not login:
-            raise CCConfigError(f"connection {self.cc_conn_id!r} (cc_agent): needs login")
-        if password:
-            mask_secret(password)
-        return AgentCredentials(
-            login, password, str(connection.extra_dejson.get("phone_number") or "").strip()
-        )
+        return self.require()
 
     def require(self, *names: str) -> AgentCredentials:
         """Return the connection's fields after checking that some of them are not empty.
@@ -80,8 +72,14 @@ class CCAgentHook(CCForm, BaseHook):
         :param names: "password" or "phone_number"
         :raises CCConfigError: login or one of these is empty
         """
-        credentials = self.credentials
-        missing = [name for name in names if not getattr(credentials, name)]
+        connection = self.get_connection(self.cc_conn_id)
+        phone_number = str(connection.extra_dejson.get("phone_number") or "").strip()
+        credentials = AgentCredentials(
+            (connection.login or "").strip(), connection.password or "", phone_number
+        )
+        if credentials.password:
+            mask_secret(credentials.password)
+        missing = [name for name in ("login", *names) if not getattr(credentials, name)]
         if missing:
             raise CCConfigError(f"connection {self.cc_conn_id!r} (cc_agent): needs {', '.join(missing)}")
         return credentials
@@ -138,12 +136,16 @@ class AgentSession:
             self.poll()  # yields the Guid that AUTHMODE 2 wants in further calls
             self._poller.start()
         except BaseException:
-            self._sign_out()
+            self.__exit__()
             raise
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._sign_out()
+        self._ended.set()
+        if self._poller.is_alive():
+            self._poller.join()
+        with self._lock:
+            self._sign_out(lambda guid: self._exchange(api.agent_sign_out(self.agent_id), guid))
 
     @without_locals
     def query_login_info(self) -> PhoneToken:
@@ -173,19 +175,28 @@ class AgentSession:
     def end_at_once(self) -> None:
         """Sign out now, also while another thread waits for a reply; a failure is logged."""
         self._ended.set()
-        guid, self._guid = self._guid, ""
-        if guid:
-            self._log_sign_out(lambda: self._sign_out_at_once(guid))
+        self._sign_out(self._sign_out_at_once)
 
     def _sign_out_at_once(self, guid: str) -> None:
         # With a client of its own: the hook's may be waiting for a reply.
         client = BlockingClient(replace(self._hook.settings, timeout=SIGN_OUT_WITHIN / 2))
         client.session.cookies.update(self._hook.client.session.cookies)
         call = api.agent_sign_out(self.agent_id)
-        try:
+        with client.session:
             understand(call, client.send(call.request.signed(api.headers(guid))), (guid,))
-        finally:
-            client.session.close()
+
+    def _sign_out(self, send: Callable[[str], None]) -> None:
+        """Sign out; a failure is logged, not raised, so that it does not hide what happened before."""
+        guid, self._guid = self._guid, ""
+        if not guid:
+            return
+        try:
+            send(guid)
+        except CCError as error:
+            text = "Agent %d could not be signed out (%s): the gateway does it 2 minutes after the last poll."
+            log.warning(text, self.agent_id, error)
+        else:
+            log.info("Agent %d is signed out.", self.agent_id)
 
     def _exchange(self, call: Call[Any], guid: str) -> Any:
         return self._hook._exchange(call, api.headers(guid), (guid,) if guid else ())
@@ -201,28 +212,6 @@ class AgentSession:
         if self._ended.is_set():  # killed meanwhile
             self.end_at_once()
             raise CCError(f"agent {self.agent_id}: the task is being stopped")
-
-    def _sign_out(self) -> None:
-        """Sign out; a failure is logged, not raised, so that it does not hide what happened before."""
-        self._ended.set()
-        if self._poller.is_alive():
-            self._poller.join()
-        with self._lock:
-            guid, self._guid = self._guid, ""
-            if guid:
-                self._log_sign_out(lambda: self._exchange(api.agent_sign_out(self.agent_id), guid))
-
-    def _log_sign_out(self, sign_out: Callable[[], None]) -> None:
-        try:
-            sign_out()
-        except CCError as error:
-            log.warning(
-                "Agent %d could not be signed out (%s). The gateway does it two minutes after the last poll.",
-                self.agent_id,
-                error,
-            )
-        else:
-            log.info("Agent %d is signed out.", self.agent_id)
 
     def _call(self, call: Call[Any]) -> Any:
         try:
@@ -247,9 +236,5 @@ class AgentSession:
                 log.warning("Agent %d is signed out: %s", self.agent_id, error)
                 return
             except CCError as error:
-                log.warning(
-                    "Agent %d: the event poll failed, the next is due in %g s: %s",
-                    self.agent_id,
-                    POLL_EVERY,
-                    error,
-                )
+                text = "Agent %d: the event poll failed, the next is due in %g s: %s"
+                log.warning(text, self.agent_id, POLL_EVERY, error)

@@ -60,7 +60,7 @@ class CCHook(CCForm, BaseHook):
         """Return the headers that a session adds to a call; without one, those of an unsigned call."""
 
     def _refresh_call(self, refresh_token: str) -> Call[Session]:
-        """Return the call that refreshes a session, where a sign-in yields a refresh token."""
+        """Return the call that refreshes a session."""
         raise NotImplementedError
 
     @property
@@ -156,41 +156,24 @@ class CCHook(CCForm, BaseHook):
         return True, f"Signed in to {self.hook_name} at {self.settings.base_url}."
 
     def sign(self, request: Request, session: Session) -> Request:
-        """Return a request signed with a session; override it for a scheme that signs method, path and body.
-
-        :param request: the request
-        :param session: the session
-        """
+        """Return a request signed with a session; override it for schemes that sign path and body, too."""
         return request.signed(self._headers_of(session))
 
     def acquire_session(self) -> Session:
-        """Sign in once; :attr:`sessions` calls it when a session is needed.
-
-        :raises CCError: it failed
-        """
+        """Sign in once; :attr:`sessions` calls it when a session is needed."""
         try:
             call = self._sign_in_call()
         except ValueError as error:
             raise CCConfigError(f"connection {self.cc_conn_id!r}: {error}") from None
-        session = self._exchange_sign_in(call)
-        self.log.info("Signed in to %s (connection %s).", self.hook_name, self.cc_conn_id)
-        return session
+        return self._begin_session(call, "Signed in to %s (connection %s).")
 
     def refresh_session(self, refresh_token: str) -> Session:
-        """Refresh a session.
-
-        :param refresh_token: from the sign-in
-        :raises CCError: it failed
-        """
-        session = self._exchange_sign_in(self._refresh_call(refresh_token))
-        self.log.info("Refreshed the session of %s (connection %s).", self.hook_name, self.cc_conn_id)
-        return session
+        """Refresh a session, where a sign-in yields a refresh token."""
+        call = self._refresh_call(refresh_token)
+        return self._begin_session(call, "Refreshed the session of %s (connection %s).")
 
     def send_once(self, call: Call[T], session: Session) -> T:
-        """Make a call once, signed with a session.
-
-        :raises CCError: it failed
-        """
+        """Make a call once, signed with a session."""
         reply = self.client.send(self.sign(call.request, session))
         return understand(call, reply, (*session.secrets, self.settings.password))
 
@@ -201,30 +184,21 @@ class CCHook(CCForm, BaseHook):
             self.client.session.close()  # over a new connection: the server may just be closing a kept one
         return self.client.run(repeated(call, partial(unsigned_flow, call, headers, secrets)))
 
-    def _exchange_sign_in(self, call: Call[Session]) -> Session:
+    def _begin_session(self, call: Call[Session], done: str) -> Session:
         session = self._exchange(call, self._headers(None), (self.settings.password,))
         for secret in session.secrets:
             mask_secret(secret)
+        self.log.info(done, self.hook_name, self.cc_conn_id)
         return session
 
     def _new_sessions(self, shared: bool) -> SessionManager:
-        settings = self.settings
         needed = {"host": self._label("host"), **self.credentials}
-        settings.require(needed, f"signing in to {self.hook_name}")
-        store = None
-        if shared:
-            identity = f"{settings.base_url}\n{settings.login}"
-            store = SharedSession(settings.conn_id, identity, settings.password)
-        return SessionManager(self, store)
+        self.settings.require(needed, f"signing in to {self.hook_name}")
+        return SessionManager(self, SharedSession(self.settings) if shared else None)
 
     def _header_text(self, field: str, value: str) -> str:
-        """Check a text that goes into a header.
-
-        :raises CCConfigError: it has whitespace or characters that are not allowed there
-        """
-        if not fits_header(value):
-            raise CCConfigError(
-                f"connection {self.cc_conn_id!r}: {field} contains whitespace or characters not allowed in "
-                "HTTP headers"
-            )
-        return value
+        """Return a text after checking that a header can carry it."""
+        if fits_header(value):
+            return value
+        why = "contains whitespace or characters not allowed in HTTP headers"
+        raise CCConfigError(f"connection {self.cc_conn_id!r}: {field} {why}")

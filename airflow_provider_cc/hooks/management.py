@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -87,8 +88,17 @@ class CCManagementHook(CCHook):
         :raises ValueError: a page size below 1
         :raises CCResponseError: a line or a page that cannot be read, or a page cut short
         """
-        calls = (api.query_directory(page, page_size, agent_types) for page in range(10**9))
-        return self._pages(calls, page_size)
+        before = None
+        for number in itertools.count():
+            page = self.send(api.query_directory(number, page_size, agent_types))
+            api.insist_on_progress(before, page)
+            if page.unreadable:
+                raise page.unreadable[0][1]
+            yield from page.agents
+            is_last = not page.agents if page.total is None else (number + 1) * page_size >= page.total
+            if is_last:
+                return
+            before = page
 
     @without_locals
     def call(self, path: str, *, json: Any = None, method: str = "POST") -> Any:
@@ -101,35 +111,17 @@ class CCManagementHook(CCHook):
         """
         return self.send(api.any_management_call(method, path, json))
 
-    def _pages(self, calls: Iterator[Call[api.DirectoryPage]], page_size: int) -> Iterator[DirectoryAgent]:
-        before = None
-        for number, call in enumerate(calls, start=1):
-            page = self.send(call)
-            api.insist_on_progress(before, page)
-            before = page
-            if page.unreadable:
-                raise page.unreadable[0][1]
-            yield from page.agents
-            end = not page.agents if page.total is None else number * page_size >= page.total
-            if end:
-                return
-
     def _sign_in_call(self) -> Call[Session]:
-        settings = self.settings
-        lifetime = number_argument(
-            "extra token_lifetime",
-            settings.extra.get("token_lifetime") or api.MAX_TOKEN_LIFETIME,
-            1,
-            api.MAX_TOKEN_LIFETIME,
-        )
-        path = settings.extra.get("token_url") or api.TOKEN_PATH
-        return api.token(settings.login, settings.password, lifetime, path)
+        login, password, extra = self.settings.login, self.settings.password, self.settings.extra
+        longest = api.MAX_TOKEN_LIFETIME
+        lifetime = number_argument("extra token_lifetime", extra.get("token_lifetime") or longest, 1, longest)
+        return api.token(login, password, lifetime, extra.get("token_url") or api.TOKEN_PATH)
 
     def _headers(self, session: Session | None) -> Mapping[str, str]:
-        settings = self.settings
-        tenant = settings.extra.get("tenant_space_id") or None
+        login, extra = self.settings.login, self.settings.extra
+        tenant = extra.get("tenant_space_id") or None
         return api.headers(
             session.token if session else None,
-            self._header_text("the app key", settings.login) if session else None,
+            self._header_text("the app key", login) if session else None,
             self._header_text("extra tenant_space_id", str(tenant)) if tenant else None,
         )

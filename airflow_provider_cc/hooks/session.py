@@ -77,8 +77,6 @@ def _end(begun: float, lifetime: float | None) -> float:
 def call_flow(call: Call[T], sessions: SessionManager) -> Flow[T]:
     """Make a call, signed with a session that is renewed if it has lapsed.
 
-    :param call: the call
-    :param sessions: the session
     :raises CCAuthError: the credential is refused, or every call is
     :raises CCPermissionError: this call is refused although the session works for others
     :raises CCError: as :func:`airflow_provider_cc.api.protocol.understand`
@@ -107,12 +105,7 @@ def call_flow(call: Call[T], sessions: SessionManager) -> Flow[T]:
 
 
 def unsigned_flow(call: Call[T], headers: Mapping[str, str], secrets: tuple[str, ...]) -> Flow[T]:
-    """Make a call that no session signs.
-
-    :param call: the call
-    :param headers: added to its own
-    :param secrets: the secrets in these headers, removed from all texts
-    """
+    """Make a call that no session signs; the secrets in the headers are removed from all texts."""
     reply: Reply = yield call.request.signed(headers)
     return understand(call, reply, secrets)
 
@@ -133,7 +126,6 @@ class SessionManager:
     def __init__(self, hook: CCHook, store: SharedSession | None = None) -> None:
         self._hook = hook
         self.sign = hook.sign
-        self._secret = hook.settings.password
         self._store = store
         self._lock = threading.Lock()
         self._active: ActiveSession | None = None
@@ -182,7 +174,7 @@ class SessionManager:
         """Replace a session that has lapsed, so that a refused call can be repeated. May block.
 
         :param refused: the session that signed the call
-        :param call: the refused call
+        :param call: the call
         :param refusal: how it was refused
         :param at: when, on the monotonic clock
         :param failures: :attr:`failures` when the call began
@@ -276,8 +268,7 @@ class SessionManager:
         session = self._store.load() if self._store is not None else None
         if session is None or (lapsed is not None and session.token == lapsed.session.token):
             return None
-        self._active = ActiveSession(session, None, self._secret)
-        return self._active
+        return self._use(session, None)
 
     def _refreshed(self) -> ActiveSession | None:
         old = self._active
@@ -285,7 +276,7 @@ class SessionManager:
             return None
         begun = time.monotonic()
         try:
-            return self._keep(self._hook.refresh_session(old.session.refresh_token), begun)
+            return self._use(self._hook.refresh_session(old.session.refresh_token), begun)
         except CCError:
             return None  # the password is still there to sign in with
 
@@ -303,12 +294,12 @@ class SessionManager:
             self.failures += 1
             self._failed = CCSignInUnavailable(*error.args)
             raise _copy(self._failed) from None
-        return self._keep(session, begun)
+        return self._use(session, begun)
 
-    def _keep(self, session: Session, begun: float) -> ActiveSession:
-        if self._store is not None:
+    def _use(self, session: Session, begun: float | None) -> ActiveSession:
+        if self._store is not None and begun is not None:
             self._store.save(session)
-        self._active = ActiveSession(session, begun, self._secret)
+        self._active = ActiveSession(session, begun, self._hook.settings.password)
         return self._active
 
 

@@ -6,23 +6,22 @@ import base64
 import hashlib
 import logging
 import time
+from dataclasses import replace
 
 import msgspec
 from cryptography.fernet import Fernet, InvalidToken
 
 from airflow_provider_cc.api.protocol import Session
 from airflow_provider_cc.compat import get_variable, set_variable
+from airflow_provider_cc.hooks.connection import CCSettings
 from airflow_provider_cc.hooks.session import lead
 
 log = logging.getLogger(__name__)
 
 
 class _Shared(msgspec.Struct):
-    token: str
-    lifetime: float | None
-    expires_at: float | None
-    refresh_token: str | None
-    refresh_expires_at: float | None
+    session: Session
+    saved_at: float
 
 
 class SharedSession:
@@ -32,16 +31,14 @@ class SharedSession:
     and a changed password makes the old session unreadable. Times are wall-clock times, since machines share
     them. If Variables are unavailable, the session is not shared.
 
-    :param conn_id: connection id
-    :param identity: the connection's host and login, so that a connection to another system starts anew
-    :param secret: the connection's password
+    :param settings: the connection; with another host or login, the session cannot be read either
     """
 
-    def __init__(self, conn_id: str, identity: str, secret: str) -> None:
-        self._variable = f"cc_token__{conn_id}"
-        salt = f"{conn_id}\n{identity}".encode()
+    def __init__(self, settings: CCSettings) -> None:
+        self._variable = f"cc_token__{settings.conn_id}"
+        salt = f"{settings.conn_id}\n{settings.base_url}\n{settings.login}".encode()
         # Slow on purpose, as the password may be short: about 50 ms, once in a task.
-        key = hashlib.scrypt(secret.encode(), salt=salt, n=2**14, r=8, p=1, dklen=32)
+        key = hashlib.scrypt(settings.password.encode(), salt=salt, n=2**14, r=8, p=1, dklen=32)
         self._cipher = Fernet(base64.urlsafe_b64encode(key))
 
     def load(self) -> Session | None:
@@ -54,32 +51,19 @@ class SharedSession:
         except (InvalidToken, msgspec.MsgspecError, ValueError, TypeError):
             log.info("Variable %s holds no session of this connection: signing in.", self._variable)
             return None
-        left = _left(shared.expires_at)
+        session, age = shared.session, time.time() - shared.saved_at
         # The lead of the whole lifetime: that of what is left would shrink with every load, down to nothing.
-        if left is not None and left <= lead(shared.lifetime or 0.0):
+        if session.lifetime is not None and session.lifetime - age <= lead(session.lifetime):
             return None
-        return Session(shared.token, left, shared.refresh_token, _left(shared.refresh_expires_at))
+
+        def left(seconds: float | None) -> float | None:
+            return None if seconds is None else seconds - age
+
+        lifetime, refresh_lifetime = left(session.lifetime), left(session.refresh_lifetime)
+        return replace(session, lifetime=lifetime, refresh_lifetime=refresh_lifetime)
 
     def save(self, session: Session) -> None:
-        """Share a session.
-
-        :param session: what a sign-in has just returned
-        """
-        shared = _Shared(
-            session.token,
-            session.lifetime,
-            _until(session.lifetime),
-            session.refresh_token,
-            _until(session.refresh_lifetime),
-        )
-        encrypted = self._cipher.encrypt(msgspec.json.encode(shared)).decode()
+        """Share a session that a sign-in has just returned."""
+        encrypted = self._cipher.encrypt(msgspec.json.encode(_Shared(session, time.time()))).decode()
         description = "Session shared by tasks, encrypted with the connection's secret."
         set_variable(self._variable, encrypted, description)
-
-
-def _until(lifetime: float | None) -> float | None:
-    return None if lifetime is None else time.time() + lifetime
-
-
-def _left(moment: float | None) -> float | None:
-    return None if moment is None else moment - time.time()

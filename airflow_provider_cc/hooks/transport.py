@@ -57,13 +57,10 @@ _PIECE = 65536
 
 
 def repeated(call: Call[Any], attempt: Callable[[], Flow[T]]) -> Flow[T]:
-    """Repeat an attempt of a call where that may help; yields the seconds to wait, too.
+    """Repeat the attempts of a call where that may help.
 
     A call that carries a password is repeated only if it is certain that nothing was sent: accounts are
     locked after three wrong passwords, and a server that does not answer may have counted.
-
-    :param call: the call
-    :param attempt: begins an attempt
     """
     begun = time.monotonic()
     for tries in itertools.count(1):
@@ -83,11 +80,7 @@ def repeated(call: Call[Any], attempt: Callable[[], Flow[T]]) -> Flow[T]:
 
 
 def pause(error: CCTransientError | None, tries: int) -> float:
-    """Return the seconds to wait before the next attempt: what the server asks for, or a growing random time.
-
-    :param error: how the last attempt failed
-    :param tries: attempts so far
-    """
+    """Return the seconds to wait after an attempt: what the server asks for, or a growing random time."""
     asked = error.retry_after if error is not None else None
     longest = min(LONGEST_BACK_OFF, FIRST_BACK_OFF * 2 ** (tries - 1))
     own = random.uniform(longest / 20, longest)  # noqa: S311 - spreads load, guards nothing
@@ -133,10 +126,7 @@ class BlockingClient:
             return result
 
     def send(self, request: Request) -> Reply:
-        """Send a request once, and read its reply.
-
-        :raises CCError: no reply, or one that cannot be read
-        """
+        """Send a request once, and read its reply."""
         settings = self._settings
         try:
             response = self.session.request(
