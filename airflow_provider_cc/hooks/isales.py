@@ -74,7 +74,7 @@ class CCISalesHook(CCHook):
 
     def _choice(self, name: str, allowed: tuple[str, ...]) -> str:
         value = str(self.settings.extra.get(name) or allowed[0])
-        if value in allowed:
-            return value
-        text = f"connection {self.cc_conn_id!r}: extra {name} must be {' or '.join(allowed)}"
-        raise CCConfigError(text)
+        if value not in allowed:
+            where = f"connection {self.cc_conn_id!r}"
+            raise CCConfigError(f"{where}: extra {name} must be {' or '.join(allowed)}")
+        return value

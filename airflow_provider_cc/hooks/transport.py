@@ -246,19 +246,19 @@ class BulkClient:
         if request.headers is not self._headers:
             self._change_headers(request.headers)
         try:
-            async with self._http.request(
+            response = await self._http.request(
                 request.method,
                 self._url(request.path),
                 data=request.body,
                 allow_redirects=False,
                 proxy=self._proxy,
                 server_hostname=self._settings.server_name,
-            ) as response:
-                headers, length = response.headers, response.content_length
-                if length is not None and length <= MAX_BODY and "Content-Encoding" not in headers:
-                    body = await response.read()
-                else:
-                    body = await _body_in_bulk(request.name, response)
+            )
+            headers, length = response.headers, response.content_length
+            if length is not None and length <= MAX_BODY and "Content-Encoding" not in headers:
+                body = await response.read()
+            else:
+                body = await _body_in_bulk(request.name, response)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             failure = wire.connection_failure(request.name, error, self._settings)
         else:
@@ -286,8 +286,9 @@ class BulkClient:
 
 async def _body_in_bulk(name: str, response: aiohttp.ClientResponse) -> bytes:
     body = bytearray()
-    async for piece in response.content.iter_chunked(_PIECE):
-        body += piece
-        if len(body) > MAX_BODY:
-            break
+    async with response:
+        async for piece in response.content.iter_chunked(_PIECE):
+            body += piece
+            if len(body) > MAX_BODY:
+                break
     return decompress(name, bytes(body), response.headers.get("Content-Encoding"))

@@ -49,8 +49,7 @@ class _Watched(io.RawIOBase):
 
     def __init__(self, sock: socket.socket, raw: io.RawIOBase) -> None:
         self._sock, self._raw = sock, raw
-        self._timeout = sock.gettimeout() or 0.0
-        self._end = time.monotonic() + self._timeout
+        self._end = time.monotonic() + (sock.gettimeout() or 0.0)
 
     def readable(self) -> bool:
         return True
@@ -59,12 +58,10 @@ class _Watched(io.RawIOBase):
         left = self._end - time.monotonic()
         if left <= 0:
             raise TimeoutError("the reply is incomplete")
-        self._sock.settimeout(left)
+        self._sock.settimeout(left)  # urllib3 sets it anew before each request and each reply
         return self._raw.readinto(buffer)
 
     def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._sock.settimeout(self._timeout)  # the connection may be kept for another request
         self._raw.close()
         super().close()
 
@@ -85,7 +82,7 @@ class _Reply(http.client.HTTPResponse):
             raise http.client.HTTPException("invalid header line") from None
 
 
-class _Connection(urllib3.connection.HTTPConnection):
+class _PlainConnection(urllib3.connection.HTTPConnection):
     response_class = _Reply
 
 
@@ -102,7 +99,7 @@ class _TLSConnection(urllib3.connection.HTTPSConnection):
 
 
 _POOLS = {
-    "http": type("_Pool", (urllib3.HTTPConnectionPool,), {"ConnectionCls": _Connection}),
+    "http": type("_PlainPool", (urllib3.HTTPConnectionPool,), {"ConnectionCls": _PlainConnection}),
     "https": type("_TLSPool", (urllib3.HTTPSConnectionPool,), {"ConnectionCls": _TLSConnection}),
 }
 
@@ -131,10 +128,7 @@ class _Adapter(HTTPAdapter):
 
 
 def mount(session: requests.Session, settings: CCSettings) -> None:
-    """Let a ``requests`` session connect as a connection says.
-
-    :raises CCConfigError: a file of certificates cannot be read
-    """
+    """Let a ``requests`` session connect as an Airflow connection says."""
     context = settings.ssl_context()
     for prefix in ("https://", "http://"):
         session.mount(prefix, _Adapter(context))
@@ -203,10 +197,7 @@ class Connector(aiohttp.TCPConnector):
 
 
 def environment_proxy(base_url: str) -> str | None:
-    """Return the environment's proxy for an address, as requests chooses it.
-
-    :raises CCConfigError: it is of a kind that is not supported
-    """
+    """Return the environment's proxy for an address, as requests chooses it."""
     proxy = select_proxy(base_url, get_environ_proxies(base_url))
     if not proxy:
         return None
@@ -247,12 +238,7 @@ _HANDSHAKE_ADVICE = {
 
 
 def connection_failure(endpoint: str, error: BaseException, settings: CCSettings) -> CCError:
-    """Explain in terms of the Airflow connection why there is no reply.
-
-    :param endpoint: the call's name
-    :param error: the exception of either HTTP library
-    :param settings: the connection
-    """
+    """Explain in terms of the Airflow connection why there is no reply, by either library's exception."""
     causes = list(_causes(error))
     where = f"{settings.host}:{settings.port}"
     transient = functools.partial(CCTransientError, endpoint)
@@ -291,11 +277,7 @@ def _unusable_proxy() -> CCConfigError:
 
 
 def not_http(endpoint: str, reason: str) -> CCResponseError:
-    """Return the exception for a reply that is not HTTP.
-
-    :param endpoint: the call's name
-    :param reason: what is wrong with it, without a part of it
-    """
+    """Return the exception for a reply that is not HTTP, with the reason but nothing of the reply."""
     return CCResponseError(endpoint, ErrorCode.NOT_HTTP, f"invalid HTTP response: {clean(reason)}")
 
 
