@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_provider_cc.api import gateway as api
 from airflow_provider_cc.api.gateway import PhoneToken
@@ -15,11 +15,9 @@ from airflow_provider_cc.api.secret import Unpicklable, without_locals
 from airflow_provider_cc.compat import BaseHook, mask_secret
 from airflow_provider_cc.exceptions import CCAuthError, CCConfigError, CCError, CCSessionRefused
 from airflow_provider_cc.get_provider_info import CCForm
+from airflow_provider_cc.hooks.base import CCHook
 from airflow_provider_cc.hooks.lockout import Credential
 from airflow_provider_cc.hooks.transport import BlockingClient
-
-if TYPE_CHECKING:
-    from airflow_provider_cc.hooks.gateway import CCGatewayHook
 
 log = logging.getLogger(__name__)
 
@@ -109,9 +107,7 @@ class AgentSession:
     :param force: sign out anyone who is signed in as this agent, at the start
     """
 
-    def __init__(
-        self, hook: CCGatewayHook, agent_id: int, password: str, phone_number: str, force: bool
-    ) -> None:
+    def __init__(self, hook: CCHook, agent_id: int, password: str, phone_number: str, force: bool) -> None:
         self.agent_id = agent_id
         self._hook = hook
         self._sign_in_call = api.agent_sign_in(agent_id, password, phone_number)

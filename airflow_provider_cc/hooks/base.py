@@ -15,8 +15,7 @@ from airflow_provider_cc.exceptions import CCConfigError, CCError
 from airflow_provider_cc.get_provider_info import CCForm
 from airflow_provider_cc.hooks.connection import CCSettings, read_settings
 from airflow_provider_cc.hooks.lockout import Credential, Lockout
-from airflow_provider_cc.hooks.session import SessionManager, call_flow, unsigned_flow
-from airflow_provider_cc.hooks.shared_session import SharedSession
+from airflow_provider_cc.hooks.session import SessionManager, SharedSession, call_flow, unsigned_flow
 from airflow_provider_cc.hooks.transport import BlockingClient, BulkClient, repeated
 
 T = TypeVar("T")

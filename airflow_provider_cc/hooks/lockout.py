@@ -7,10 +7,10 @@ import hmac
 import logging
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -143,23 +143,30 @@ class Lockout:
         set_variable(self.variable, msgspec.json.encode(kept).decode(), description)
 
     @contextmanager
-    def guard(self, credential: Credential) -> Iterator[None]:
-        """Allow a sign-in unless its credential is blocked, and record the contact center's verdict.
+    def guard(
+        self,
+        credential: Credential,
+        error_type: type[CCAuthError] | type[CCBusinessError] = CCAuthError,
+        is_verdict: Callable[[Any], bool] = lambda _: True,
+    ) -> Iterator[None]:
+        """Allow a call unless its credential is blocked, and record the contact center's verdict.
 
         :param credential: what is about to be sent
-        :raises CCAuthError: blocked, or rejected
+        :param error_type: raised by the call when the credential is rejected, and here while it is blocked
+        :param is_verdict: tells such an error from others of its type
         """
         self.load()
         text = self.blocked(credential)
         if text is not None:
             endpoint = printable(self._entries[credential.key].endpoint)
-            raise CCAuthError(endpoint, ErrorCode.BLOCKED, text)
+            raise error_type(endpoint, ErrorCode.BLOCKED, text)
         try:
             yield
-        except CCAuthError as error:
-            self.reject(credential, error)
-            self.save()
-            log.warning("%s", self.blocked(credential) or "The rejected credential cannot be tracked.")
+        except error_type as error:
+            if is_verdict(error):
+                self.reject(credential, error)
+                self.save()
+                log.warning("%s", self.blocked(credential) or "The rejected credential cannot be tracked.")
             raise
         self.accept(credential)
         self.save()

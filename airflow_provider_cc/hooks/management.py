@@ -10,7 +10,7 @@ from airflow_provider_cc.api import management as api
 from airflow_provider_cc.api.management import AgentInfo, AgentLoginParams, DirectoryAgent
 from airflow_provider_cc.api.protocol import Call, Session, number_argument
 from airflow_provider_cc.api.secret import without_locals
-from airflow_provider_cc.exceptions import CCBusinessError, ErrorCode
+from airflow_provider_cc.exceptions import CCBusinessError
 from airflow_provider_cc.hooks.base import CCHook
 from airflow_provider_cc.hooks.lockout import Credential
 
@@ -60,21 +60,9 @@ class CCManagementHook(CCHook):
         :raises CCError: any failure, as :meth:`send`
         """
         call = api.query_agent_login_params(account, password)
-        lockout, credential = self.lockout, Credential("account", account, (password,))
-        lockout.load()
-        blocked = lockout.blocked(credential)
-        if blocked is not None:
-            raise CCBusinessError(call.endpoint.name, ErrorCode.BLOCKED, blocked)
-        try:
-            params = self.send(call)
-        except CCBusinessError as error:
-            if api.rejects_password(error):
-                lockout.reject(credential, error)
-                lockout.save()
-            raise
-        lockout.accept(credential)
-        lockout.save()
-        return params
+        credential = Credential("account", account, (password,))
+        with self.lockout.guard(credential, CCBusinessError, api.rejects_password):
+            return self.send(call)
 
     def query_agents(
         self, *, page_size: int = 100, agent_types: Sequence[int] | None = None

@@ -1,14 +1,22 @@
-"""The one session flow: acquire a session, sign a call, tell a lapsed session from a refused call."""
+"""Sessions: acquire and share one, sign a call, tell a lapsed session from a refused call."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+import msgspec
+from cryptography.fernet import Fernet, InvalidToken
+
 from airflow_provider_cc.api.protocol import Call, Reply, Request, Session, understand
+from airflow_provider_cc.compat import get_variable, set_variable
 from airflow_provider_cc.exceptions import (
     CCAuthError,
     CCBusinessError,
@@ -21,10 +29,12 @@ from airflow_provider_cc.exceptions import (
     CCTransientError,
     ErrorCode,
 )
+from airflow_provider_cc.hooks.connection import CCSettings
 
 if TYPE_CHECKING:
     from airflow_provider_cc.hooks.base import CCHook
-    from airflow_provider_cc.hooks.shared_session import SharedSession
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -213,21 +223,21 @@ class SessionManager:
     def _has_lapsed(self, active: ActiveSession, refusal: CCSessionRefused, refused_at: float) -> bool:
         """Return whether it is proven that a session has lapsed; raise if it has not."""
         if active.worked_at is not None and active.worked_at >= refused_at:
-            raise _only_this_call(refusal)
+            raise CCPermissionError(*refusal.args)
         witness, proven = self._witness, False
         if witness is not None:
             if self._works(active, witness, refusal):
-                raise _only_this_call(refusal)
+                raise CCPermissionError(*refusal.args)
             proven = True
         if time.monotonic() < active.fresh_until:  # it cannot have lapsed by itself yet
             if proven and (active.worked_at is None or refusal.status == 403):
-                raise CCAuthError(refusal.endpoint, refusal.code, refusal.text, refusal.status)
+                raise CCAuthError(*refusal.args)
             if active.worked_at is None:
                 # Without a witness, calls of another kind may have worked before.
                 self._denied.add(refusal.endpoint)
-                raise _only_this_call(refusal) if self._has_worked else refusal
+                raise CCPermissionError(*refusal.args) if self._has_worked else refusal
             if not proven and refusal.endpoint in self._denied:
-                raise _only_this_call(refusal)
+                raise CCPermissionError(*refusal.args)
         return proven
 
     def _works(self, active: ActiveSession, witness: Call[Any], refusal: CCSessionRefused) -> bool:
@@ -308,5 +318,51 @@ def _copy(error: CCError) -> CCError:
     return type(error)(*error.args)
 
 
-def _only_this_call(refusal: CCSessionRefused) -> CCPermissionError:
-    return CCPermissionError(refusal.endpoint, refusal.code, refusal.text, refusal.status)
+class _Shared(msgspec.Struct):
+    session: Session
+    saved_at: float
+
+
+class SharedSession:
+    """Keeps a connection's session in the Variable ``cc_token__<conn_id>``.
+
+    The key is derived from the connection's own secret, so the Variable is useless without the connection,
+    and a changed password makes the old session unreadable. Times are wall-clock times, since machines share
+    them. If Variables are unavailable, the session is not shared.
+
+    :param settings: the connection; with another host or login, the session cannot be read either
+    """
+
+    def __init__(self, settings: CCSettings) -> None:
+        self._variable = f"cc_token__{settings.conn_id}"
+        salt = f"{settings.conn_id}\n{settings.base_url}\n{settings.login}".encode()
+        # Slow on purpose, as the password may be short: about 50 ms, once in a task.
+        key = hashlib.scrypt(settings.password.encode(), salt=salt, n=2**14, r=8, p=1, dklen=32)
+        self._cipher = Fernet(base64.urlsafe_b64encode(key))
+
+    def load(self) -> Session | None:
+        """Return the shared session with its remaining lifetime, if there is one that has not lapsed."""
+        stored = get_variable(self._variable)
+        if stored is None:
+            return None
+        try:
+            shared = msgspec.json.decode(self._cipher.decrypt(stored.encode()), type=_Shared)
+        except (InvalidToken, msgspec.MsgspecError, ValueError, TypeError):
+            log.info("Variable %s holds no session of this connection: signing in.", self._variable)
+            return None
+        session, age = shared.session, time.time() - shared.saved_at
+        # The lead of the whole lifetime: that of what is left would shrink with every load, down to nothing.
+        if session.lifetime is not None and session.lifetime - age <= lead(session.lifetime):
+            return None
+
+        def left(seconds: float | None) -> float | None:
+            return None if seconds is None else seconds - age
+
+        lifetime, refresh_lifetime = left(session.lifetime), left(session.refresh_lifetime)
+        return replace(session, lifetime=lifetime, refresh_lifetime=refresh_lifetime)
+
+    def save(self, session: Session) -> None:
+        """Share a session that a sign-in has just returned."""
+        encrypted = self._cipher.encrypt(msgspec.json.encode(_Shared(session, time.time()))).decode()
+        description = "Session shared by tasks, encrypted with the connection's secret."
+        set_variable(self._variable, encrypted, description)

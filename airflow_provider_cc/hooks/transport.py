@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import random
 import re
 import time
@@ -62,8 +61,9 @@ def repeated(call: Call[Any], attempt: Callable[[], Flow[T]]) -> Flow[T]:
     A call that carries a password is repeated only if it is certain that nothing was sent: accounts are
     locked after three wrong passwords, and a server that does not answer may have counted.
     """
-    begun = time.monotonic()
-    for tries in itertools.count(1):
+    begun, tries = time.monotonic(), 0
+    while True:
+        tries += 1
         try:
             return (yield from attempt())
         except CCTransientError as error:
@@ -76,7 +76,6 @@ def repeated(call: Call[Any], attempt: Callable[[], Flow[T]]) -> Flow[T]:
             ):
                 raise
         yield wait
-    raise AssertionError("unreachable")
 
 
 def pause(error: CCTransientError | None, tries: int) -> float:
