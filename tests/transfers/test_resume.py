@@ -17,7 +17,7 @@ import pytest
 import sqlalchemy as sa
 
 from airflow_provider_cc.exceptions import CCAuthError, CCError
-from airflow_provider_cc.hooks.bulk import BulkClient
+from airflow_provider_cc.hooks.transport import BulkClient
 from airflow_provider_cc.simulator import Settings, Simulator
 from tests.transfers.conftest import MakeCentre, Sync
 from tests.transfers.database import Database
