@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 
 import pytest
 
@@ -124,5 +124,5 @@ def test_stopping_it_at_any_moment_never_hangs(alarm: Alarm) -> None:
     for number in range(100):
         work = Interruptible()
         alarm(number / 50_000, work.stop)
-        with suppress(CCError):
+        with contextlib.suppress(CCError):
             work.run(lambda work=work: work.loop(asyncio.sleep(0.001)))  # type: ignore[misc]

@@ -384,7 +384,7 @@ def test_a_server_that_hangs_is_given_up_after_one_round(
         asked.append(centre.stats.requests(INFO))
 
     do_at_chunk(3, hang)
-    with pytest.raises(CCTransientError, match=f": {in_a_row} calls in a row failed, .*0.3 s"):
+    with pytest.raises(CCTransientError, match=f": {in_a_row} calls in a row failed; .*0.3 s"):
         sqlite_sync(**everybody(centre))
 
     # What was under way when it began to hang, and its tries; of the calls after these, the first ones only.
