@@ -74,7 +74,7 @@ CONNECTION_TYPES: tuple[dict[str, Any], ...] = (
             },
             "tenant_space_id": {
                 "label": "Tenant space ID",
-                "description": "Sent as X-TenantSpaceID; only centres shared by tenants ask for it.",
+                "description": "Sent as X-TenantSpaceID; only contact centers shared by tenants ask for it.",
                 "schema": {"type": ["string", "null"]},
             },
             "token_url": {
@@ -158,8 +158,8 @@ def get_provider_info() -> dict[str, Any]:
     """Return the provider's metadata in the shape of Airflow's ``provider_info.schema.json``."""
     return {
         "package-name": "airflow-provider-cc",
-        "name": "Cloud contact centre (CC)",
-        "description": "Agents, softphone numbers and sessions of cloud contact centres (CC).",
+        "name": "Cloud contact center (CC)",
+        "description": "Agents, softphone numbers and sessions of cloud contact centers (CC).",
         "integrations": [
             {"integration-name": _MANAGEMENT, "tags": ["service"]},
             {"integration-name": _GATEWAY, "tags": ["service"]},
