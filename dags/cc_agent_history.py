@@ -6,7 +6,8 @@ every version of each of them in `cc_agent_history`: one row from the answer tha
 that showed the next. A call then joins to who held its softphone number at that moment.
 
 The second task checks the result. A softphone number that belongs to two active agents of the contact center
-would join one call to both of them, so the task fails, and what reads the asset `cc_agent_history` does not start.
+would join one call to both of them, so the task fails, and what reads the asset `cc_agent_history` does not
+start.
 An account without a softphone number is fine. Which agents they are:
 
 ```sql
