@@ -105,8 +105,7 @@ def sync(sink: bool = False, count: int = 0, **arguments: Any) -> Work:
     :param count: sync that many accounts by list; 0 leaves the source to the arguments
     :param arguments: of the operator
     """
-    from airflow_provider_cc.compat import BaseHook
-    from airflow_provider_cc.hooks import variables
+    from airflow_provider_cc.compat import BaseHook, get_variable
     from airflow_provider_cc.transfers import agents_to_sql
 
     for name in ("prepare", "Ledger", "Staging", "Application") if sink else ():
@@ -117,7 +116,7 @@ def sync(sink: bool = False, count: int = 0, **arguments: Any) -> Work:
     # Imports what Airflow imports late: for Variables, all of its models, which a task never does.
     BaseHook.get_hook("warehouse")
     BaseHook.get_connection(operator.cc_conn_id)
-    variables.read("nothing")
+    get_variable("nothing")
     task = SimpleNamespace(dag_id="bench", task_id="bench", run_id=os.urandom(8).hex(), map_index=-1)
     return lambda: {"counts": operator.execute({"ti": task})}
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 import codecs
 import json
 import re
+import zlib
 from collections.abc import Mapping
 from email.message import Message
+from functools import lru_cache
 from typing import Any
+
+from airflow_provider_cc.api.text import clean
+from airflow_provider_cc.exceptions import CCResponseError, ErrorCode
 
 #: Reply fields with passwords, in lower case. No caller needs them, so they are dropped while decoding.
 DROPPED_FIELDS = frozenset({"password", "passwd", "sippwd", "agentpwd"})
@@ -22,6 +27,67 @@ _ESCAPES = re.compile(
     r"|(\\u[dD][89a-fA-F][0-9a-fA-F]{2}|[\ud800-\udfff])|\\.",
     re.DOTALL,
 )
+
+#: Largest body that is read, in bytes, compressed or not; no reply of the manual comes near it.
+MAX_BODY = 16 * 1024 * 1024
+#: Most members of a gzip body, each of which costs more time than its bytes.
+_MAX_MEMBERS = 1000
+_PIECE = 65536
+
+
+def decompress(endpoint: str, body: bytes, encoding: str | None) -> bytes:
+    """Return a body without its compression, in bounded memory: 64 KiB can decompress to any size.
+
+    :param endpoint: for exceptions
+    :param body: as it came over the wire
+    :param encoding: the reply's ``Content-Encoding``; an unknown one counts as none if the body is JSON
+    :raises CCResponseError: too long, incomplete, or compressed in an unknown way
+    """
+    encoding = (encoding or "").strip().lower()
+    if len(body) > MAX_BODY:
+        raise _too_long(endpoint)
+    if encoding in ("gzip", "x-gzip", "deflate"):
+        return _decompressed(endpoint, body, encoding)
+    # Some servers send "UTF-8" or another word that is no compression: then the body is JSON as it is.
+    start = body.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+    if encoding not in ("", "identity") and start not in (b"", b"{", b"["):
+        raise _not_readable(endpoint, f"Content-Encoding {clean(encoding)!r} is not supported")
+    return body
+
+
+def _decompressed(endpoint: str, body: bytes, encoding: str) -> bytes:
+    # Some servers leave out the header of "deflate".
+    is_raw = encoding == "deflate" and body != b"" and body[0] & 0x0F != zlib.DEFLATED
+    window = -zlib.MAX_WBITS if is_raw else 32 + zlib.MAX_WBITS  # 32: gzip's header or zlib's
+    plain, at, members, member = bytearray(), 0, 0, None
+    while at < len(body):
+        if member is None or (member.eof and body[at] == 0x1F):  # the first byte of gzip's header
+            member, members = zlib.decompressobj(window), members + 1
+        elif member.eof:
+            break  # padding, as curl and requests see it
+        if members > _MAX_MEMBERS:
+            raise _not_readable(endpoint, "the reply cannot be decompressed (too many gzip members)")
+        piece = body[at : at + _PIECE]
+        try:
+            # One byte more than there is room for shows that it is too long.
+            plain += member.decompress(piece, MAX_BODY + 1 - len(plain))
+        except zlib.error as error:
+            reason = clean(str(error))
+            raise _not_readable(endpoint, f"the reply cannot be decompressed ({reason})") from None
+        if len(plain) > MAX_BODY:
+            raise _too_long(endpoint)
+        at += len(piece) - len(member.unused_data)
+    if member is not None and not member.eof:
+        raise _not_readable(endpoint, "the compressed reply is incomplete")
+    return bytes(plain)
+
+
+def _too_long(endpoint: str) -> CCResponseError:
+    return CCResponseError(endpoint, ErrorCode.TOO_LONG, f"the reply is longer than {MAX_BODY} bytes")
+
+
+def _not_readable(endpoint: str, why: str) -> CCResponseError:
+    return CCResponseError(endpoint, ErrorCode.NOT_READABLE, why)
 
 
 def is_utf8(headers: Mapping[str, str]) -> bool:
@@ -60,6 +126,7 @@ def loads(body: bytes, content_type: str | None) -> Any:
     raise ValueError(reason)
 
 
+@lru_cache(16)
 def _charset(content_type: str) -> str:
     """Return the codec of the declared charset; UTF-8 if none is declared or it is unknown."""
     if "charset" not in content_type.lower():

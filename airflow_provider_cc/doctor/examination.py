@@ -13,8 +13,8 @@ from airflow_provider_cc.doctor.findings import Finding, Verdict
 from airflow_provider_cc.doctor.replies import RecordedReply, record
 from airflow_provider_cc.exceptions import CCBusinessError, CCError
 from airflow_provider_cc.hooks.base import CCHook
-from airflow_provider_cc.hooks.blocking import BlockingClient
 from airflow_provider_cc.hooks.connection import CCSettings
+from airflow_provider_cc.hooks.transport import BlockingClient
 
 T = TypeVar("T")
 

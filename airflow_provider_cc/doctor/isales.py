@@ -7,7 +7,7 @@ from typing import Any
 from airflow_provider_cc.api import isales as api
 from airflow_provider_cc.doctor.examination import Answer, Examination
 from airflow_provider_cc.doctor.findings import Verdict
-from airflow_provider_cc.hooks.isales import _HEADERS, _KINDS
+from airflow_provider_cc.hooks.isales import HEADERS, KINDS
 
 #: "Obtaining Interface Information": returns paths and changes nothing.
 _READ, _BODY = "business/interface", {"version": "1.0"}
@@ -19,12 +19,12 @@ def check_header(exam: Examination) -> None:
     The session is new, and a read is not a sign-in, so this cannot lock an account.
     """
     extra = exam.settings.extra
-    configured = (extra.get("token_header") or _HEADERS[0], extra.get("token_kind") or _KINDS[0])
+    configured = (extra.get("token_header") or HEADERS[0], extra.get("token_kind") or KINDS[0])
     first = _read(exam, *configured)
     if not first.refused:
         _note(exam, first, configured, {})
         return
-    for header, kind in ((header, kind) for kind in _KINDS for header in _HEADERS):
+    for header, kind in ((header, kind) for kind in KINDS for header in HEADERS):
         if (header, kind) != configured:
             answer = _read(exam, header, kind)
             if not answer.refused:

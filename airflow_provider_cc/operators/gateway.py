@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_cc.api.secret import without_locals
 from airflow_provider_cc.compat import BaseOperator
 from airflow_provider_cc.hooks.agent import CCAgentHook
 from airflow_provider_cc.hooks.gateway import CCGatewayHook
-from airflow_provider_cc.hooks.tracebacks import without_locals
 from airflow_provider_cc.operators.sessions import session_row
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_cc.api import management as api
+from airflow_provider_cc.api.secret import without_locals
 from airflow_provider_cc.compat import BaseOperator
 from airflow_provider_cc.hooks.agent import CCAgentHook
 from airflow_provider_cc.hooks.management import CCManagementHook
-from airflow_provider_cc.hooks.tracebacks import without_locals
 from airflow_provider_cc.operators.rows import as_list, query_each
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_cc.api.secret import without_locals
 from airflow_provider_cc.compat import AirflowSensorTimeout, PokeReturnValue, conf
 from airflow_provider_cc.hooks.management import CCManagementHook
-from airflow_provider_cc.hooks.tracebacks import without_locals
 from airflow_provider_cc.sensors.base import BaseSensor
 from airflow_provider_cc.triggers.events import failure_of
 from airflow_provider_cc.triggers.management import CCAgentTrigger

@@ -25,9 +25,9 @@ from airflow_provider_cc.exceptions import (
     CCResponseError,
     ErrorCode,
 )
-from airflow_provider_cc.hooks.bulk import BulkClient
 from airflow_provider_cc.hooks.lockout import Credential
 from airflow_provider_cc.hooks.management import CCManagementHook
+from airflow_provider_cc.hooks.transport import BulkClient
 from airflow_provider_cc.sync import spool as states
 from airflow_provider_cc.sync.answers import GONE, REJECT, ROW, Answer, Store
 from airflow_provider_cc.sync.batches import Batches

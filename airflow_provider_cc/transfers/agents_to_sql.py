@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgspec
 
 from airflow_provider_cc.api.management import AGENT_INFO, DIRECTORY, LOGIN_PARAMS
+from airflow_provider_cc.api.secret import without_locals
 from airflow_provider_cc.compat import Asset, BaseHook, BaseOperator, deployment
 from airflow_provider_cc.exceptions import CCConfigError, CCError
 from airflow_provider_cc.hooks.management import CCManagementHook
-from airflow_provider_cc.hooks.tracebacks import without_locals
 from airflow_provider_cc.sync.apply import Application
 from airflow_provider_cc.sync.columns import AGENT_COLUMNS, Column
 from airflow_provider_cc.sync.counts import Counts

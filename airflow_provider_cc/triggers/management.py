@@ -10,10 +10,10 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_cc.api.secret import without_locals
 from airflow_provider_cc.compat import AirflowNotFoundException, in_thread
 from airflow_provider_cc.exceptions import CCConfigError, CCError
 from airflow_provider_cc.hooks.management import CCManagementHook
-from airflow_provider_cc.hooks.tracebacks import without_locals
 from airflow_provider_cc.triggers.events import failure
 from airflow_provider_cc.triggers.poll import AgentPoll
 

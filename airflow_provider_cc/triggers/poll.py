@@ -18,7 +18,7 @@ from airflow_provider_cc.exceptions import (
     CCTransientError,
     ErrorCode,
 )
-from airflow_provider_cc.hooks.bulk import BulkClient
+from airflow_provider_cc.hooks.transport import BulkClient
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from airflow_provider_cc.exceptions import (
     CCResponseError,
     CCTransientError,
 )
-from airflow_provider_cc.hooks import retries
+from airflow_provider_cc.hooks import transport
 from airflow_provider_cc.operators.management import (
     CCQueryAgentInfoOperator,
     CCQueryAgentLoginParamsOperator,
@@ -247,7 +247,7 @@ def test_a_refused_sign_in_fails_the_task_and_is_not_repeated(centre: Simulator,
 def test_a_silent_server_fails_the_task_even_if_errors_are_collected(
     centre: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retries, "FIRST_BACK_OFF", 0.001)
+    monkeypatch.setattr(transport, "FIRST_BACK_OFF", 0.001)
     centre.faults.errors, centre.faults.only = {503: 1.0}, {INFO}
 
     with pytest.raises(CCTransientError):

@@ -30,7 +30,9 @@ def test_pages_name_the_same_airflows(page: str) -> None:
     *others, last = AIRFLOWS
 
     text = " ".join((CHECKOUT / page).read_text().split())
-    assert re.search(f"(Tested with|tests) Airflow {re.escape(', '.join(others))} and {re.escape(last)}", text)
+    assert re.search(
+        f"(Tested with|tests) Airflow {re.escape(', '.join(others))} and {re.escape(last)}", text
+    )
 
 
 def test_workflow_runs_the_same_lines() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import os
 import signal
@@ -123,7 +124,5 @@ def test_stopping_it_at_any_moment_never_hangs(alarm: Alarm) -> None:
     for number in range(100):
         work = Interruptible()
         alarm(number / 50_000, work.stop)
-        try:
+        with contextlib.suppress(CCError):
             work.run(lambda work=work: work.loop(asyncio.sleep(0.001)))  # type: ignore[misc]
-        except CCError as error:
-            assert "Stopped by Airflow" in str(error)

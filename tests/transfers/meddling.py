@@ -58,9 +58,10 @@ class Proxy:
         self._target = ("127.0.0.1", port)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._open: list[socket.socket] = []
-        self._commits = 0
         self._cut: tuple[int, str] | None = None
         self.port: int = self._listener.getsockname()[1]
+        #: How many commits have been sent.
+        self.commits = 0
         #: How many connections it has broken.
         self.cuts = 0
 
@@ -100,11 +101,11 @@ class Proxy:
         with contextlib.suppress(OSError):
             while data := client.recv(65536):
                 if b"COMMIT\0" in data:
-                    self._commits += 1
-                    if self._cut == (self._commits, "before"):
+                    self.commits += 1
+                    if self._cut == (self.commits, "before"):
                         self.cuts += 1
                         break
-                    if self._cut == (self._commits, "after"):
+                    if self._cut == (self.commits, "after"):
                         answer_lost.set()
                 server.sendall(data)
         self._break(client, server)

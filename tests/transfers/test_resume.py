@@ -1,4 +1,4 @@
-"""A task that is killed and tried again ends as if nothing had happened, and does not ask all again."""
+"""A task that is killed and tried again ends as if nothing had happened, and does not ask for all again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 import sqlalchemy as sa
 
 from airflow_provider_cc.exceptions import CCAuthError, CCError
-from airflow_provider_cc.hooks.bulk import BulkClient
+from airflow_provider_cc.hooks.transport import BulkClient
 from airflow_provider_cc.simulator import Settings, Simulator
 from tests.transfers.conftest import MakeCentre, Sync
 from tests.transfers.database import Database
@@ -294,40 +294,47 @@ def test_of_two_tries_at_once_the_earlier_gives_way(
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("commit", [3, 8], ids=["of a chunk", "of the last ledger write"])
-def test_a_connection_lost_around_a_commit_counts_nothing_twice(
+def test_a_connection_lost_around_any_commit_counts_nothing_twice(
     make_centre: MakeCentre,
     postgres_database: Database,
     postgres_sync: Sync,
     monkeypatch: pytest.MonkeyPatch,
-    commit: int,
     when: Literal["before", "after"],
 ) -> None:
     """The answer to COMMIT may be lost although the database has committed, or because it has not."""
     centre = make_centre(60)
+    accounts = [*centre.accounts(), "nobody"]
+    arguments: dict[str, Any] = {"accounts": accounts, "softphones": "none", "chunk_size": 10}
     with Proxy(postgres_database.connection["port"]) as proxy:
         connection = {**postgres_database.connection, "port": proxy.port}
         monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(connection))
-        proxy.cut(commit, when)
+        postgres_sync(**arguments, tenant="undisturbed")
+        commits = proxy.commits
+        assert commits >= 2 + 7 + 1  # the run's beginning, each chunk, and what applies them
 
-        counts = postgres_sync(
-            accounts=[*centre.accounts(), "nobody"],
-            softphones="none",
-            history_table="cc_agent_history",
-            chunk_size=10,
-        )
+        for number in range(1, commits + 1):
+            tenant = f"cut at {number}"
+            before = proxy.commits
+            proxy.cut(before + number, when)
+            centre.stats.reset()
 
-    assert proxy.cuts == 1
-    assert (counts["synced"], counts["added"], counts["rejected"]) == (60, 60, 1)
-    assert postgres_database.query("SELECT synced, added, rejected, commits, tries FROM cc_sync_run") == [
-        (60, 60, 1, 7, 1)
-    ]
-    for table in ("cc_agent", "cc_agent_history"):
-        assert postgres_database.query(f"SELECT COUNT(*) FROM {table}") == [(60,)]
-    assert postgres_database.query("SELECT COUNT(*) FROM cc_agent_reject") == [(1,)]
+            counts = postgres_sync(**arguments, history_table="cc_agent_history", tenant=tenant)
+
+            assert proxy.cuts == number
+            assert proxy.commits == before + commits + 1
+            assert (counts["synced"], counts["added"], counts["rejected"]) == (60, 60, 1)
+            assert centre.stats.accounts == Counter(accounts)  # nobody was asked for again
+            for table, rows in (("cc_agent", 60), ("cc_agent_history", 60), ("cc_agent_reject", 1)):
+                counted = f"SELECT COUNT(*), COUNT(DISTINCT account) FROM {table} WHERE tenant = :tenant"
+                assert postgres_database.query(counted, tenant=tenant) == [(rows, rows)]
+    ledgers = postgres_database.query(
+        "SELECT DISTINCT synced, added, rejected, commits, error, finished_at IS NULL FROM cc_sync_run"
+    )
+    assert ledgers == [(60, 60, 1, 7, None, False)]
+    assert postgres_database.query("SELECT * FROM cc_agent_stage") == []
 
 
-def test_what_another_dag_synced_meanwhile_is_not_counted(
+def test_what_another_dag_synced_meanwhile_stays(
     make_centre: MakeCentre, database: Database, sync: Sync, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     centre = make_centre(60)
@@ -339,12 +346,20 @@ def test_what_another_dag_synced_meanwhile_is_not_counted(
     at_chunk(monkeypatch, 2, stop)
     with pytest.raises(InterruptedError):
         sync(accounts=accounts, softphones="none", chunk_size=5, run_id="daily")
+    ((early,),) = database.query("SELECT MAX(read_at) FROM cc_agent_stage")
+    for account in accounts:
+        centre.change_agent(account, agent_type=99)
     sync(task_id="directory")
+    ((later,),) = database.query("SELECT MIN(synced_at) FROM cc_agent")
+    assert early < later
 
     counts = sync(accounts=accounts, softphones="none", chunk_size=5, run_id="daily")
 
-    assert (counts["requested"], counts["unique"], counts["synced"]) == (20, 20, 20)
-    assert counts["resumed"] == 20  # what is newer would be left alone, so it is not asked for either
+    assert (counts["requested"], counts["unique"], counts["synced"], counts["resumed"]) == (20, 20, 20, 5)
+    # What is staged is older than what the table has by now, and so counts for nothing.
+    assert (counts["unchanged"], counts["changed"]) == (5, 15)
+    assert database.query("SELECT DISTINCT agent_type FROM cc_agent WHERE account < 'agent000020'") == [(99,)]
+    assert database.query("SELECT MIN(synced_at) FROM cc_agent") == [(later,)]
 
 
 def test_a_run_that_failed_for_its_rejects_asks_for_them_again(
@@ -366,7 +381,7 @@ def test_a_run_that_failed_for_its_rejects_asks_for_them_again(
     assert database.query("SELECT synced, rejected, error FROM cc_sync_run") == [(60, 0, None)]
 
 
-def test_a_chunk_committed_while_the_run_failed_is_in_the_books(
+def test_a_chunk_committed_while_the_run_failed_is_staged(
     make_centre: MakeCentre, database: Database, sync: Sync, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its commit cannot be called back when another call is refused for good."""
@@ -391,7 +406,9 @@ def test_a_chunk_committed_while_the_run_failed_is_in_the_books(
     arguments: dict[str, Any] = {"accounts": list(centre.accounts()), "softphones": "none", "chunk_size": 10}
     with pytest.raises(CCAuthError):
         sync(**arguments, run_id="daily")
-    assert database.query("SELECT synced, added FROM cc_sync_run") == [(20, 20)]
+    assert database.query("SELECT commits, added FROM cc_sync_run") == [(2, 0)]
+    assert staged(database) == 20
+    assert database.query("SELECT * FROM cc_agent") == []
     centre.settings.allow_listed = True
 
     counts = sync(**arguments, run_id="daily")

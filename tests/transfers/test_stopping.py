@@ -1,0 +1,285 @@
+"""Airflow can stop a sync at any moment: within two seconds, and what is staged stays."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from airflow_provider_cc.compat import AirflowException
+from airflow_provider_cc.exceptions import CCError
+from airflow_provider_cc.simulator import Simulator
+from airflow_provider_cc.transfers.agents_to_sql import CCAgentsToSqlOperator
+from tests.transfers.conftest import MakeCentre, Sync
+from tests.transfers.database import Database
+from tests.transfers.killing import Moment
+from tests.transfers.meddling import connect
+
+try:  # from Airflow 3.1 on
+    from airflow.sdk.execution_time.timeout import timeout
+except ImportError:
+    from airflow.utils.timeout import timeout
+try:
+    from airflow.sdk.exceptions import AirflowTaskTimeout
+except ImportError:
+    from airflow.exceptions import AirflowTaskTimeout
+
+#: Seconds within which a sync has to end.
+AT_MOST = 2.0
+INFO = "queryAgentInfoByAccount"
+TABLES = ("cc_agent", "cc_agent_history", "cc_agent_reject")
+#: Runs a task in the main thread and stops it, as Airflow does; returns the seconds that it took to end.
+Way = Callable[[float, CCAgentsToSqlOperator, Any], float]
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest) -> Database:
+    """Give an empty database of those that admit a second connection."""
+    found: Database = request.getfixturevalue(f"{request.param}_database")
+    return found
+
+
+@pytest.fixture
+def centre(make_centre: MakeCentre, monkeypatch: pytest.MonkeyPatch) -> Simulator:
+    """Give a contact centre that is asked eight things at a time."""
+    centre = make_centre(200)
+    connect(monkeypatch, centre, max_concurrency=8)
+    return centre
+
+
+def arguments(centre: Simulator, **more: Any) -> dict[str, Any]:
+    return {
+        "accounts": list(centre.accounts()),
+        "softphones": "none",
+        "history_table": "cc_agent_history",
+        "chunk_size": 10,
+        **more,
+    }
+
+
+def untouched(database: Database) -> dict[str, Any]:
+    rows = database.dump()
+    return {name: rows[name] for name in TABLES if name in rows}
+
+
+def staged(database: Database) -> int:
+    ((count,),) = database.query("SELECT COUNT(*) FROM cc_agent_stage")
+    return int(count)
+
+
+def by_time_out(seconds: float, operator: CCAgentsToSqlOperator, context: Any) -> float:
+    """Run a task as Airflow does when its ``execution_timeout`` is over after some seconds."""
+    begun = time.monotonic()
+    with pytest.raises(AirflowTaskTimeout), timeout(seconds):
+        operator.execute(context)
+    return time.monotonic() - begun - seconds
+
+
+def by_on_kill(seconds: float, operator: CCAgentsToSqlOperator, context: Any) -> float:
+    """Run a task as Airflow 3 does when it gets SIGTERM after some seconds: its handler raises nothing."""
+    begun = time.monotonic()
+    with (
+        pytest.raises(CCError, match="Stopped by Airflow; what is staged stays"),
+        _terminated(seconds, lambda *_: operator.on_kill()),
+    ):
+        operator.execute(context)
+    return time.monotonic() - begun - seconds
+
+
+def by_termination(seconds: float, operator: CCAgentsToSqlOperator, context: Any) -> float:
+    """Run a task as Airflow 2 does when it gets SIGTERM after some seconds: its handler raises."""
+
+    def handler(*_: object) -> None:
+        operator.on_kill()
+        raise AirflowException("Task received SIGTERM signal")
+
+    begun = time.monotonic()
+    with pytest.raises(AirflowException, match="SIGTERM"), _terminated(seconds, handler):
+        operator.execute(context)
+    return time.monotonic() - begun - seconds
+
+
+@contextmanager
+def _terminated(seconds: float, handler: Callable[..., None]) -> Iterator[None]:
+    before = signal.signal(signal.SIGTERM, handler)
+    timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGTERM))
+    timer.start()
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # too late
+        timer.cancel()
+        timer.join()
+        signal.signal(signal.SIGTERM, before)
+
+
+WAYS = [by_time_out, by_on_kill, by_termination]
+
+
+def stop(way: Way, seconds: float, run_id: str = "daily", **arguments: Any) -> float:
+    """Stop a sync after some seconds; return how many more it took to end."""
+    operator = CCAgentsToSqlOperator(task_id="sync", sql_conn_id="warehouse", **arguments)
+    return way(seconds, operator, {"ti": SimpleNamespace(run_id=run_id, map_index=-1)})
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_it_ends_at_random_moments(centre: Simulator, database: Database, sync: Sync, way: Way) -> None:
+    """Thirty that are stopped, for each way and database, none of which has anything left from another."""
+    chance = random.Random(way.__name__ + database.kind)  # noqa: S311 - to be repeated
+    centre.faults.latency = 0.02
+    run = arguments(centre)
+    seconds = sync(**run)["seconds"]
+    stopped = number = kept = 0
+
+    while stopped < 30:
+        number += 1
+        for account in run["accounts"]:
+            centre.change_agent(account, agent_type=number)  # everybody changes in every attempt
+        before, begun = untouched(database), time.monotonic()
+        try:
+            late = stop(way, chance.uniform(0.0, seconds), f"attempt_{number}", **run)
+        except pytest.fail.Exception:  # it was done by then
+            seconds = min(seconds, time.monotonic() - begun)
+            continue
+        stopped += 1
+
+        assert late < AT_MOST
+        ended = "SELECT 1 FROM cc_sync_run WHERE run_id = :run_id AND finished_at IS NOT NULL"
+        if not database.query(ended, run_id=f"attempt_{number}"):  # else between its commit and its answer
+            assert untouched(database) == before
+        assert staged(database) >= kept
+        kept = staged(database)
+
+    assert number < 60
+    assert kept > 0
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_staged_stays(centre: Simulator, database: Database, sync: Sync, way: Way) -> None:
+    centre.faults.latency = 0.1
+    assert stop(way, 1.0, **arguments(centre)) < AT_MOST
+    kept, asked = staged(database), centre.stats.requests(INFO)
+    assert 10 <= kept <= asked <= kept + 2 * 10 + 8
+    centre.faults.latency = 0.0
+
+    counts = sync(**arguments(centre), run_id="daily")
+
+    assert (counts["resumed"], counts["synced"], counts["added"]) == (kept, 200, 200)
+    assert centre.stats.requests(INFO) == asked + 200 - kept
+
+
+def test_the_ledger_says_that_it_was_stopped(centre: Simulator, database: Database, sync: Sync) -> None:
+    centre.faults.latency = 0.1
+    stop(by_on_kill, 1.0, **arguments(centre))
+
+    assert database.query("SELECT error, finished_at FROM cc_sync_run") == [
+        ("Stopped by Airflow; what is staged stays", None)
+    ]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_slow_replies_do_not_hold_it_up(centre: Simulator, sqlite_sync: Sync, way: Way) -> None:
+    centre.faults.latency, centre.faults.only = 25.0, {INFO}
+
+    assert stop(way, 1.0, **arguments(centre)) < AT_MOST
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_slow_sign_in_does_not_hold_it_up(centre: Simulator, sqlite_sync: Sync, way: Way) -> None:
+    centre.faults.latency = 25.0
+
+    assert stop(way, 1.0, **arguments(centre)) < AT_MOST
+
+
+# While another connection holds what the sync needs
+
+
+@dataclass
+class Somebody:
+    """Has a transaction open in PostgreSQL."""
+
+    connection: sa.engine.Connection
+
+    def lock(self, what: str) -> None:
+        self.connection.execute(sa.text(f"LOCK TABLE {what}"))
+
+    def go(self) -> None:
+        self.connection.rollback()
+
+
+@pytest.fixture
+def somebody(postgres_database: Database) -> Iterator[Somebody]:
+    engine = sa.create_engine(postgres_database.url, poolclass=sa.pool.NullPool)
+    with closing(engine.connect()) as connection:
+        yield Somebody(connection)
+
+
+AT_ONCE, AT_A_CHUNK = None, Moment("before", 2)
+LOCKS = {
+    "when it looks at its tables": (AT_ONCE, "cc_agent IN ACCESS EXCLUSIVE MODE"),
+    "when it enters its run": (AT_ONCE, "cc_sync_run IN EXCLUSIVE MODE"),
+    "when it stages": (AT_A_CHUNK, "cc_agent_stage IN EXCLUSIVE MODE"),
+    "when it changes the agents": (AT_ONCE, "cc_agent IN EXCLUSIVE MODE"),
+    "when it changes the history": (AT_ONCE, "cc_agent_history IN EXCLUSIVE MODE"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("when", LOCKS)
+def test_a_table_that_somebody_has_locked_does_not_hold_it_up(
+    centre: Simulator,
+    postgres_database: Database,
+    postgres_sync: Sync,
+    somebody: Somebody,
+    way: Way,
+    when: str,
+) -> None:
+    run = arguments(centre, accounts=list(centre.accounts(100)))
+    postgres_sync(**run)
+    for account in run["accounts"]:
+        centre.change_agent(account, agent_type=11)
+    before = untouched(postgres_database)
+    moment, what = LOCKS[when]
+    disarm = moment.arm(lambda: somebody.lock(what)) if moment else somebody.lock(what)
+
+    late = stop(way, 2.5, **run)
+
+    waiting = "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    assert postgres_database.query(waiting) == [(1,)]  # that was why
+    assert late < AT_MOST
+    somebody.go()
+    if disarm:
+        disarm()
+    others = "SELECT COUNT(*) FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid()"
+    while postgres_database.query(others) != [(0,)]:
+        time.sleep(0.02)
+    time.sleep(0.2)
+    assert untouched(postgres_database) == before  # what was left to itself has changed nothing, either
+
+    counts = postgres_sync(**run, run_id="daily")
+    assert (counts["synced"], counts["changed"] + counts["unchanged"]) == (100, 100)
+    assert postgres_database.query("SELECT DISTINCT agent_type FROM cc_agent") == [(11,)]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_file_that_somebody_has_locked_does_not_hold_it_up(
+    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync, way: Way
+) -> None:
+    sqlite_sync(**arguments(centre))
+    with closing(sqlite3.connect(sqlite_database.connection["host"], isolation_level=None)) as somebody:
+        somebody.execute("BEGIN IMMEDIATE")
+
+        assert stop(way, 1.0, **arguments(centre)) < AT_MOST
