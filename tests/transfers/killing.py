@@ -124,9 +124,22 @@ class Tries:
         :param run_id: of the DAG run
         :param arguments: of the operator
         """
-        code, said = self._try(run_id, arguments, None)
+        code, said = self._try(run_id, arguments)
         assert code == 0, said
         return said
+
+    def killed_after(
+        self, seconds: float, run_id: str, arguments: Mapping[str, Any]
+    ) -> dict[str, Any] | None:
+        """Kill a try by SIGKILL after some seconds; return the counts if it has ended before.
+
+        :param seconds: from the start of its process
+        :param run_id: of the DAG run
+        :param arguments: of the operator
+        """
+        code, said = self._try(run_id, arguments, patience=seconds)
+        assert code in (0, -signal.SIGKILL), said
+        return said if code == 0 else None
 
     def killed(self, run_id: str, arguments: Mapping[str, Any], moment: Moment) -> None:
         """Have a try die by SIGKILL.
@@ -138,7 +151,13 @@ class Tries:
         code, said = self._try(run_id, arguments, moment)
         assert code == -signal.SIGKILL, said
 
-    def _try(self, run_id: str, arguments: Mapping[str, Any], moment: Moment | None) -> tuple[int, Any]:
+    def _try(
+        self,
+        run_id: str,
+        arguments: Mapping[str, Any],
+        moment: Moment | None = None,
+        patience: float = _PATIENCE,
+    ) -> tuple[int, Any]:
         ours, theirs = self._context.Pipe(duplex=False)
         process = self._context.Process(
             target=_task, args=(theirs, self._environment, run_id, dict(arguments), moment)
@@ -146,7 +165,11 @@ class Tries:
         process.start()
         theirs.close()
         try:
-            said = ours.recv() if ours.poll(_PATIENCE) else "no end in sight"
+            if ours.poll(patience):
+                said = ours.recv()
+            else:
+                process.kill()
+                said = "no end in sight"
         except EOFError:
             said = "died without a word"
         process.join(_PATIENCE)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import threading
+import time
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -247,6 +249,195 @@ def test_a_run_killed_between_its_commit_and_its_answer_is_done(
     assert (counts["added"], counts["changed"], counts["deactivated"], counts["reactivated"]) == (0, 0, 0, 0)
     runs = lasting.query("SELECT finished_at, error FROM cc_sync_run WHERE run_id = 'killed'")
     assert [error for finished_at, error in runs if finished_at is not None] == [None, None]
+
+
+@pytest.mark.parametrize("source", [FROM_LIST, FROM_DIRECTORY])
+def test_a_run_killed_at_random_moments_ends_like_one_that_was_not(
+    changing: Simulator, lasting: Database, tries: Tries, tell: Callable[[str], Story], source: str
+) -> None:
+    """Three kills in a row, five times."""
+    chance = random.Random(source + lasting.kind)  # noqa: S311 - to be repeated
+    story = tell(source)
+    begun = time.monotonic()
+    tries.run("measured", story.arguments)
+    seconds = time.monotonic() - begun
+    killed = 0
+    for _ in range(5):
+        _put(lasting, story.before)
+        changing.stats.reset()
+        counts, kills = None, 0
+        while counts is None and kills < 3 and not is_done(lasting):
+            counts = tries.killed_after(chance.uniform(0.0, seconds), "killed", story.arguments)
+            kills += counts is None
+        if counts is None and not is_done(lasting):
+            counts = tries.run("killed", story.arguments)
+
+        assert_as_if_undisturbed(lasting, story, counts or story.counts)
+        assert asked_again(changing, story) <= kills * (2 * CHUNK + CONCURRENCY)
+        killed += kills
+    assert killed >= 5
+
+
+def is_done(database: Database) -> bool:
+    done = "SELECT 1 FROM cc_sync_run WHERE run_id = 'killed' AND finished_at IS NOT NULL"
+    return bool(database.query(done))
+
+
+BREAKS = {
+    "while it stages": Moment("flush", 3),
+    "before a chunk is committed": Moment("commit", 3),
+    "before it applies": Moment("before", 1, "apply"),
+    "with the agents changed": Moment("flush", 1, "apply"),
+    "with the history changed": Moment("flush", 1, "apply", "cc_agent_history"),
+    "with everything written": Moment("commit", 1, "apply"),
+}
+ALL_BUT_STAMPS = {
+    "cc_agent": "account, agent_id, agent_type, agent_status, softphone_number, is_active",
+    "cc_agent_history": "account, agent_id, agent_type, agent_status, softphone_number, valid_to IS NULL",
+    "cc_agent_reject": "account, endpoint, code, message",
+}
+
+
+@dataclass(frozen=True)
+class Twins:
+    """Two tenants that have gone through the same in one contact centre; the last run of the one is over.
+
+    :param arguments: of the run that the other one lacks
+    :param asked: how often the run asked for each account
+    """
+
+    arguments: dict[str, Any]
+    database: Database
+    asked: Counter[str]
+
+    def rows(self, tenant: str) -> dict[str, list[Any]]:
+        """Return everything that is not a stamp."""
+        return {
+            table: sorted(
+                self.database.query(f"SELECT {columns} FROM {table} WHERE tenant = :t", t=tenant), key=repr
+            )
+            for table, columns in ALL_BUT_STAMPS.items()
+        }
+
+    def assert_alike(self) -> None:
+        rows = self.rows("disturbed")
+        assert rows == self.rows("undisturbed")
+        assert all(rows.values())
+        assert self.database.query("SELECT * FROM cc_agent_stage") == []
+        unlike = """
+            SELECT COUNT(DISTINCT (requested, synced, added, changed, unchanged, deactivated, rejected))
+            FROM cc_sync_run WHERE run_id = 'last' AND finished_at IS NOT NULL AND error IS NULL
+        """
+        assert self.database.query(unlike) == [(1,)]
+        assert self.database.query("SELECT COUNT(*) FROM cc_sync_run WHERE finished_at IS NOT NULL") == [(4,)]
+
+
+@pytest.fixture
+def twin_centre(make_centre: MakeCentre, monkeypatch: pytest.MonkeyPatch) -> Simulator:
+    centre = make_centre(200)
+    connect(monkeypatch, centre, max_concurrency=CONCURRENCY)
+    return centre
+
+
+@pytest.fixture
+def twins(twin_centre: Simulator, postgres_database: Database, postgres_sync: Sync) -> Twins:
+    accounts = list(twin_centre.accounts())
+    arguments: dict[str, Any] = {
+        "accounts": accounts,
+        "softphones": "none",
+        "history_table": "cc_agent_history",
+        "chunk_size": 10,
+    }
+    for tenant in ("undisturbed", "disturbed"):
+        postgres_sync(**arguments, tenant=tenant)
+    for account in accounts[::2]:
+        twin_centre.change_agent(account, agent_type=11)
+    for account in accounts[::7]:
+        twin_centre.remove_agent(account)
+    twin_centre.stats.reset()
+    postgres_sync(**arguments, tenant="undisturbed", run_id="last")
+    asked = Counter(twin_centre.stats.accounts)
+    twin_centre.stats.reset()
+    return Twins({**arguments, "tenant": "disturbed", "run_id": "last"}, postgres_database, asked)
+
+
+def terminate_backends(database: Database) -> None:
+    database.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+
+
+@pytest.mark.parametrize("when", BREAKS)
+def test_a_backend_that_is_terminated_makes_no_difference(
+    twin_centre: Simulator, twins: Twins, postgres_sync: Sync, when: str
+) -> None:
+    """The transaction is repeated, and nobody is asked for again."""
+    terminated: list[str] = []
+
+    def terminate() -> None:
+        terminated.append(when)
+        terminate_backends(twins.database)
+
+    disarm = BREAKS[when].arm(terminate)
+    postgres_sync(**twins.arguments)
+    disarm()
+
+    assert terminated == [when]
+    assert twin_centre.stats.accounts == twins.asked
+    twins.assert_alike()
+
+
+def test_backends_that_are_terminated_at_random_moments_make_no_difference(
+    twin_centre: Simulator, twins: Twins, postgres_sync: Sync
+) -> None:
+    chance = random.Random(7)  # noqa: S311 - to be repeated
+    done, times = threading.Event(), 0
+
+    def terminate() -> None:
+        nonlocal times
+        while not done.wait(chance.uniform(0.02, 0.3)):
+            terminate_backends(twins.database)
+            times += 1
+
+    twin_centre.faults.latency = 0.05
+    thread = threading.Thread(target=terminate)
+    thread.start()
+    try:
+        postgres_sync(**twins.arguments)
+    finally:
+        done.set()
+        thread.join()
+
+    assert times >= 5
+    assert twin_centre.stats.accounts == twins.asked
+    twins.assert_alike()
+
+
+@pytest.mark.parametrize("when", BREAKS)
+def test_a_database_that_goes_away_costs_two_batches_at_most(
+    twin_centre: Simulator,
+    twins: Twins,
+    postgres_sync: Sync,
+    monkeypatch: pytest.MonkeyPatch,
+    when: str,
+) -> None:
+    direct = os.environ["AIRFLOW_CONN_WAREHOUSE"]
+    before = twins.rows("disturbed")
+    with Proxy(twins.database.connection["port"]) as proxy:
+        connection = {**twins.database.connection, "port": proxy.port}
+        monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(connection))
+        disarm = BREAKS[when].arm(proxy.go_away)
+        with pytest.raises(CCError, match="the database of connection 'warehouse' says"):
+            postgres_sync(**twins.arguments)
+        disarm()
+    assert twins.rows("disturbed") == before
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", direct)
+
+    counts = postgres_sync(**twins.arguments)
+
+    lost = len(twins.arguments["accounts"]) - counts["resumed"]
+    again = len(Counter(twin_centre.stats.accounts) - twins.asked)
+    assert again <= (2 * 10 + CONCURRENCY if BREAKS[when].of == "chunk" else 0)
+    assert again <= lost
+    twins.assert_alike()
 
 
 def started(database: Database) -> list[Any]:
