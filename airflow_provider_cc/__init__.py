@@ -1,1 +1,1 @@
-"""Apache Airflow provider for cloud contact centres (CC)."""
+"""Apache Airflow provider for cloud contact centers (CC)."""

@@ -5,7 +5,9 @@ Names come from Airflow's own ``common.compat`` package, which knows where each 
 
 from __future__ import annotations
 
+import logging
 import sys
+import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
 
@@ -61,30 +63,68 @@ __all__ = [
     "set_variable",
 ]
 
+log = logging.getLogger(__name__)
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def get_variable(key: str) -> Any:
-    """Return an Airflow Variable, or ``None`` when there is none.
+class _Tracebacks(logging.Filter):
+    """Drops the traceback that Airflow logs, in this thread, for a database that it cannot reach."""
 
-    Airflow 3 renamed the argument that carries the default.
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread = threading.get_ident()
+        self.error: BaseException | None = None
+        self._logger = logging.getLogger("airflow.models.variable")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.thread != self._thread or not record.exc_info:
+            return True
+        self.error = record.exc_info[1]
+        return False
+
+    def __enter__(self) -> _Tracebacks:
+        self._logger.addFilter(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._logger.removeFilter(self)
+
+
+def get_variable(key: str) -> str | None:
+    """Return an Airflow Variable, or ``None`` when there is none, it is empty, or it cannot be read.
 
     :param key: name of the Variable
     """
-    variables = _variables()
-    renamed = AIRFLOW_V_3_0_PLUS and variables is Variable
-    return variables.get(key, **{"default" if renamed else "default_var": None})
+    with _Tracebacks() as seen:
+        try:
+            variables = _variables()
+            # Airflow 3 renamed the argument that carries the default.
+            renamed = AIRFLOW_V_3_0_PLUS and variables is Variable
+            value = variables.get(key, **{"default" if renamed else "default_var": None})
+        except Exception as error:
+            seen.error, value = error, None
+    if seen.error is not None and value is None:
+        log.warning("Variable %s cannot be read (%s).", key, type(seen.error).__name__)
+    return value if isinstance(value, str) and value else None
 
 
-def set_variable(key: str, value: str, description: str | None = None) -> None:
-    """Write an Airflow Variable.
+def set_variable(key: str, value: str, description: str | None = None) -> bool:
+    """Write an Airflow Variable, and return whether that worked.
 
     :param key: name of the Variable
     :param value: its value
-    :param description: what it is, for whoever meets it in the UI
+    :param description: what it is for, shown in the UI
     """
-    _variables().set(key, value, description=description)
+    with _Tracebacks():
+        try:
+            _variables().set(key, value, description=description)
+        except Exception as error:
+            # Its text may hold the value, as the parameter of a statement.
+            log.warning("Variable %s cannot be written (%s).", key, type(error).__name__)
+            return False
+    return True
 
 
 def _variables() -> Any:

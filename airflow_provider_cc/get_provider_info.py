@@ -1,12 +1,12 @@
 """What this provider tells Airflow about itself; read at every start of Airflow, so it imports nothing.
 
 From Airflow 3.2 on the connection forms come from here. Older versions ask the hooks, which answer from the
-same entries.
+same entries by :class:`CCForm`.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 _MANAGEMENT, _GATEWAY, _ISALES = "CC-Management", "CC-Gateway", "CC-iSales"
 
@@ -74,7 +74,7 @@ CONNECTION_TYPES: tuple[dict[str, Any], ...] = (
             },
             "tenant_space_id": {
                 "label": "Tenant space ID",
-                "description": "Sent as X-TenantSpaceID; only centres shared by tenants ask for it.",
+                "description": "Sent as X-TenantSpaceID; only contact centers shared by tenants ask for it.",
                 "schema": {"type": ["string", "null"]},
             },
             "token_url": {
@@ -158,8 +158,8 @@ def get_provider_info() -> dict[str, Any]:
     """Return the provider's metadata in the shape of Airflow's ``provider_info.schema.json``."""
     return {
         "package-name": "airflow-provider-cc",
-        "name": "Cloud contact centre (CC)",
-        "description": "Agents, softphone numbers and sessions of cloud contact centres (CC).",
+        "name": "Cloud contact center (CC)",
+        "description": "Agents, softphone numbers and sessions of cloud contact centers (CC).",
         "integrations": [
             {"integration-name": _MANAGEMENT, "tags": ["service"]},
             {"integration-name": _GATEWAY, "tags": ["service"]},
@@ -202,3 +202,44 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "connection-types": list(CONNECTION_TYPES),
     }
+
+
+class CCForm:
+    """A connection type's form for Airflow before 3.2; the subclass names the type."""
+
+    conn_type: ClassVar[str]
+    default_conn_name: ClassVar[str]
+    hook_name: ClassVar[str]
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        """Copy the methods to the subclass: Airflow ignores inherited ones."""
+        super().__init_subclass__(**arguments)
+        for name in ("get_ui_field_behaviour", "get_connection_form_widgets"):
+            setattr(cls, name, next(vars(base)[name] for base in cls.__mro__ if name in vars(base)))
+
+    @classmethod
+    def _entry(cls) -> dict[str, Any]:
+        return next(entry for entry in CONNECTION_TYPES if entry["connection-type"] == cls.conn_type)
+
+    @classmethod
+    def _label(cls, field: str) -> str:
+        """Return the form's label of a field."""
+        label: str = cls._entry()["ui-field-behaviour"]["relabeling"].get(field, field)
+        return label
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return which standard fields the form shows, and their labels."""
+        return {key.replace("-", "_"): value for key, value in cls._entry()["ui-field-behaviour"].items()}
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Return the form's additional fields."""
+        # Imported here: they are installed only where forms are shown.
+        from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
+        from wtforms import StringField
+
+        return {
+            name: StringField(field["label"], description=field["description"], widget=BS3TextFieldWidget())
+            for name, field in cls._entry()["conn-fields"].items()
+        }

@@ -23,7 +23,7 @@ def _policy() -> ExceptionRetryPolicy:
             RetryRule(
                 [CCConfigError, CCAuthError], RetryAction.FAIL, reason="a matter of connection or credential"
             ),
-            RetryRule(CCBusinessError, RetryAction.FAIL, reason="the contact centre's answer is no"),
+            RetryRule(CCBusinessError, RetryAction.FAIL, reason="the contact center's answer is no"),
             # Exactly this class: those below it tell of anything, not of an argument.
             RetryRule(
                 ValueError, RetryAction.FAIL, reason="an argument that does not fit", match_subclasses=False

@@ -2,11 +2,12 @@
 ### Who had which softphone number, and when
 
 Pages through the agent directory of CC-Management every hour, keeps the agents in the table `cc_agent`, and
-every version of each of them in `cc_agent_history`: one row from the run that first saw it to the run that
-saw the next one. A call then joins to who held its softphone number at that moment.
+every version of each of them in `cc_agent_history`: one row from the answer that first showed it to the one
+that showed the next. A call then joins to who held its softphone number at that moment.
 
-The second task looks at the result. A softphone number that belongs to two active agents of the centre would
-join one call to both of them, so the task fails, and what reads the asset `cc_agent_history` does not start.
+The second task checks the result. A softphone number that belongs to two active agents of the contact center
+would join one call to both of them, so the task fails, and what reads the asset `cc_agent_history` does not
+start.
 An account without a softphone number is fine. Which agents they are:
 
 ```sql
@@ -50,7 +51,7 @@ with DAG(
         "retry_policy": CC_RETRY_POLICY,  # from Airflow 3.3 on
     },
     params={
-        "cc_conn_id": Param("cc_management_default", type="string", description="The contact centre"),
+        "cc_conn_id": Param("cc_management_default", type="string", description="The contact center"),
         "warehouse_conn_id": Param("warehouse", type="string", description="The database"),
     },
     tags=["cc", "example"],
@@ -66,7 +67,7 @@ with DAG(
         task_id="no_softphone_belongs_to_two_active_agents",
         conn_id="{{ params.warehouse_conn_id }}",
         table="cc_agent",
-        # Two centres may well use the same numbers; the tenant of a sync is its connection id.
+        # Two contact centers may well use the same numbers; the tenant of a sync is its connection id.
         partition_clause="is_active AND tenant = '{{ params.cc_conn_id }}'",
         column_mapping={"softphone_number": {"unique_check": {"equal_to": 0}}},
         outlets=[Asset("cc_agent_history")],

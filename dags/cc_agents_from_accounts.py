@@ -39,7 +39,7 @@ with DAG(
         "retry_policy": CC_RETRY_POLICY,  # from Airflow 3.3 on
     },
     params={
-        "cc_conn_id": Param("cc_management_default", type="string", description="The contact centre"),
+        "cc_conn_id": Param("cc_management_default", type="string", description="The contact center"),
         "warehouse_conn_id": Param("warehouse", type="string", description="The database"),
         "accounts_sql": Param(
             "SELECT account FROM cc_account",

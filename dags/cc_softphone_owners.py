@@ -3,7 +3,7 @@
 
 Starts when a sync has updated the asset `cc_agent`, and keeps a table of its own, `cc_softphone_owner`: each
 softphone number in use, with the account and the agent ID it belongs to now. What looks up numbers all day
-then reads a small table in which each number of a centre stands once: one that two active agents share is
+then reads a small table with each number of a contact center once. A number that two active agents share is
 left out.
 
 The syncs say with the asset's event what they did. Where no agent was added, changed, deactivated or came

@@ -1,5 +1,5 @@
 """
-### A new agent, in the table as soon as the contact centre knows them
+### A new agent, in the table as soon as the contact center knows them
 
 Somebody has asked for a new agent and gets an account code. Triggered with it, this DAG waits until that
 account is an agent, without holding a worker, and then fills the agent into the table `cc_agent` at once,
@@ -40,7 +40,7 @@ with DAG(
         "retry_policy": CC_RETRY_POLICY,  # Airflow before 3.3 leaves it aside
     },
     params={
-        "cc_conn_id": Param("cc_management_default", type="string", description="The contact centre"),
+        "cc_conn_id": Param("cc_management_default", type="string", description="The contact center"),
         "warehouse_conn_id": Param("warehouse", type="string", description="The database"),
         "account": Param("agent000001", type="string", description="Account code of the new agent"),
     },

@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def sync(console: Console) -> None:
-    """Let Airflow run the two sync DAGs against a simulated contact centre."""
+    """Let Airflow run the two sync DAGs against a simulated contact center."""
     with contact_centre(DEMO / "certificates") as centre:
         airflow = AirflowHome(
             DEMO / "airflow",
@@ -48,7 +48,7 @@ def sync(console: Console) -> None:
                 "AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "duckdb", "host": str(WAREHOUSE)}),
             },
         )
-        console.print(f"A contact centre of {centre.settings.agents:,} agents listens on {centre.url}.")
+        console.print(f"A contact center of {centre.settings.agents:,} agents listens on {centre.url}.")
         fill_accounts(f"duckdb:///{WAREHOUSE}", centre)
         with step(console, "Airflow makes its metadata database"):
             airflow.migrate()

@@ -1,4 +1,4 @@
-"""Call each of the five interfaces once, against a simulated contact centre, and show what comes back."""
+"""Call each of the five interfaces once, against a simulated contact center, and show what comes back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def main() -> None:
     with Simulator(Settings(agents=3, seed=7, tls=True)) as centre:
         os.environ |= centre.environment()
         console = Console(highlight=False)
-        console.print(f"Against a contact centre at {centre.url}, over TLS:")
+        console.print(f"Against a contact center at {centre.url}, over TLS:")
         for interface, call, ask in _calls(centre):
             console.print(f"[bold]{interface}[/] by {call}")
             console.print(f"  {ask()}", markup=False, soft_wrap=True)

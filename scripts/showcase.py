@@ -1,4 +1,4 @@
-"""What the demo and the web interface show: a contact centre, its accounts, the tables synced from it."""
+"""What the demo and the web interface show: a contact center, its accounts, the tables synced from it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AGENT_TYPES = {4: "audio", 5: "multimedia", 11: "video", 99: "versatile", 255: "
 
 
 def contact_centre(directory: Path) -> Simulator:
-    """Return a contact centre of 1,000 agents, on a free port, over TLS; to be used in a ``with`` block.
+    """Return a contact center of 1,000 agents, on a free port, over TLS; to be used in a ``with`` block.
 
     :param directory: where its certificates are kept
     """

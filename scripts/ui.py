@@ -69,7 +69,7 @@ def serve(console: Console) -> None:
             f"Airflow is at [bold]http://127.0.0.1:{airflow.port}[/], user [bold]admin[/], "
             f"password [bold]{password}[/]\n"
             f"The warehouse is at [bold]{warehouse.replace('+psycopg2', '')}[/]\n"
-            f"The contact centre is at [bold]{centre.url}[/]\n"
+            f"The contact center is at [bold]{centre.url}[/]\n"
             "Ctrl-C ends all three."
         )
         airflow.wait_for_end()

@@ -1,4 +1,4 @@
-"""CC-Gateway: the config Guid, an agent's sign-in and Guid, the softphone number."""
+"""CC-Gateway: config Guid, agent sign-in and agent Guid, softphone number."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from airflow_provider_cc.api.protocol import (
 from airflow_provider_cc.api.secret import Secret
 from airflow_provider_cc.exceptions import CCResponseError, ErrorCode
 
-#: Every interface lies below this path.
+#: Common path of all interfaces.
 ROOT = "/agentgateway/resource/"
-#: Agent IDs of agents ("Obtaining Token Information", table 1).
+#: Range of agent IDs ("Obtaining Token Information", table 1).
 AGENT_IDS = (101, 999_999)
 
 _BUSY = {"000-004", "000-007", "100-003", "100-007", "100-021", "105-002", "105-004", "107-001", "107-005"}
@@ -32,12 +32,12 @@ _LAPSED = {"000-003", "100-006", "105-005", "105-006", "105-007", "107-000", "10
 _REFUSED = {"100-004", "100-020", "107-003", "110-016"}
 #: An agent's status at sign-in, so that no calls are routed to the agent.
 _BUSY_STATUS = 3
-#: Codes that mean, at sign-out, that the agent is signed out already.
+#: Codes at sign-out that mean that the agent is already signed out.
 _SIGNED_OUT = {"100-006", "100-008"}
 
 
 def retcode_meaning(code: str) -> Meaning:
-    """Return what a ``retcode`` asks of the caller; an unknown one is a plain failure."""
+    """Return the meaning of a ``retcode``; an unknown one is a failure."""
     if code == "0":
         return Meaning.SUCCESS
     if code in _BUSY:
@@ -55,7 +55,7 @@ class PhoneToken(msgspec.Struct, frozen=True):
     """The softphone that an agent signed in with.
 
     :param agent_id: agent ID
-    :param softphone_number: softphone number given at sign-in
+    :param softphone_number: softphone number of the sign-in
     :param phone_token: temporary password of that softphone; shows ``***``
     """
 
@@ -70,7 +70,7 @@ class _GuidResult(msgspec.Struct):
 
 class _ConfigLoginReply(msgspec.Struct):
     code: Code = msgspec.field(name="retcode")
-    # Where it has nothing to say, the gateway sends an object, null or "".
+    # After a failure, the gateway sends an object, null or "".
     result: _GuidResult | str | None = None
 
 
@@ -108,7 +108,7 @@ LOGIN_INFO = _endpoint(
 )
 SIGN_IN = _endpoint("onlineagent", "PUT", "onlineagent/{agent_id}", signs_in=True)
 FORCE_SIGN_IN = _endpoint("forcelogin", "PUT", "onlineagent/{agent_id}/forcelogin", signs_in=True)
-# A long poll: the gateway answers when something happens, and after 10 s at the latest.
+# A long poll: the gateway answers after an event, or after 10 s.
 EVENTS = _endpoint("agentevent", "GET", "agentevent/{agent_id}", longest=10.0)
 SIGN_OUT = Endpoint(
     "logout", "DELETE", ROOT + "onlineagent/{agent_id}/logout", _PlainReply, ("retcode",), _sign_out_meaning
@@ -116,7 +116,7 @@ SIGN_OUT = Endpoint(
 
 
 def headers(guid: str | None = None) -> dict[str, str]:
-    """Return the headers of a call; the type stands there even where there is no body.
+    """Return the headers of a call; the manual requires a Content-Type even without a body.
 
     :param guid: config Guid or agent Guid
     """
@@ -125,11 +125,11 @@ def headers(guid: str | None = None) -> dict[str, str]:
 
 
 def config_login(administrator: object, password: str) -> Call[Session]:
-    """Sign in to configuration ("C5 Intelligent Auxiliary Interface Authentication").
+    """Sign in to the configuration interface ("C5 Intelligent Auxiliary Interface Authentication").
 
-    :param administrator: administrator ID, or the number of a VDN account; digits in a text will do
-    :param password: that administrator's, or the VDN's
-    :raises ValueError: a number below 1, or no password
+    :param administrator: administrator ID or number of a VDN account; may be a string of digits
+    :param password: password of the administrator or VDN account
+    :raises ValueError: a number below 1, or an empty password
     """
     number = number_argument("administrator ID or VDN account", administrator, 1)
     body = {"agentId": number, "password": text_argument("password", password, 1024)}
@@ -142,10 +142,10 @@ def config_login(administrator: object, password: str) -> Call[Session]:
 
 
 def query_login_info(agent_id: object) -> Call[PhoneToken]:
-    """Ask which softphone a signed-in agent uses ("Obtaining Token Information"); wants that agent's Guid.
+    """Query a signed-in agent's softphone ("Obtaining Token Information"); needs that agent's Guid.
 
     :param agent_id: agent ID, 101 to 999999
-    :raises ValueError: another number
+    :raises ValueError: any other value
     """
     number = agent_number(agent_id)
 
@@ -162,13 +162,13 @@ def query_login_info(agent_id: object) -> Call[PhoneToken]:
 
 
 def agent_sign_in(agent_id: object, password: str, phone_number: str, force: bool = False) -> Call[Session]:
-    """Sign an agent in, busy, so that no calls are routed to the agent. Changes a live agent's state.
+    """Sign an agent in as busy, so that no calls are routed to the agent. Changes a live agent's state.
 
     :param agent_id: agent ID, 101 to 999999
     :param password: the agent's password; may be empty
     :param phone_number: softphone number to sign in with
     :param force: sign out anyone who is signed in as this agent
-    :raises ValueError: an argument that the manual does not allow
+    :raises ValueError: the manual does not allow an argument
     """
     endpoint = FORCE_SIGN_IN if force else SIGN_IN
     number = agent_number(agent_id)
@@ -186,7 +186,7 @@ def agent_sign_in(agent_id: object, password: str, phone_number: str, force: boo
 
 
 def agent_events(agent_id: int) -> Call[str | None]:
-    """Poll an agent's events, which keeps the agent signed in; the result is the new Guid, if one came.
+    """Poll an agent's events, which keeps the agent signed in. The result is the new Guid, if any.
 
     :param agent_id: agent ID
     """
@@ -199,7 +199,7 @@ def agent_events(agent_id: int) -> Call[str | None]:
 
 
 def agent_sign_out(agent_id: int) -> Call[None]:
-    """Sign an agent out; one who is gone already counts as signed out.
+    """Sign an agent out; succeeds if the agent is already signed out.
 
     :param agent_id: agent ID
     """
@@ -207,7 +207,7 @@ def agent_sign_out(agent_id: int) -> Call[None]:
 
 
 def new_guid(headers: Mapping[str, str]) -> str | None:
-    """Return the Guid in ``Set-GUID: JSESSIONID=<guid>``, if there is one.
+    """Return the Guid in ``Set-GUID: JSESSIONID=<guid>``, if any.
 
     :param headers: a reply's headers
     """
@@ -218,8 +218,8 @@ def new_guid(headers: Mapping[str, str]) -> str | None:
 def agent_number(agent_id: object) -> int:
     """Check an agent ID.
 
-    :param agent_id: 101 to 999999; digits in a text will do
-    :raises ValueError: another number
+    :param agent_id: 101 to 999999; may be a string of digits
+    :raises ValueError: any other value
     """
     return number_argument("agent_id", agent_id, *AGENT_IDS)
 
@@ -230,7 +230,7 @@ def any_gateway_call(method: str, path: str, json: Any = None) -> Call[dict[str,
     See :func:`airflow_provider_cc.api.protocol.any_call`.
 
     :param method: HTTP method
-    :param path: below ``/agentgateway/resource/``, e.g. ``config/vdn/agents``
-    :param json: the body, if it has one
+    :param path: path below ``/agentgateway/resource/``, e.g. ``config/vdn/agents``
+    :param json: the body, if any
     """
     return any_call(method, path, json, ROOT + path.lstrip("/"), retcode_meaning)

@@ -1,4 +1,4 @@
-"""CC-iSales: the pair of tokens, and what is signed with it."""
+"""CC-iSales: the pair of tokens, and the headers that carry it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from airflow_provider_cc.api.protocol import (
     zero_or_refused,
 )
 
-#: Every interface lies below this path.
+#: Common path of all interfaces.
 ROOT = "/rest/isales/v1/openapi/obs/"
 
 
@@ -47,8 +47,8 @@ REFRESH = Endpoint(
 def headers(bearer: str | None = None, name: str = "Authentication") -> dict[str, str]:
     """Return the headers of a call.
 
-    :param bearer: token or refreshToken: the manual's pages disagree
-    :param name: ``Authentication`` or ``Authorization``: they disagree there too
+    :param bearer: token or refreshToken; the manual's pages disagree
+    :param name: ``Authentication`` or ``Authorization``; the manual's pages disagree
     """
     kind = {"Content-Type": "application/json"}
     return {**kind, name: f"Bearer {bearer}"} if bearer else kind
@@ -58,7 +58,7 @@ def login(user: str, passwd: str) -> Call[Session]:
     """Sign in ("Authentication Interface").
 
     :param user: user name
-    :param passwd: its password
+    :param passwd: the user's password
     :raises ValueError: an argument is empty
     """
     body = {"user": text_argument("user", user, 1024), "passwd": text_argument("passwd", passwd, 1024)}
@@ -66,9 +66,9 @@ def login(user: str, passwd: str) -> Call[Session]:
 
 
 def refresh(refresh_token: str) -> Call[Session]:
-    """Get a new pair of tokens for the refreshToken; the reply is that of the sign-in.
+    """Get a new pair of tokens with the refreshToken.
 
-    :param refresh_token: of the current pair
+    :param refresh_token: refreshToken of the current pair
     """
     body = msgspec.json.encode({"refreshToken": refresh_token})
     signed = headers(refresh_token)
@@ -91,7 +91,7 @@ def any_isales_call(method: str, path: str, json: Any = None) -> Call[dict[str, 
     See :func:`airflow_provider_cc.api.protocol.any_call`.
 
     :param method: HTTP method
-    :param path: below ``/rest/isales/v1/openapi/obs/``, e.g. ``business/tasks``
+    :param path: path below ``/rest/isales/v1/openapi/obs/``, e.g. ``business/tasks``
     :param json: the body
     """
     return any_call(method, path, json, ROOT + path.lstrip("/"))

@@ -1,4 +1,4 @@
-"""CC-Management: the token, one agent by its account, an account's sign-in result, the directory."""
+"""CC-Management: token, agent by account, sign-in result of an account, directory."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ MAX_ACCOUNT_CODE = 64
 MAX_ACCOUNT = 100
 #: Longest lifetime of a token, in seconds.
 MAX_TOKEN_LIFETIME = 3600
-#: Where tokens are given out, unless the connection says otherwise.
+#: Default path for requesting tokens.
 TOKEN_PATH = "/apigovernance/api/oauth/tokenByAkSk"  # noqa: S105 - a path, no password
 
 
 class AgentInfo(msgspec.Struct, frozen=True):
-    """Who signs in with an account.
+    """The agent of an account.
 
     :param account: sign-in account
-    :param agent_id: agent ID, the manual's work number
-    :param agent_type: 4 audio, 5 multimedia, 11 video, 99 versatile, 255 idle; others passed through
+    :param agent_id: agent ID, ``workNo`` in the manual
+    :param agent_type: 4 audio, 5 multimedia, 11 video, 99 versatile, 255 idle; other numbers are possible
     :param agent_status: the manual's status, "0" by default
     """
 
@@ -50,10 +50,10 @@ class AgentInfo(msgspec.Struct, frozen=True):
 
 
 class SipServer(msgspec.Struct, frozen=True):
-    """Where a softphone registers.
+    """A server where a softphone registers.
 
     :param host: registration address
-    :param port: port, as the centre gives it
+    :param port: port, as the contact center returns it
     :param node: SIP service node, if any
     :param type: "0" SIP, "1" WebRTC
     """
@@ -65,12 +65,12 @@ class SipServer(msgspec.Struct, frozen=True):
 
 
 class AgentLoginParams(msgspec.Struct, frozen=True):
-    """What an account may sign in with; the passwords in the reply are never read.
+    """Sign-in parameters of an account, without the passwords in the reply.
 
     :param account: sign-in account
     :param agent_id: agent ID
     :param softphone_number: SIP softphone number
-    :param sip_servers: where that softphone registers
+    :param sip_servers: servers where that softphone registers
     """
 
     account: str
@@ -80,10 +80,10 @@ class AgentLoginParams(msgspec.Struct, frozen=True):
 
 
 class DirectoryAgent(msgspec.Struct, frozen=True):
-    """One line of the directory, without the personal data that it also holds.
+    """One entry of the directory, without its personal data.
 
     :param account: sign-in account
-    :param agent_id: agent ID; ``None`` for an account that is no agent
+    :param agent_id: agent ID; ``None`` if the account is not an agent
     :param agent_type: as in :class:`AgentInfo`
     :param softphone_number: SIP softphone number, if any
     """
@@ -97,9 +97,9 @@ class DirectoryAgent(msgspec.Struct, frozen=True):
 class DirectoryPage(msgspec.Struct, frozen=True):
     """A page of the directory.
 
-    :param total: how many lines the whole directory has, as said by this page; some releases do not say
-    :param agents: the lines that could be read
-    :param unreadable: account (or place on the page) and failure of each line that could not
+    :param total: number of entries in the whole directory, according to this page; ``None`` in some releases
+    :param agents: the entries that could be read
+    :param unreadable: account (or position on the page) and failure of each entry that could not be read
     """
 
     total: int | None
@@ -114,7 +114,7 @@ class _TokenReply(msgspec.Struct):
 
     @property
     def code(self) -> int | None:
-        """A token is a success, whatever else the reply says."""
+        """Success if there is a token, whatever else the reply contains."""
         return 0 if self.token else None
 
 
@@ -160,7 +160,7 @@ class _DirectoryReply(msgspec.Struct):
     data: list[_DirectoryRow] | None = None
 
 
-# The manual does not say what a failure looks like; these fields are used elsewhere in the product.
+# The manual does not document failures; these fields are used elsewhere in the product.
 TOKEN = Endpoint(
     "tokenByAkSk",
     "POST",
@@ -186,7 +186,7 @@ LOGIN_PARAMS = Endpoint(
     codes=("returnCode",),
     is_query=True,
 )
-#: The same with a user's password instead of a session: a refusal is then a verdict on that password.
+#: The same with a user's password instead of a session: a rejection then concerns that password.
 AGENT_INFO_AS_USER = replace(AGENT_INFO, signs_in=True)
 DIRECTORY = Endpoint(
     "agentAccount/query",
@@ -199,12 +199,12 @@ DIRECTORY = Endpoint(
 
 
 def token(app_key: str, app_secret: str, lifetime: int, path: str = TOKEN_PATH) -> Call[Session]:
-    """Ask for an AccessToken ("tokenByAkSk").
+    """Request an AccessToken ("tokenByAkSk").
 
     :param app_key: app key
     :param app_secret: app secret
-    :param lifetime: lifetime to ask for, in seconds, at most :data:`MAX_TOKEN_LIFETIME`
-    :param path: path or address of the interface
+    :param lifetime: requested lifetime in seconds, at most :data:`MAX_TOKEN_LIFETIME`
+    :param path: path or URL of the interface
     """
     body = msgspec.json.encode({"app_key": app_key, "app_secret": app_secret})
 
@@ -219,11 +219,11 @@ def token(app_key: str, app_secret: str, lifetime: int, path: str = TOKEN_PATH) 
 def headers(
     token: str | None = None, app_key: str | None = None, tenant_space: str | None = None
 ) -> dict[str, str]:
-    """Return the headers of a call: all that signs it, and the type of its body.
+    """Return the headers that sign a call, and the type of its body.
 
-    :param token: AccessToken, if the call is signed by one
-    :param app_key: goes into ``X-APP-Key``
-    :param tenant_space: goes into ``X-TenantSpaceID``, which multi-tenant sites want
+    :param token: AccessToken, if one signs the call
+    :param app_key: value of ``X-APP-Key``
+    :param tenant_space: value of ``X-TenantSpaceID``, which multi-tenant sites require
     """
     signed = {
         "Authorization": f"Bearer {token}" if token else None,
@@ -237,12 +237,12 @@ def headers(
 def query_agent_info(
     account_code: str, username: str | None = None, password: str | None = None
 ) -> Call[AgentInfo]:
-    """Ask who signs in with an account ("Querying Agent Information by Sign-in Account").
+    """Query the agent of an account ("Querying Agent Information by Sign-in Account").
 
     :param account_code: sign-in account, at most 64 characters
     :param username: authenticating user, for the manual's user-name scenario
     :param password: that user's password
-    :raises ValueError: an argument that the manual does not allow
+    :raises ValueError: the manual does not allow an argument
     """
     body = {"accountCode": text_argument("account_code", account_code, MAX_ACCOUNT_CODE)}
     if username is None and password is None:
@@ -259,7 +259,7 @@ def query_agent_info(
 
 
 class _AgentInfoReader:
-    """Reads an agent of a given account; a class, since a closure costs more to make 100,000 times."""
+    """Reads the agent of an account. A class, because 100,000 closures would cost more."""
 
     __slots__ = ("account",)
 
@@ -283,20 +283,18 @@ class _AgentInfoReader:
 def _agent_id(endpoint: str, value: object) -> int:
     agent_id = whole_number(endpoint, "workNo", value)
     if agent_id is None:
-        raise CCBusinessError(
-            endpoint, ErrorCode.NO_AGENT, "the account has no agent ID: workNo came back empty"
-        )
+        raise CCBusinessError(endpoint, ErrorCode.NO_AGENT, "the account has no agent ID: workNo is empty")
     if agent_id == 0:
-        raise CCResponseError(endpoint, ErrorCode.UNEXPECTED_FORMAT, "workNo is 0, which is no agent ID")
+        raise CCResponseError(endpoint, ErrorCode.UNEXPECTED_FORMAT, "workNo is 0, which is not an agent ID")
     return agent_id
 
 
 def query_agent_login_params(account: str, password: str) -> Call[AgentLoginParams]:
-    """Ask for an account's softphone ("Querying the Account Sign-in Result").
+    """Query an account's softphone ("Querying the Account Sign-in Result").
 
     :param account: sign-in account, at most 100 characters
     :param password: its sign-in password, at most 100 characters
-    :raises ValueError: an argument that the manual does not allow
+    :raises ValueError: the manual does not allow an argument
     """
     text_argument("account", account, MAX_ACCOUNT)
     text_argument("password", password, MAX_ACCOUNT)
@@ -319,7 +317,7 @@ def query_agent_login_params(account: str, password: str) -> Call[AgentLoginPara
 
 
 def rejects_password(error: CCBusinessError) -> bool:
-    """Whether the contact center rejected an account's password: it has one code for all failures.
+    """Return whether an error may mean a rejected account password: one code covers all failures.
 
     :param error: the failure of the call
     """
@@ -351,7 +349,7 @@ def directory_page(total: int | None, page: int, rows: list[_DirectoryRow]) -> D
             account = short_text(DIRECTORY.name, "userAccount", row.userAccount, MAX_ACCOUNT)
             if account is None:
                 raise CCResponseError(
-                    DIRECTORY.name, ErrorCode.UNEXPECTED_FORMAT, "a line without userAccount"
+                    DIRECTORY.name, ErrorCode.UNEXPECTED_FORMAT, "an entry has no userAccount"
                 )
             agent_id = whole_number(DIRECTORY.name, "workNo", row.workNo)
             agents.append(
@@ -375,7 +373,7 @@ def any_management_call(method: str, path: str, json: Any = None) -> Call[dict[s
     See :func:`airflow_provider_cc.api.protocol.any_call`.
 
     :param method: HTTP method
-    :param path: from the domain's root
+    :param path: path from the domain's root
     :param json: the body
     """
     return any_call(method, path, json, "/" + path.lstrip("/"))

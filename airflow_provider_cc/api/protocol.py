@@ -1,4 +1,4 @@
-"""What the three systems share: an endpoint, a call, its reply, and what the reply means."""
+"""Shared by the three systems: an endpoint, a call, its reply, and the meaning of the reply."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from airflow_provider_cc.exceptions import (
 
 T = TypeVar("T")
 
-#: A code comes as ``"0"`` on most pages and as ``0`` on some: it is compared as text.
+#: A code is ``"0"`` on most pages of the manual and ``0`` on some, so it is compared as text.
 Code: TypeAlias = int | str
 
-#: The names under which the systems put the text that goes with a code.
+#: Names of the field with the text that explains a code.
 TEXT_FIELDS = (
     "description",
     "message",
@@ -45,16 +45,16 @@ TEXT_FIELDS = (
     "error_description",
 )
 
-#: Some tables of the manual nest a whole reply in one of these; the samples beside them are flat.
+#: Some tables of the manual nest the whole reply in one of these fields, although their samples are flat.
 WRAPPERS = ("schema", "requestParams")
 
-#: An unknown reply is described by at most this many of its field names.
+#: Maximum number of field names that describe an unknown reply.
 _MOST_KEYS = 50
 
 #: The codes of the manual: "1" of CC-Management, those of CC-Gateway.
 _KNOWN_CODE = re.compile(r"1|[0-9]{3}-[0-9]{3}")
 
-#: What the manual says about the HTTP status codes it lists.
+#: Meaning of the HTTP status codes that the manual lists.
 STATUS_TEXT = {
     400: "incorrect request, check the path and the parameters",
     401: "unauthorized: the session is not accepted, the service not bought, or the account blocked",
@@ -64,27 +64,27 @@ STATUS_TEXT = {
     500: "business failure, check the values of the parameters",
 }
 
-#: "Later": from the contact center, or from the load balancer or web firewall in front of it (418).
+#: Temporary failures of the contact center, or of the load balancer or web firewall (418) in front of it.
 _BUSY_STATUSES = frozenset({408, 418, 429, 502, 503, 504})
 
 
 class Meaning(enum.Enum):
-    """What a code asks of the caller."""
+    """Meaning of a code for the caller."""
 
     SUCCESS = enum.auto()
     FAILURE = enum.auto()
-    BUSY = enum.auto()  # back off, try again
+    BUSY = enum.auto()  # back off and retry
     LAPSED = enum.auto()  # the session may have lapsed
-    REFUSED = enum.auto()  # a verdict on the credential: never try again, it locks the account
+    REFUSED = enum.auto()  # the credential is rejected; a retry could lock the account
 
 
 def zero_is_success(code: str) -> Meaning:
-    """CC-Management and CC-iSales know two outcomes: "0" and everything else."""
+    """Return the meaning of a code of CC-Management or CC-iSales: "0" is success, all others failure."""
     return Meaning.SUCCESS if code == "0" else Meaning.FAILURE
 
 
 def zero_or_refused(code: str) -> Meaning:
-    """Return the meaning of a sign-in's code, where every other code than "0" refuses the credential."""
+    """Return the meaning of a sign-in's code: any code other than "0" rejects the credential."""
     return Meaning.SUCCESS if code == "0" else Meaning.REFUSED
 
 
@@ -92,7 +92,7 @@ _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class Reply(NamedTuple):
-    """An HTTP reply as the transport delivers it; header names in any case."""
+    """An HTTP reply from the transport; header names are case-insensitive."""
 
     status: int
     headers: Mapping[str, str]
@@ -104,10 +104,10 @@ class Request(msgspec.Struct):
 
     :param name: the manual's name of the interface, for exceptions
     :param method: HTTP method
-    :param path: from the host's root, or an address
-    :param headers: all headers but those of the transport itself
+    :param path: path from the host's root, or a URL
+    :param headers: all headers except the transport's own
     :param body: the body, or ``None``
-    :param longest: seconds that the reply may take by design, beyond the time-out
+    :param longest: seconds by which a reply may exceed the time-out by design
     """
 
     name: str
@@ -118,9 +118,9 @@ class Request(msgspec.Struct):
     longest: float = 0.0
 
     def signed(self, headers: Mapping[str, str]) -> Request:
-        """Return the request with further headers; its own take precedence.
+        """Return the request with additional headers; its own headers take precedence.
 
-        :param headers: what signs it
+        :param headers: the headers that sign it
         """
         merged = {**headers, **self.headers} if self.headers else headers
         return Request(self.name, self.method, self.path, merged, self.body, self.longest)
@@ -133,16 +133,16 @@ class Request(msgspec.Struct):
 class Endpoint:
     """One interface of the manual.
 
-    :param name: the manual's name of it; used in exceptions, rejects and statistics
+    :param name: the manual's name of the interface; used in exceptions, rejects and statistics
     :param method: HTTP method
-    :param path: path from the host's root, letter case as in the manual; ``{agent_id}`` is filled in
-    :param reply: what is read of a successful reply, as a ``msgspec.Struct``. Fields that it does not name
-        are never decoded, so no reply password is ever in memory as a value.
+    :param path: path from the host's root, letter case as in the manual; ``{agent_id}`` is replaced
+    :param reply: model of a successful reply, a ``msgspec.Struct``. Fields that it does not name are never
+        decoded, so a reply's password is never in memory as a value.
         ``None`` reads everything into a ``dict``, without the values of :data:`SECRET_FIELDS`.
-    :param codes: the fields that may hold the outcome; empty where the reply has none
-    :param meaning: what a code means
+    :param codes: fields that may hold the result code; empty if the reply has none
+    :param meaning: returns the meaning of a code
     :param signs_in: whether this is a sign-in
-    :param is_query: whether the call can be repeated at any time because it changes nothing
+    :param is_query: whether the call changes nothing and can be repeated at any time
     :param longest: seconds that a reply may take by design
     """
 
@@ -163,15 +163,15 @@ class Endpoint:
 
 
 class Call(msgspec.Struct, Generic[T], frozen=True):
-    """One request to an endpoint, and how to read its success; a struct, as one is made for each account.
+    """One request to an endpoint, and how to read its reply. A struct, because every account needs one.
 
-    :param endpoint: where it goes
+    :param endpoint: the endpoint
     :param body: the JSON body, or ``None``
     :param read: turns the decoded reply and the reply's headers into the result
-    :param path: the endpoint's path with everything filled in
-    :param headers: headers of this call alone
-    :param secrets: the secrets in this request. They are removed from any text that the server sends back,
-        and a call that has any is never sent twice
+    :param path: the endpoint's path with all values inserted
+    :param headers: headers of this call only
+    :param secrets: the secrets in this request. They are removed from any text that the server returns, and a
+        call with secrets is never sent twice
     """
 
     endpoint: Endpoint
@@ -183,7 +183,7 @@ class Call(msgspec.Struct, Generic[T], frozen=True):
 
     @property
     def request(self) -> Request:
-        """The request, not yet signed."""
+        """The unsigned request."""
         endpoint = self.endpoint
         return Request(
             endpoint.name,
@@ -198,21 +198,21 @@ class Call(msgspec.Struct, Generic[T], frozen=True):
         return f"Call({self.endpoint.name!r}, path={self.path!r})"  # the rest may be secret
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """Tell rich, whose tracebacks show local variables, no more than that."""
+        """Show no more in tracebacks of rich, which print local variables."""
         return [("path", self.path)]
 
 
 def understand(call: Call[T], reply: Reply, session_secrets: tuple[str, ...] = ()) -> T:
-    """Turn a reply into the call's result, or into the one exception that says what happened.
+    """Turn a reply into the call's result, or raise the exception that describes the failure.
 
     :param call: the call
     :param reply: its reply
     :param session_secrets: the secrets of the session that signed the request
-    :raises CCAuthError: a verdict on the credential
-    :raises CCSessionRefused: 401, 403 or a code that says the session is not accepted (never for a sign-in)
-    :raises CCTransientError: later, perhaps
-    :raises CCBusinessError: the call is declined
-    :raises CCResponseError: the reply is not what the manual says
+    :raises CCAuthError: the credential is rejected
+    :raises CCSessionRefused: 401, 403 or a code that rejects the session (never for a sign-in)
+    :raises CCTransientError: a temporary failure
+    :raises CCBusinessError: the call is rejected
+    :raises CCResponseError: the reply does not match the manual
     """
     status, headers, body = reply
     decode = call.endpoint.decode
@@ -229,7 +229,7 @@ def understand(call: Call[T], reply: Reply, session_secrets: tuple[str, ...] = (
 
 
 def _examine(call: Call[T], reply: Reply, secrets: tuple[str, ...]) -> T:
-    """Read a reply that is not plainly a success."""
+    """Read a reply that is not obviously a success."""
     endpoint, name = call.endpoint, call.endpoint.name
     content_type = reply.headers.get("Content-Type")
     try:
@@ -268,7 +268,7 @@ def _examine(call: Call[T], reply: Reply, secrets: tuple[str, ...]) -> T:
 
 
 def _code(endpoint: Endpoint, document: dict[str, Any]) -> str | None:
-    """Return the outcome; ``result`` is a code on some pages and the payload on others."""
+    """Return the result code; ``result`` is a code on some pages of the manual and the payload on others."""
     values = (document[name] for name in endpoint.codes if name in document)
     return next((str(value) for value in values if type(value) in (int, str)), None)
 
@@ -279,7 +279,7 @@ def _raise_for_status(endpoint: Endpoint, reply: Reply, is_json: bool, text: str
     text = "; ".join(part for part in (STATUS_TEXT.get(status, ""), text) if part)
     if status in (401, 403) and not endpoint.signs_in:
         raise CCSessionRefused(name, code, text, status)
-    # A 403 without JSON comes from what stands in front of the contact center: no verdict on the credential.
+    # A 403 without JSON comes from a firewall or proxy and says nothing about the credential.
     if status == 401 or (status == 403 and is_json):
         raise CCAuthError(name, code, text, status)
     if status in _BUSY_STATUSES:
@@ -305,14 +305,14 @@ def _raise_for_code(endpoint: Endpoint, code: str, text: str, secrets: tuple[str
         meaning = Meaning.FAILURE  # there is no session yet, and the code says nothing about the credential
     error = _ERROR_OF.get(meaning)
     if error is not None:
-        # Cleaned only to be shown: a password as short as "0" must not change what the code means. A code of
-        # the manual's own says nothing about a password that looks like a part of it.
+        # Cleaned only for display: a password as short as "0" must not change the meaning of a code. A known
+        # code is shown as it is, because it reveals nothing about a password that happens to be part of it.
         shown = code if _KNOWN_CODE.fullmatch(code) else clean(code, secrets)
         raise error(endpoint.name, shown, text)
 
 
 def retry_after(value: str | None) -> float | None:
-    """Return the seconds that a ``Retry-After`` header asks for, as a number or as a date.
+    """Return the seconds in a ``Retry-After`` header, which holds a number or a date.
 
     :param value: the header, or ``None``
     """
@@ -328,7 +328,7 @@ def retry_after(value: str | None) -> float | None:
     return max(0.0, seconds) if seconds == seconds else None  # NaN is not equal to itself
 
 
-#: Fields of replies that hold a secret, in lower case; :func:`any_reply` leaves out their values.
+#: Reply fields that hold a secret, in lower case; :func:`any_call` removes them.
 SECRET_FIELDS = frozenset(
     {"password", "sippwd", "agentpwd", "phonetoken", "guid", "accesstoken", "token", "refreshtoken"}
 )
@@ -361,13 +361,13 @@ def _keys_seen(document: Iterable[str], secrets: tuple[str, ...]) -> str:
 
 
 def whole_number(endpoint: str, name: str, value: object, most: int = 2**31 - 1) -> int | None:
-    """Read a number that may come as ``7094``, ``"7094"``, ``""`` or not at all.
+    """Read a number that may be ``7094``, ``"7094"``, ``""`` or missing.
 
-    :param endpoint: for the exception
+    :param endpoint: the endpoint's name, for the exception
     :param name: the field's name, for the exception
-    :param value: what was decoded
-    :param most: the largest sensible value; beyond it the field is not what the manual says
-    :raises CCResponseError: anything else; the text does not show the value
+    :param value: the decoded value
+    :param most: the largest valid value
+    :raises CCResponseError: anything else; the text does not contain the value
     """
     if value is None or value == "":
         return None
@@ -390,13 +390,13 @@ def whole_number(endpoint: str, name: str, value: object, most: int = 2**31 - 1)
 
 
 def short_text(endpoint: str, name: str, value: object, most: int = 64) -> str | None:
-    """Read a short text that may come as a number, empty or not at all.
+    """Read a short text that may be a number, empty or missing.
 
-    :param endpoint: for the exception
+    :param endpoint: the endpoint's name, for the exception
     :param name: the field's name, for the exception
-    :param value: what was decoded
-    :param most: longest sensible text, in characters
-    :raises CCResponseError: anything else; the text does not show the value
+    :param value: the decoded value
+    :param most: maximum length, in characters
+    :raises CCResponseError: anything else; the text does not contain the value
     """
     if value is None or value == "":
         return None
@@ -411,18 +411,18 @@ def short_text(endpoint: str, name: str, value: object, most: int = 64) -> str |
 
 
 def fits_header(value: str) -> bool:
-    """Whether a text can be an HTTP header's value: visible ASCII, no blanks."""
+    """Return whether a text can be the value of an HTTP header: visible ASCII without spaces."""
     return value != "" and value.isascii() and value.isprintable() and " " not in value
 
 
 @dataclass(frozen=True)
 class Session(Unpicklable):
-    """What a sign-in returns.
+    """The result of a sign-in.
 
     :param token: the AccessToken, the Guid or the iSales token
-    :param lifetime: seconds from now until it lapses; ``None`` if unknown
-    :param refresh_token: gets a new token without the password
-    :param refresh_lifetime: seconds from now until that one lapses; ``None`` if unknown
+    :param lifetime: seconds from now until the token lapses; ``None`` if unknown
+    :param refresh_token: token that gets a new token without the password
+    :param refresh_lifetime: seconds from now until the refresh token lapses; ``None`` if unknown
     """
 
     token: str = field(repr=False)
@@ -432,30 +432,33 @@ class Session(Unpicklable):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Everything in it that must not be seen."""
+        """All secrets of the session."""
         return (self.token,) if self.refresh_token is None else (self.token, self.refresh_token)
 
 
 def session_value(endpoint: str, name: str, value: object) -> str:
-    """Check that a sign-in delivered what later requests carry.
+    """Check the value that later requests carry.
 
-    :raises CCResponseError: it did not
+    :param endpoint: the endpoint's name, for the exception
+    :param name: the value's name, for the exception
+    :param value: the decoded value
+    :raises CCResponseError: the value is missing or cannot be sent
     """
     if isinstance(value, str) and fits_header(value):
         return value
-    raise CCResponseError(endpoint, ErrorCode.NO_SESSION, f"the reply carries no usable {name}")
+    raise CCResponseError(endpoint, ErrorCode.NO_SESSION, f"the reply contains no valid {name}")
 
 
-#: A lifetime beyond this many seconds is a point in time, not a lifetime; beyond the second, in milliseconds.
+#: From the first value on, a lifetime is a point in time in seconds; from the second on, in milliseconds.
 _EPOCH, _EPOCH_MS = 1e9, 1e12
 
 
 def lifetime_of(value: object, created: object = None) -> float | None:
-    """Read a session's lifetime, which the manual describes in two ways: seconds, or the time it ends.
+    """Read a session's lifetime, which the manual describes both as seconds and as the time when it ends.
 
-    :param value: what was decoded: seconds, or seconds or milliseconds since 1970; as a number or a text
+    :param value: the decoded value: seconds, or seconds or milliseconds since 1970; a number or a text
     :param created: when the session was created, in seconds or milliseconds since 1970; now if unreadable
-    :return: seconds, or ``None`` for what cannot be read
+    :return: seconds, or ``None`` if unreadable
     """
     seconds = _number(value)
     if seconds is None or seconds < _EPOCH:
@@ -478,16 +481,16 @@ def _in_seconds(moment: float) -> float:
 
 
 def text_argument(name: str, value: object, most: int, least: int = 1) -> str:
-    """Check a text that goes into a request.
+    """Check a string that goes into a request.
 
     :param name: the argument's name, for the error
     :param value: the argument
-    :param most: the manual's limit in characters
-    :param least: 0 if it may be empty
-    :raises ValueError: empty, blank, too long, no text, or not encodable
+    :param most: the manual's limit, in characters
+    :param least: 0 if the string may be empty
+    :raises ValueError: empty, blank, too long, not a string, or not encodable
     """
     if not isinstance(value, str):
-        raise ValueError(f"{name} must be a text, not {type(value).__name__}")
+        raise ValueError(f"{name} must be a string, not {type(value).__name__}")
     if not value.strip() and (least or value):
         raise ValueError(f"{name} must not be empty")
     if len(value) > most:
@@ -496,14 +499,18 @@ def text_argument(name: str, value: object, most: int, least: int = 1) -> str:
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise ValueError(f"{name} has a character that cannot be sent (a lone surrogate)") from None
+            raise ValueError(f"{name} contains a lone surrogate, which cannot be sent") from None
     return value
 
 
 def number_argument(name: str, value: object, least: int, most: int | None = None) -> int:
-    """Check a whole number that goes into a request; a text of digits is accepted.
+    """Check a whole number that goes into a request; a string of digits is accepted.
 
-    :raises ValueError: not a number, or out of range
+    :param name: the argument's name, for the error
+    :param value: the argument
+    :param least: the smallest valid number
+    :param most: the largest valid number; ``None`` for no limit
+    :raises ValueError: not a whole number, or out of range
     """
     text = str(value).strip()
     number = int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
@@ -513,7 +520,7 @@ def number_argument(name: str, value: object, least: int, most: int | None = Non
     return number
 
 
-#: Fields that may hold the outcome of an interface without a function of its own.
+#: Fields that may hold the result code of an interface without its own function.
 _ANY_CODES = ("returnCode", "resultCode", "retcode", "result")
 #: Success in CC-iSales ("0200000") and CMS ("0100000"): the last five digits are zero.
 _ZEROS = re.compile(r"0|[0-9]{2}00000")
@@ -528,14 +535,13 @@ def any_call(
 ) -> Call[dict[str, Any]]:
     """Call an interface that has no function of its own.
 
-    The result is the whole reply without the values of :data:`SECRET_FIELDS`. A reply without a code is a
-    success.
+    The result is the whole reply without :data:`SECRET_FIELDS`. A reply without a code is a success.
 
     :param method: HTTP method
-    :param path: as the user gave it; names the call in exceptions
-    :param json: the body; for other methods than GET and DELETE, ``None`` sends an empty object
-    :param full_path: from the host's root
-    :param meaning: what a code means
+    :param path: path as given by the user; names the call in exceptions
+    :param json: the body; ``None`` sends an empty object, except with GET, HEAD and DELETE
+    :param full_path: path from the host's root
+    :param meaning: returns the meaning of a code
     """
     method = method.upper()
     endpoint = Endpoint(path, method, full_path, None, _ANY_CODES, meaning, is_query=method == "GET")

@@ -1,22 +1,30 @@
-"""Values that must not be seen by accident."""
+"""Wrappers that keep secrets from being shown or stored by accident."""
 
 from __future__ import annotations
 
-from typing import Any
+import inspect
+import sys
+import traceback
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar, cast
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Unpicklable:
-    """Holds a secret, and so must not be written down: neither pickled nor returned to XCom."""
+    """Base class of objects that hold a secret: they cannot be pickled or returned to XCom."""
 
     __slots__ = ()
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """Refuse."""
+        """Raise TypeError."""
         raise TypeError("a secret cannot be pickled (or returned to XCom)")
 
 
 class Secret(Unpicklable):
-    """Wraps a secret: prints as ``***``, refuses to be pickled, tells its value only when asked.
+    """Wraps a secret: prints as ``***``, cannot be pickled, and returns its value only by :meth:`reveal`.
 
     :param value: the secret
     """
@@ -32,3 +40,53 @@ class Secret(Unpicklable):
 
     def __repr__(self) -> str:
         return "***"
+
+
+def _clear_locals(error: BaseException, until: BaseException | None = None) -> None:
+    """Forget the local variables of the frames that an exception has left, and those that it came from.
+
+    :param error: the exception; it and its traceback stay
+    :param until: what was being handled before: that is the caller's, and keeps its variables
+    """
+    left: list[BaseException | None] = [error]
+    seen = {id(until)}
+    while left:
+        shown = left.pop()
+        if shown is None or id(shown) in seen:
+            continue
+        seen.add(id(shown))
+        traceback.clear_frames(shown.__traceback__)
+        # What it was raised in the handling of is shown with it, as its cause is.
+        left += [shown.__cause__, shown.__context__]
+
+
+def without_locals(function: Callable[P, T]) -> Callable[P, T]:
+    """Let exceptions leave a function without local variables: neither its arguments nor what lies below.
+
+    Some log handlers and error trackers print the local variables of every frame: among them are headers,
+    bodies and passwords, which no masker has seen.
+
+    :param function: a function or a coroutine function
+    """
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        before = sys.exc_info()[1]
+        try:
+            return function(*args, **kwargs)
+        except BaseException as error:
+            del args, kwargs
+            _clear_locals(error, before)
+            raise
+
+    @wraps(function)
+    async def call_and_wait(*args: P.args, **kwargs: P.kwargs) -> Any:
+        before = sys.exc_info()[1]
+        try:
+            return await function(*args, **kwargs)  # type: ignore[misc]
+        except BaseException as error:
+            del args, kwargs
+            _clear_locals(error, before)
+            raise
+
+    return cast("Callable[P, T]", call_and_wait) if inspect.iscoroutinefunction(function) else call

@@ -1,4 +1,4 @@
-"""Text that a contact centre sent, made fit for a log line, an exception or a reject row."""
+"""Clean text from a contact center for log lines, exceptions and reject rows."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import unicodedata
 from collections.abc import Iterable
 from urllib.parse import quote, quote_plus
 
-#: Longest server text that is passed on, in characters.
+#: Maximum length of a server text that is passed on, in characters.
 MAX_TEXT = 500
-#: Of a longer one, no more than this is looked at: cleaning takes time and memory.
+#: Maximum length of a server text that is cleaned, in characters: cleaning takes time and memory.
 _MOST_READ = 10_000
-#: A secret shorter than this, in characters, is not cut out of a text: the gaps would tell what it is.
+#: A text that contains a secret shorter than this is hidden completely, because gaps would reveal the secret.
 _SHORT = 5
 _HIDDEN = "***"
 
 
 def clean(text: object, secrets: Iterable[str] = ()) -> str:
-    """Strip control and format characters, take out secrets, cut to :data:`MAX_TEXT` characters.
+    """Remove control and format characters and secrets, and cut to :data:`MAX_TEXT` characters.
 
-    A text that repeats a secret of less than :data:`_SHORT` characters is hidden whole.
+    A text that contains a secret of fewer than :data:`_SHORT` characters is hidden completely.
 
-    :param text: what the server sent as a message; anything but a string yields an empty string
-    :param secrets: every secret of the request that this text answers, however short
+    :param text: the server's message; the result is empty if it is not a string
+    :param secrets: every secret of the request, however short
     """
     if not isinstance(text, str):
         return ""
@@ -35,14 +35,14 @@ def clean(text: object, secrets: Iterable[str] = ()) -> str:
     for form in forms:
         cleaned = cleaned.replace(form, _HIDDEN)
     if forms and len(text) > _MOST_READ:
-        cleaned = cleaned[: -len(forms[0])]  # there may be the beginning of a secret
+        cleaned = cleaned[: -len(forms[0])]  # the end may be the beginning of a secret
     return cleaned[:MAX_TEXT]
 
 
 def printable(text: str) -> str:
-    """Turn line breaks and all kinds of blanks into spaces, drop what could forge a log line or hide text.
+    """Replace line breaks and other whitespace by spaces, and remove characters that could forge log lines.
 
-    Dropped is every character of Unicode's categories C (control, format, surrogate, unassigned).
+    Removes all characters of Unicode's categories C (control, format, surrogate, unassigned).
 
     :param text: any text
     """
@@ -53,7 +53,7 @@ def printable(text: str) -> str:
 
 
 def _forms(secret: str) -> set[str]:
-    """How a secret may look inside an error text: as it is, escaped for JSON, URL or HTML, cleaned."""
+    """Return the forms of a secret in an error text: plain, escaped for JSON, URL or HTML, and cleaned."""
     forms = {
         secret,
         json.dumps(secret)[1:-1],

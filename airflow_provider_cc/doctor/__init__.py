@@ -1,1 +1,1 @@
-"""Examines a connection against its real contact centre, read-only: what fits, what does not, what to set."""
+"""Connection check: tests a connection against its real contact center, read-only, and suggests settings."""

@@ -1,4 +1,4 @@
-"""Examine a connection against its contact centre: `python -m airflow_provider_cc.doctor --help`."""
+"""Check a connection against its contact center: `python -m airflow_provider_cc.doctor --help`."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pathlib import Path
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Examine, print the table, write the report.
+    """Run the checks, print the table and write the report.
 
-    :param arguments: command line; ``None``: that of the process
-    :return: 0 nothing failed, 1 something did, 2 wrong use
+    :param arguments: command line; by default, that of the process
+    :return: 0 if nothing failed, 1 if a check failed, 2 for wrong usage
     """
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.save_ca is not None and (options.save_ca.exists() or not options.save_ca.parent.is_dir()):
-        parser.error(f"--save-ca: {options.save_ca} is there already, or its folder is not")
-    # Airflow is imported, and logs, in here: standard output is for what was asked for.
+        parser.error(f"--save-ca: {options.save_ca} already exists, or its folder does not")
+    # Airflow logs while it is imported here; standard output is for the result only.
     with contextlib.redirect_stdout(sys.stderr):
         from airflow_provider_cc.doctor.diagnosis import NoSuchConnection, diagnose
         from airflow_provider_cc.doctor.findings import Verdict
@@ -45,23 +45,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider_cc.doctor",
-        description="Examine a connection against its contact centre: read-only, with one sign-in at most.",
+        description="Check a connection against its contact center: read-only, with at most one sign-in.",
     )
     parser.add_argument("conn_id", help="connection of type cc_management, cc_gateway, cc_isales or cc_agent")
     parser.add_argument(
-        "--report", metavar="FILE", help="write a report without names and secrets, for an issue; -: print it"
+        "--report", metavar="FILE", help="write an anonymous report for an issue; - prints it"
     )
     parser.add_argument(
         "--save-ca",
         type=Path,
         metavar="FILE",
-        help="save the certificate that would have to be trusted, and show its fingerprint",
+        help="save the certificate that must be trusted, and show its fingerprint",
     )
     return parser
 
 
 if __name__ == "__main__":
-    # Connections are read as Airflow's own commands read them: from its database, too.
+    # Read connections as Airflow's own commands do, also from its database.
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
     os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "ERROR")
     raise SystemExit(main())

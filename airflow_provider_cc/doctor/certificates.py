@@ -1,4 +1,4 @@
-"""The server's certificate: is it trusted, why not, and which one would have to be."""
+"""The server's certificate: whether it is trusted, why not, and which certificate must be trusted."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from airflow_provider_cc.doctor.examination import Examination, Over
+from airflow_provider_cc.doctor.examination import CheckFailed, Examination
 from airflow_provider_cc.doctor.findings import Verdict
-from airflow_provider_cc.doctor.network import connect, sees_the_centre
+from airflow_provider_cc.doctor.network import can_connect, connect
 from airflow_provider_cc.hooks.connection import CCSettings
 
-#: Days before a certificate's end from which on it is worth a word.
+#: Days before the end of a certificate when the check starts to warn.
 _SOON = 14
 
-# OpenSSL's numbers (X509_V_ERR_…), as the module ssl hands them out without names.
+# OpenSSL's numbers (X509_V_ERR_…), for which the module ssl has no names.
 _NOT_YET_VALID, _EXPIRED, _SELF_SIGNED, _SELF_SIGNED_CHAIN, _NO_ISSUER, _NO_FIRST = 9, 10, 18, 19, 20, 21
 _OTHER_NAME, _OTHER_ADDRESS = 62, 64
 _REASONS = {
@@ -32,30 +32,33 @@ _REASONS = {
     _SELF_SIGNED_CHAIN: "its authority is unknown here",
     _NO_ISSUER: "its authority is unknown here",
     _NO_FIRST: "its authority is unknown here",
-    _OTHER_NAME: "it is made out for another host",
-    _OTHER_ADDRESS: "it is made out for another host",
+    _OTHER_NAME: "it is issued to another host",
+    _OTHER_ADDRESS: "it is issued to another host",
 }
 _REMEDIES = {
-    _NOT_YET_VALID: "Compare the clocks: no extra helps.",
-    _EXPIRED: "The centre has to renew it: no extra helps.",
-    _OTHER_NAME: "Set host to a name that the certificate is made out for: no extra helps.",
-    _OTHER_ADDRESS: "Set host to a name that the certificate is made out for: no extra helps.",
+    _NOT_YET_VALID: "Compare the clocks. No extra helps.",
+    _EXPIRED: "The contact center must renew it. No extra helps.",
+    _OTHER_NAME: "Set host, or extra server_name, to a name that the certificate is issued to.",
+    _OTHER_ADDRESS: "Set host, or extra server_name, to a name that the certificate is issued to.",
 }
 
 
 def check_certificate(exam: Examination) -> None:
-    """Make the hook's own handshake; where it fails, say why and what to trust instead.
+    """Make the same TLS handshake as the hook. If it fails, report why and what to trust.
 
-    :raises Over: the certificate is not trusted, so that no credential may be sent
+    :raises CheckFailed: the certificate is not trusted, so no credential may be sent
     """
     settings = exam.settings
     if settings.schema == "http":
         exam.note(
-            "tls", Verdict.WARN, "schema is http: passwords travel as they are", advice="Set schema to https."
+            "tls",
+            Verdict.WARN,
+            "schema is http: passwords are sent unencrypted",
+            advice="Set schema to https.",
         )
         return
-    if not sees_the_centre(settings):
-        exam.note("tls", Verdict.SKIPPED, "the certificate is not seen through this proxy")
+    if not can_connect(settings):
+        exam.note("tls", Verdict.SKIPPED, "the certificate cannot be seen through this proxy")
         return
     checked = replace(settings, verify=True) if settings.verify is False else settings
     try:
@@ -64,26 +67,26 @@ def check_certificate(exam: Examination) -> None:
     except OSError as error:
         exam.fail(
             "tls",
-            f"no TLS is spoken at port {settings.port}",
+            f"no TLS at port {settings.port}",
             private=type(error).__name__,
-            advice="Compare port and schema.",
+            advice="Check port and schema.",
         )
     if failure is None:
-        _note_trusted(exam, chain[0])
+        _report_trusted(exam, chain[0])
         return
-    _note_untrusted(exam, failure, chain)
+    _report_untrusted(exam, failure, chain)
     if settings.verify is not False:
-        raise Over
+        raise CheckFailed
 
 
-def _note_trusted(exam: Examination, leaf: x509.Certificate) -> None:
+def _report_trusted(exam: Examination, leaf: x509.Certificate) -> None:
     days = (leaf.not_valid_after_utc - datetime.datetime.now(datetime.UTC)).days
-    seen = f"trusted; it ends in {days} days"
+    seen = f"trusted; expires in {days} days"
     if exam.settings.verify is False:
         exam.note(
             "tls",
             Verdict.WARN,
-            f"verify is false, though it could be checked: {seen}",
+            f"verify is false, although the certificate can be verified: {seen}",
             advice="Set extra verify to true.",
             extra={"verify": True},
         )
@@ -91,27 +94,27 @@ def _note_trusted(exam: Examination, leaf: x509.Certificate) -> None:
         exam.note("tls", Verdict.WARN if days < _SOON else Verdict.OK, seen)
 
 
-def _note_untrusted(
+def _report_untrusted(
     exam: Examination, failure: ssl.SSLCertVerificationError, chain: list[x509.Certificate]
 ) -> None:
     settings = exam.settings
     root = chain[-1]
-    # An authority's certificate, or a self-signed one, can be trusted by itself: try it before advising it.
+    # An authority's certificate, or a self-signed one, can be trusted by itself. Try it before suggesting it.
     left = _refusal(settings, ssl.create_default_context(cadata=_pem(root)))
     hopeless = next((one for one in (failure, left) if one and one.verify_code in _REMEDIES), None)
-    seen = f"not trusted: {_reason(hopeless or failure)}; {len(chain)} certificate(s) shown"
+    seen = f"not trusted: {_reason(hopeless or failure)}; {len(chain)} certificate(s) sent"
     private = f"issued by {root.issuer.rfc4514_string()}, for {', '.join(_names(chain[0])) or 'no host'}"
     extra: dict[str, Any] = {}
     if hopeless is not None:
         advice = _REMEDIES[hopeless.verify_code]
     elif left is not None:
         advice = (
-            "The server does not send its authority's certificate: ask the centre's administrator for it, "
-            "and set extra verify to its path."
+            "The server does not send its authority's certificate. Ask the contact center's administrator "
+            "for it, and set extra verify to its path."
         )
     elif exam.save_ca is None:
         advice = (
-            "Run the doctor with --save-ca FILE: it saves the certificate to trust and shows its fingerprint."
+            "Run the check with --save-ca FILE: it saves the certificate to trust and shows its fingerprint."
         )
     else:
         _save(exam.save_ca, root)
@@ -119,8 +122,8 @@ def _note_untrusted(
         private += f"; SHA-256 of the saved certificate: {exam.saved}"
         extra = {"verify": str(exam.save_ca.absolute())}
         advice = (
-            "Have the centre's administrator read you the SHA-256 fingerprint of the certificate. "
-            "Only if it is the same, set extra verify to the saved file, on every worker."
+            "Ask the contact center's administrator for the SHA-256 fingerprint of the certificate. "
+            "If it is the same, set extra verify to the saved file, on every worker."
         )
     verdict = Verdict.FAIL
     if settings.verify is False:
@@ -129,7 +132,7 @@ def _note_untrusted(
 
 
 def _refusal(settings: CCSettings, context: ssl.SSLContext) -> ssl.SSLCertVerificationError | None:
-    """Make a handshake and nothing else; return why the certificate is refused, if it is."""
+    """Make only a handshake; return why the certificate is rejected, or ``None``."""
     with connect(settings) as raw:
         try:
             with context.wrap_socket(raw, server_hostname=settings.server_name or settings.host):
@@ -139,7 +142,7 @@ def _refusal(settings: CCSettings, context: ssl.SSLContext) -> ssl.SSLCertVerifi
 
 
 def _shown(settings: CCSettings) -> list[x509.Certificate]:
-    """Fetch the certificates that the server shows, the host's own first, without trusting them."""
+    """Return the certificates that the server sends, its own first, without trusting them."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # nothing is sent over this connection
@@ -149,13 +152,13 @@ def _shown(settings: CCSettings) -> list[x509.Certificate]:
     ):
         if sys.version_info >= (3, 13):
             return [x509.load_der_x509_certificate(shown) for shown in tls.get_unverified_chain()]
-        # Public from Python 3.13 on only.
-        shown = getattr(tls, "_sslobj").get_unverified_chain()  # noqa: B009 - no type knows it
+        # Public only since Python 3.13.
+        shown = getattr(tls, "_sslobj").get_unverified_chain()  # noqa: B009 - not in the type stubs
         return [x509.load_pem_x509_certificate(one.public_bytes().encode()) for one in shown]
 
 
 def fingerprint(certificate: x509.Certificate) -> str:
-    """Return a certificate's SHA-256 fingerprint as administrators read it to each other.
+    """Return a certificate's SHA-256 fingerprint in the usual notation.
 
     :param certificate: the certificate
     """

@@ -1,4 +1,4 @@
-"""What can be said of a connection before anything is sent."""
+"""Check the connection's fields and extras before anything is sent."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from airflow_provider_cc.exceptions import CCConfigError
 
 
 def check_connection(exam: Examination) -> None:
-    """Read the connection as the hook does, down to the headers that it would make.
+    """Read the connection as the hook does, and build the headers.
 
-    :raises Over: it cannot serve a sign-in
+    :raises CheckFailed: the connection cannot be used for a sign-in
     """
     hook = exam.hook
     try:
         settings = hook.settings
         settings.require({"host": hook._label("host"), **hook.credentials}, "signing in")
         hook._sign_in_call()
-        hook._headers(Session("a-token", refresh_token="another"))  # noqa: S106 - only to see whether it can
+        hook._headers(Session("a-token", refresh_token="another"))  # noqa: S106 - not a real token
     except (CCConfigError, ValueError) as error:
         text = str(error)
         exam.fail(
             "connection",
-            "fields or extras are missing or make no sense",
+            "fields or extras are missing or invalid",
             private=text,
-            advice="Change what is named.",
+            advice="Correct the fields or extras named here.",
         )
     unused = sorted(set(settings.extra) - set(hook._entry()["conn-fields"]))
     if unused:
         exam.note(
             "connection",
             Verdict.WARN,
-            f"complete, with {len(unused)} extra(s) that nobody reads",
+            f"complete, but {len(unused)} extra(s) are unknown",
             private=", ".join(unused),
-            advice="Look for typing errors in their names.",
+            advice="Check the spelling of their names.",
         )
     else:
         exam.note("connection", Verdict.OK, "complete")

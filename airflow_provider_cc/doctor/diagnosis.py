@@ -1,4 +1,4 @@
-"""The order of the checks, for each type of connection."""
+"""The checks for each type of connection, in their order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from airflow_provider_cc.doctor import (
     sessions,
 )
 from airflow_provider_cc.doctor.connection import check_connection
-from airflow_provider_cc.doctor.examination import Examination, Over
+from airflow_provider_cc.doctor.examination import CheckFailed, Examination
 from airflow_provider_cc.doctor.findings import CHECKS, Finding, Verdict
 from airflow_provider_cc.hooks.agent import CCAgentHook
 from airflow_provider_cc.hooks.base import CCHook
@@ -29,41 +29,51 @@ from airflow_provider_cc.hooks.management import CCManagementHook
 HOOKS: dict[str, type[CCHook]] = {
     hook.conn_type: hook for hook in (CCManagementHook, CCGatewayHook, CCISalesHook)
 }
-_WAY = ("connection", "proxy", "dns", "tcp", "tls", "front_door", "sign_in_path", "sign_in", "allow_list")
-_AFTERWARDS = ("envelope", "cookies", "clock")
+_BASIC = (
+    "connection",
+    "proxy",
+    "dns",
+    "tcp",
+    "tls",
+    "unauthenticated_request",
+    "sign_in_path",
+    "sign_in",
+    "allow_list",
+)
+_FINAL = ("envelope", "cookies", "clock")
 _DIRECTORY = ("directory_path", "page_size", "total", "page_numbers")
 #: The checks of each type of connection.
 CHECKS_OF: dict[str, tuple[str, ...]] = {
     "cc_management": (
-        *_WAY,
+        *_BASIC,
         *("lifetime", "tenant_space", "account_path", "login_params_path"),
         *_DIRECTORY,
-        *_AFTERWARDS,
+        *_FINAL,
     ),
-    "cc_gateway": (*_WAY, "guid_place", "config_read", *_AFTERWARDS),
-    "cc_isales": (*_WAY, "lifetime", "token_header", *_AFTERWARDS),
+    "cc_gateway": (*_BASIC, "guid_place", "config_read", *_FINAL),
+    "cc_isales": (*_BASIC, "lifetime", "token_header", *_FINAL),
     "cc_agent": ("connection", "sign_in"),
 }
 
 
 class NoSuchConnection(Exception):
-    """There is no connection of that id, or it is not of a type that can be examined."""
+    """There is no connection with that ID, or its type cannot be checked."""
 
 
 def diagnose(conn_id: str, save_ca: Path | None = None) -> tuple[list[Finding], Examination | None]:
-    """Examine a connection by its id.
+    """Check a connection by its ID.
 
     :param conn_id: connection of any of the four types
-    :param save_ca: where to save the certificate to trust, should it not be trusted
-    :return: the findings; and, but for ``cc_agent``, what they come from
-    :raises NoSuchConnection: it cannot be read, or has another type
+    :param save_ca: file for the certificate to trust, if it is not trusted yet
+    :return: the findings and, except for ``cc_agent``, the examination
+    :raises NoSuchConnection: the connection cannot be read or has another type
     """
     try:
         conn_type = BaseHook.get_connection(conn_id).conn_type
     except AirflowNotFoundException:
         raise NoSuchConnection(f"there is no connection {conn_id!r}") from None
     except Exception as error:
-        # A secrets backend's text may hold anything.
+        # The text of a secrets backend may contain secrets.
         raise NoSuchConnection(f"connection {conn_id!r} cannot be read: {type(error).__name__}") from None
     if conn_type == CCAgentHook.conn_type:
         return examine_agent(CCAgentHook(conn_id)), None
@@ -74,26 +84,26 @@ def diagnose(conn_id: str, save_ca: Path | None = None) -> tuple[list[Finding], 
 
 
 def examine(hook: CCHook, save_ca: Path | None = None) -> Examination:
-    """Make all checks of a hook's connection. Signs in once at most, and changes nothing at the centre.
+    """Run all checks of a hook's connection. Signs in at most once and changes nothing.
 
-    :param hook: the hook; its own session is neither used nor touched
+    :param hook: the hook; its own session is not used or changed
     :param save_ca: as for :func:`diagnose`
     """
     exam = Examination(hook, save_ca)
-    with _without_ado(exam):
+    with _contained(exam):
         for step in _steps(hook):
             step(exam)
     for observe in (observations.check_envelopes, observations.check_cookies, observations.check_clock):
-        with _without_ado(exam):
+        with _contained(exam):
             observe(exam)
-    _fill_up(exam)
+    _add_skipped(exam)
     return exam
 
 
 def diagnose_hook(hook: CCHook) -> list[dict[str, Any]]:
-    """Examine a hook's connection against its contact center, read-only, with at most one sign-in of its own.
+    """Check a hook's connection against its contact center, read-only, with at most one sign-in.
 
-    :param hook: the hook; its own session is neither used nor touched
+    :param hook: the hook; its own session is not used or changed
     :return: for each check its ``check``, ``verdict`` ("ok", "warn", "fail", "unknown", "skipped"), what was
         ``seen``, ``advice``, and the ``extra`` and ``fields`` that it suggests to set
     """
@@ -101,7 +111,7 @@ def diagnose_hook(hook: CCHook) -> list[dict[str, Any]]:
 
 
 def examine_agent(hook: CCAgentHook) -> list[Finding]:
-    """Say what can be said of an agent's connection without signing the agent in.
+    """Check an agent's connection without signing the agent in.
 
     :param hook: the hook
     """
@@ -112,7 +122,7 @@ def examine_agent(hook: CCAgentHook) -> list[Finding]:
             Verdict.OK if complete else Verdict.FAIL,
             "complete" if complete else "fields are missing",
             private=text,
-            advice="" if complete else "Change what is named.",
+            advice="" if complete else "Correct the fields named here.",
         ),
         Finding("sign_in", Verdict.SKIPPED, "it could end the agent's own session"),
     ]
@@ -124,7 +134,7 @@ def _steps(hook: CCHook) -> Iterator[Callable[[Examination], object]]:
     yield network.check_name
     yield network.check_port
     yield certificates.check_certificate
-    yield sessions.check_front_door
+    yield sessions.check_unauthenticated_request
     yield lambda exam: sessions.check_sign_in(exam, sessions.check_sign_in_path(exam))
     if isinstance(hook, CCManagementHook):
         yield lambda exam: sessions.check_lifetime(exam, management.asked_lifetime(exam))
@@ -141,20 +151,20 @@ def _steps(hook: CCHook) -> Iterator[Callable[[Examination], object]]:
 
 
 @contextlib.contextmanager
-def _without_ado(exam: Examination) -> Iterator[None]:
-    """End early where a check says so; of what nobody thought of, tell the kind and never the text."""
+def _contained(exam: Examination) -> Iterator[None]:
+    """End the checks after a failure; of an unexpected exception, report the type but not the text."""
     try:
         yield
-    except Over:
+    except CheckFailed:
         pass
     except Exception as error:
         done = {finding.check for finding in exam.findings}
         check = next((name for name in CHECKS_OF[exam.hook.conn_type] if name not in done), "envelope")
-        exam.note(check, Verdict.UNKNOWN, f"the doctor stumbled: {type(error).__name__}", advice="Report it.")
+        exam.note(check, Verdict.UNKNOWN, f"unexpected {type(error).__name__}", advice="Report it.")
 
 
-def _fill_up(exam: Examination) -> None:
-    """Name the checks that were not reached, and put all into their order."""
+def _add_skipped(exam: Examination) -> None:
+    """Add the checks that were not reached, and sort all checks."""
     reached = {finding.check for finding in exam.findings}
     for check in CHECKS_OF[exam.hook.conn_type]:
         if check not in reached:

@@ -1,4 +1,4 @@
-"""One run of the doctor: a connection, the calls made with it, and what was found."""
+"""One run of the connection check: the connection, its calls and the findings."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from typing import Any, Generic, NoReturn, TypeVar
 
 from airflow_provider_cc.api.protocol import Call, Reply, Session, understand
 from airflow_provider_cc.doctor.findings import Finding, Verdict
-from airflow_provider_cc.doctor.replies import Heard, listen
+from airflow_provider_cc.doctor.replies import RecordedReply, record
 from airflow_provider_cc.exceptions import CCBusinessError, CCError
 from airflow_provider_cc.hooks.base import CCHook
-from airflow_provider_cc.hooks.blocking import BlockingClient
 from airflow_provider_cc.hooks.connection import CCSettings
+from airflow_provider_cc.hooks.transport import BlockingClient
 
 T = TypeVar("T")
 
 
-class Over(Exception):
-    """What has just failed is needed by everything that follows."""
+class CheckFailed(Exception):
+    """A check failed that all later checks need."""
 
 
-class Ear(BlockingClient):
-    """Sends as the hook does, once and without its retries, and notes what comes back.
+class RecordingClient(BlockingClient):
+    """Sends as the hook does, but without retries, and records the replies.
 
     :param settings: the connection
     """
 
     def __init__(self, settings: CCSettings) -> None:
         super().__init__(settings)
-        self.heard: list[Heard] = []
+        self.replies: list[RecordedReply] = []
         self.last: Reply | None = None
 
     def exchange(self, call: Call[T], headers: Mapping[str, str], secrets: tuple[str, ...] = ()) -> T:
@@ -44,67 +44,67 @@ class Ear(BlockingClient):
         self.last, begun = None, time.time()
         request = call.request
         self.last = self.send(request.signed(headers))
-        self.heard.append(listen(call, self.last, (begun + time.time()) / 2))
+        self.replies.append(record(call, self.last, (begun + time.time()) / 2))
         return understand(call, self.last, secrets)
 
 
 @dataclass(frozen=True)
 class Answer(Generic[T]):
-    """How a call ended.
+    """The result of a call.
 
-    :param heard: the reply, if there was one
-    :param result: what the hook would have returned
-    :param error: what it would have raised
+    :param reply: the reply, if any
+    :param result: the value that the hook would have returned
+    :param error: the exception that it would have raised
     """
 
-    heard: Heard | None
+    reply: RecordedReply | None
     result: T | None
     error: CCError | None
 
     @property
     def status(self) -> int:
-        """HTTP status, 0 where no reply came."""
-        return self.heard.status if self.heard is not None else 0
+        """HTTP status; 0 without a reply."""
+        return self.reply.status if self.reply is not None else 0
 
     @property
     def refused(self) -> bool:
-        """Whether the status is one that is never asked for twice."""
+        """Whether the status is 401 or 403; such a call is not repeated."""
         return self.status in (401, 403)
 
     @property
     def in_short(self) -> str:
-        """Status and kind of body, or what happened on the way."""
-        if self.heard is not None:
-            return f"{self.heard.status} with {_BODY[self.heard.kind]}"
+        """Status and kind of body, or the reason why there is no reply."""
+        if self.reply is not None:
+            return f"{self.reply.status} with {_BODY[self.reply.kind]}"
         return f"no reply ({self.code or type(self.error).__name__})"
 
     @property
     def code(self) -> str:
-        """The code of the failure; "" where there was none."""
+        """The code of the failure; "" without one."""
         return str(getattr(self.error, "code", ""))
 
     @property
     def text(self) -> str:
-        """What the centre, or the network, says about the failure; not for a report."""
+        """Text of the contact center or network about the failure; not for a report."""
         return str(getattr(self.error, "text", self.error or ""))
 
 
-_BODY = {"JSON": "JSON", "HTML": "an HTML page", "empty": "an empty body", "other": "a body that is no JSON"}
+_BODY = {"JSON": "JSON", "HTML": "an HTML page", "empty": "an empty body", "other": "a body that is not JSON"}
 
 
 class Examination:
-    """What a run has found so far, and what its later checks need of the earlier ones.
+    """Findings so far, and the results that later checks need.
 
     :param hook: the hook of the connection
-    :param save_ca: where to save the certificate to trust, if it is to be saved
+    :param save_ca: file for the certificate to trust, or ``None``
     """
 
     def __init__(self, hook: CCHook, save_ca: Path | None = None) -> None:
         self.hook = hook
         self.save_ca = save_ca
-        self.saved = ""  # fingerprint of what was saved there
+        self.saved = ""  # fingerprint of the saved certificate
         self.findings: list[Finding] = []
-        self.front: Heard | None = None
+        self.unauthenticated: RecordedReply | None = None
         self.sign_in: Answer[Session] | None = None
         self.session: Session | None = None
         self.session_works = False
@@ -115,50 +115,50 @@ class Examination:
         return self.hook.settings
 
     @property
-    def heard(self) -> list[Heard]:
-        """Every reply so far."""
-        ear = vars(self).get("ear")
-        return ear.heard if isinstance(ear, Ear) else []
+    def replies(self) -> list[RecordedReply]:
+        """All replies so far."""
+        client = vars(self).get("client")
+        return client.replies if isinstance(client, RecordingClient) else []
 
     def begin(self) -> None:
-        """Make the client, once the connection is known to be complete."""
-        self.ear = Ear(self.settings)
+        """Create the client for a complete connection."""
+        self.client = RecordingClient(self.settings)
 
     def note(self, check: str, verdict: Verdict, seen: str, **more: Any) -> None:
-        """Note a finding; the arguments are those of :class:`Finding`."""
+        """Add a finding; the arguments are those of :class:`Finding`."""
         self.findings.append(Finding(check, verdict, seen, **more))
 
     def fail(self, check: str, seen: str, **more: Any) -> NoReturn:
-        """Note a failure that ends the examination.
+        """Add a failure and end the checks.
 
-        :raises Over: always
+        :raises CheckFailed: always
         """
         self.note(check, Verdict.FAIL, seen, **more)
-        raise Over
+        raise CheckFailed
 
     def ask(self, call: Call[T], headers: Mapping[str, str], secrets: tuple[str, ...] = ()) -> Answer[T]:
-        """Make a call, once, whatever comes.
+        """Make a call once.
 
-        :param call: what to ask
-        :param headers: what signs it
+        :param call: the call
+        :param headers: headers that sign it
         :param secrets: the secrets in those headers
         """
         result, error = None, None
         try:
-            result = self.ear.exchange(call, headers, secrets)
+            result = self.client.exchange(call, headers, secrets)
         except CCError as failure:
             error = failure
-        return Answer(self.ear.heard[-1] if self.ear.last is not None else None, result, error)
+        return Answer(self.client.replies[-1] if self.client.last is not None else None, result, error)
 
     def read(self, call: Call[T], headers: Mapping[str, str] | None = None) -> Answer[T]:
         """Make a call that the session signs.
 
-        :param call: what to ask; nothing that changes anything
-        :param headers: what signs it, if not what the hook puts there
+        :param call: the call, which must not change anything
+        :param headers: headers that sign it; by default, those of the hook
         """
         session = self.session
         if session is None:
-            raise Over
+            raise CheckFailed
         secrets = (*session.secrets, self.settings.password)
         answer = self.ask(call, headers or self.hook._headers(session), secrets)
         declined = isinstance(answer.error, CCBusinessError) and answer.error.status is None

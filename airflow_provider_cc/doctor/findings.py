@@ -1,4 +1,4 @@
-"""What is checked, and what a check has found."""
+"""The checks and their findings."""
 
 from __future__ import annotations
 
@@ -7,52 +7,52 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-#: Every check and the question it answers, in the order in which they are made.
+#: All checks and their questions, in order.
 CHECKS: Mapping[str, str] = {
-    "connection": "Are the connection's fields complete, and do its extras make sense?",
+    "connection": "Are the connection's fields complete and its extras valid?",
     "proxy": "Does the environment send calls through a proxy?",
-    "dns": "Is the host's name known here?",
-    "tcp": "Does somebody listen at the port?",
+    "dns": "Can the host name be resolved?",
+    "tcp": "Does somebody record at the port?",
     "tls": "Is the certificate trusted, and if not, why?",
-    "front_door": "What is a request without any credential answered?",
-    "sign_in_path": "Is the path of the sign-in there?",
+    "unauthenticated_request": "What is the reply to a request without credentials?",
+    "sign_in_path": "Does the sign-in path exist?",
     "sign_in": "Is the credential accepted? It is sent once.",
-    "allow_list": "Is a refusal that of a firewall, or that of the centre itself?",
-    "lifetime": "How long does the session live, and is that told in seconds?",
-    "tenant_space": "Is a tenant space asked for?",
-    "token_header": "Which header carries the iSales session, and which token goes in?",
-    "guid_place": "Does the config Guid come in the body, the header, or both?",
+    "allow_list": "Does a rejection come from a firewall or from the contact center itself?",
+    "lifetime": "How long does the session last, and is its lifetime given in seconds?",
+    "tenant_space": "Is a tenant space required?",
+    "token_header": "Which header carries the iSales session, and which token?",
+    "guid_place": "Is the config Guid in the body, in the header, or in both?",
     "config_read": "Does a configuration interface accept the Guid?",
-    "account_path": "Does the account query answer where the manual puts it?",
-    "login_params_path": "Does the query of login parameters?",
-    "directory_path": "Does the directory?",
+    "account_path": "Is the account query at the path of the manual?",
+    "login_params_path": "Is the query of login parameters at the path of the manual?",
+    "directory_path": "Is the directory at the path of the manual?",
     "page_size": "Is a page of 100 accepted?",
-    "total": "Does the directory say how long it is?",
-    "page_numbers": "Do its pages count from 0?",
-    "envelope": "Have the replies the manual's keys, of its types?",
-    "cookies": "Does a load balancer want a cookie back?",
+    "total": "Does the directory return its total?",
+    "page_numbers": "Do page numbers start at 0?",
+    "envelope": "Do replies have the keys and types of the manual?",
+    "cookies": "Does a load balancer set a cookie?",
     "clock": "How far apart are the two clocks?",
 }
 
 
 class Verdict(enum.Enum):
-    """How a check went."""
+    """Result of a check."""
 
     OK = "ok"
-    WARN = "warn"  # works, but look at it
+    WARN = "warn"  # works, but needs attention
     FAIL = "fail"
-    UNKNOWN = "unknown"  # cannot be told
-    SKIPPED = "skipped"  # an earlier failure, or a proxy, is in the way
+    UNKNOWN = "unknown"  # cannot be determined
+    SKIPPED = "skipped"  # not run because of an earlier failure or a proxy
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check has found.
+    """Finding of one check.
 
     :param check: a name from :data:`CHECKS`
-    :param verdict: how it went
-    :param seen: what was seen, in words that may be shown to anybody
-    :param private: what was seen besides: names, addresses, texts of the centre; not for a report
+    :param verdict: result of the check
+    :param seen: what was found; may be published
+    :param private: names, addresses and texts of the contact center; not for a report
     :param advice: what to do, if anything
     :param extra: extras to set in the connection
     :param fields: fields to change in it
@@ -67,7 +67,7 @@ class Finding:
     fields: Mapping[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as plain values, the verdict as a text."""
+        """Return the finding as plain values, with the verdict as a string."""
         return {
             "check": self.check,
             "verdict": self.verdict.value,

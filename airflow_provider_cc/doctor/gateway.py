@@ -1,4 +1,4 @@
-"""CC-Gateway: where the config Guid comes, and whether it is accepted."""
+"""CC-Gateway: where the config Guid is, and whether it is accepted."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ _READ = ("GET", "config/vdn/agents")
 
 
 def check_guid(exam: Examination) -> None:
-    """Say where the Guid of the sign-in stood; the hook reads both places.
+    """Report where the Guid of the sign-in is; the hook reads both places.
 
     :param exam: the examination, right after the sign-in
     """
-    reply = exam.ear.last
-    in_body = exam.heard[-1].keys.get("result.guid") == "string"
+    reply = exam.client.last
+    in_body = exam.replies[-1].keys.get("result.guid") == "string"
     in_header = reply is not None and bool(reply.headers.get("Guid"))
     places = [name for name, there in (("body", in_body), ("header", in_header)) if there]
     exam.note("guid_place", Verdict.OK, " and ".join(places))
 
 
 def check_configuration(exam: Examination) -> None:
-    """Read a list that every administrator may read, as far as is known."""
+    """Read a list that, as far as known, every administrator may read."""
     answer = read_at_path(exam, "config_read", api.any_gateway_call(*_READ))
     if answer is None:
         return
     if answer.error is None:
         exam.note("config_read", Verdict.OK, answer.in_short)
     else:
-        accepted = "accepted" if exam.session_works else "refused"
+        accepted = "accepted" if exam.session_works else "rejected"
         exam.note(
             "config_read",
             Verdict.WARN if exam.session_works else Verdict.FAIL,

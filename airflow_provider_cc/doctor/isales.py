@@ -7,24 +7,24 @@ from typing import Any
 from airflow_provider_cc.api import isales as api
 from airflow_provider_cc.doctor.examination import Answer, Examination
 from airflow_provider_cc.doctor.findings import Verdict
-from airflow_provider_cc.hooks.isales import _HEADERS, _KINDS
+from airflow_provider_cc.hooks.isales import HEADERS, KINDS
 
-#: "Obtaining Interface Information": tells paths, and does nothing.
+#: "Obtaining Interface Information": returns paths and changes nothing.
 _READ, _BODY = "business/interface", {"version": "1.0"}
 
 
 def check_header(exam: Examination) -> None:
-    """Read as the connection says; only where that is refused, once with each other header and token.
+    """Read with the configured header and token; if rejected, once with each other combination.
 
-    The session has just been handed out, and a read is no sign-in: this locks nothing.
+    The session is new, and a read is not a sign-in, so this cannot lock an account.
     """
     extra = exam.settings.extra
-    configured = (extra.get("token_header") or _HEADERS[0], extra.get("token_kind") or _KINDS[0])
+    configured = (extra.get("token_header") or HEADERS[0], extra.get("token_kind") or KINDS[0])
     first = _read(exam, *configured)
     if not first.refused:
         _note(exam, first, configured, {})
         return
-    for header, kind in ((header, kind) for kind in _KINDS for header in _HEADERS):
+    for header, kind in ((header, kind) for kind in KINDS for header in HEADERS):
         if (header, kind) != configured:
             answer = _read(exam, header, kind)
             if not answer.refused:
@@ -52,7 +52,7 @@ def _note(exam: Examination, answer: Answer[Any], configured: tuple[str, str], e
         exam.note(
             "token_header",
             Verdict.UNKNOWN,
-            f"{seen}: that is no refusal, but no proof either",
+            f"{seen}: neither rejected nor confirmed",
             private=answer.text,
             advice="Call an interface that you use: hook.call(path).",
         )
@@ -61,7 +61,7 @@ def _note(exam: Examination, answer: Answer[Any], configured: tuple[str, str], e
         exam.note(
             "token_header",
             Verdict.FAIL,
-            f"{seen}, refused as the connection has it",
+            f"{seen}; rejected with the connection's settings",
             advice=advice,
             extra=extra,
         )

@@ -1,4 +1,4 @@
-"""CC-Management: its paths, and how its directory counts and measures pages."""
+"""CC-Management: its paths, and the numbers and sizes of its directory's pages."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from airflow_provider_cc.doctor.examination import Answer, Examination
 from airflow_provider_cc.doctor.findings import Verdict
 from airflow_provider_cc.doctor.paths import read_at_path
 
-#: Asked for instead of anybody: no centre has such an account.
+#: Account that exists in no contact center, queried instead of a real one.
 NOBODY = "cc-doctor-no-such-account"
 _SMALLER = (50, 20, 10)
 
 
 def check_tenant_space(exam: Examination) -> None:
-    """Say whether a tenant space is sent; what it must be, only the centre knows."""
+    """Report whether a tenant space is sent; its correct value is not known here."""
     sent = bool(exam.settings.extra.get("tenant_space_id"))
     exam.note("tenant_space", Verdict.OK, f"accepted {'with' if sent else 'without'} X-TenantSpaceID")
 
 
 def check_accounts(exam: Examination) -> None:
-    """Ask for an account that does not exist, which shows the path and the session without anybody's data."""
+    """Query an account that does not exist, which tests path and session without reading personal data."""
     answer = read_at_path(exam, "account_path", api.query_agent_info(NOBODY))
     if answer is not None:
         _note_read(exam, "account_path", answer, "an account that does not exist")
 
 
 def check_login_params(exam: Examination) -> None:
-    """Ask with an empty body, so that no account and no password is tried."""
+    """Send an empty body, so that no account and no password is tried."""
     empty = Call(api.LOGIN_PARAMS, b"{}", lambda *_: None, api.LOGIN_PARAMS.path)
     answer = read_at_path(exam, "login_params_path", empty)
     if answer is not None:
@@ -39,7 +39,7 @@ def check_login_params(exam: Examination) -> None:
 
 
 def check_directory(exam: Examination) -> None:
-    """Read the first page and a line of the second, which shows how pages are measured and counted."""
+    """Read the first page and one line of the second, which shows page size and numbering."""
     answer = read_at_path(exam, "directory_path", query_page(0, PAGE_SIZE))
     if answer is None:
         return
@@ -56,11 +56,11 @@ def check_directory(exam: Examination) -> None:
         exam.note(
             "total",
             Verdict.WARN,
-            "the directory does not say how long it is",
-            advice="The sync reads it until an empty page.",
+            "the directory returns no total",
+            advice="The directory is read until an empty page.",
         )
     else:
-        exam.note("total", Verdict.OK, "told")
+        exam.note("total", Verdict.OK, "returned")
     _check_numbers(exam, page)
 
 
@@ -80,27 +80,29 @@ def _note_size(exam: Examination, size: int, page: DirectoryPage) -> None:
         exam.note(
             "page_size",
             Verdict.WARN,
-            f"a page of {PAGE_SIZE} is refused or cut, one of {size} is accepted",
-            advice=f"The sync adapts. The extra page_size={size} saves it a request.",
+            f"a page of {PAGE_SIZE} is rejected or cut, a page of {size} works",
+            advice=f"The sync adapts. The extra page_size={size} saves a request.",
         )
     elif page.total is None and lines < size:
         exam.note(
-            "page_size", Verdict.UNKNOWN, f"{lines} lines came for {size}, of a directory without total"
+            "page_size",
+            Verdict.UNKNOWN,
+            f"{lines} entries for a page of {size}; the directory returns no total",
         )
     else:
-        exam.note("page_size", Verdict.OK, f"{lines} lines came for {size}")
+        exam.note("page_size", Verdict.OK, f"{lines} entries for a page of {size}")
     if page.unreadable:
         exam.note(
             "page_size",
             Verdict.WARN,
-            f"{len(page.unreadable)} line(s) cannot be read: {page.unreadable[0][1].text}",
+            f"{len(page.unreadable)} entry(s) cannot be read: {page.unreadable[0][1].text}",
             advice="Send a report.",
         )
 
 
 def _check_numbers(exam: Examination, page: DirectoryPage) -> None:
     if len(page.agents) < 2:
-        exam.note("page_numbers", Verdict.UNKNOWN, "fewer than two lines: it cannot be told")
+        exam.note("page_numbers", Verdict.UNKNOWN, "fewer than two entries: cannot be determined")
         return
     answer = exam.read(query_page(1, 1))
     lines = answer.result.agents if answer.result is not None else []
@@ -111,10 +113,10 @@ def _check_numbers(exam: Examination, page: DirectoryPage) -> None:
             "page_numbers",
             Verdict.WARN,
             "page 1 begins like page 0: pages count from 1, or pageNum is ignored",
-            advice="The sync notices the former, and fails in the latter case.",
+            advice="The sync detects pages that count from 1, and fails if pageNum is ignored.",
         )
     else:
-        exam.note("page_numbers", Verdict.UNKNOWN, f"page 1 is neither's continuation: {answer.in_short}")
+        exam.note("page_numbers", Verdict.UNKNOWN, f"page 1 does not continue page 0: {answer.in_short}")
 
 
 def _note_read(exam: Examination, check: str, answer: Answer[Any], what: str) -> None:
@@ -128,11 +130,11 @@ def _note_read(exam: Examination, check: str, answer: Answer[Any], what: str) ->
             Verdict.FAIL,
             f"{answer.in_short} for {what}: {answer.code}",
             private=answer.text,
-            advice="400 may mean a missing tenant_space_id, 500 a service that is not bought.",
+            advice="400 may mean a missing tenant_space_id, 500 a service that has not been bought.",
         )
 
 
 def asked_lifetime(exam: Examination) -> int:
-    """Return the seconds that the sign-in asks for."""
+    """Return the lifetime that the sign-in requests, in seconds."""
     headers = exam.hook._sign_in_call().headers or {}
     return int(headers.get("X-Token-Expire", api.MAX_TOKEN_LIFETIME))

@@ -1,4 +1,4 @@
-"""The way to the centre: proxy, name, port."""
+"""The network: proxy, host name and port."""
 
 from __future__ import annotations
 
@@ -16,50 +16,50 @@ from airflow_provider_cc.doctor.examination import Examination
 from airflow_provider_cc.doctor.findings import Verdict
 from airflow_provider_cc.hooks.connection import CCSettings
 
-#: Where the documentation says that a system may listen.
+#: Where the documentation says that a system may record.
 PORTS: dict[str, tuple[int, ...]] = {
     "cc_management": (443, 28070, 28443),
     "cc_gateway": (8043,),
     "cc_isales": (443, 28443),
 }
-#: Seconds for each connection that only looks whether somebody is there.
+#: Time-out for test connections, in seconds.
 _PATIENCE = 10.0
 _VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
 def check_proxy(exam: Examination) -> None:
-    """Say which variables name a proxy, and whether it stands in the way of this host.
+    """Report which variables set a proxy, and whether calls to this host use it.
 
-    :raises Over: it is of a kind that no client can use
+    :raises CheckFailed: the clients do not support this kind of proxy
     """
     names = [name for name in _VARIABLES if os.environ.get(name) or os.environ.get(name.lower())]
     told = f"set: {', '.join(names)}" if names else "none"
     address = proxy(exam.settings)
     if address is None:
-        exam.note("proxy", Verdict.OK, f"{told}; calls go straight to the host")
+        exam.note("proxy", Verdict.OK, f"{told}; calls go directly to the host")
         return
     parts = urlsplit(address)
     private = f"{parts.scheme}://{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
     if parts.scheme not in ("http", "https") or parts.hostname is None:
         exam.fail(
             "proxy",
-            f"{told}; calls would go through a proxy of a kind that cannot be used",
+            f"{told}; calls would use an unsupported kind of proxy",
             private=private,
-            advice="Give the address of an http or https proxy, or put the host into NO_PROXY.",
+            advice="Set the address of an http or https proxy, or add the host to NO_PROXY.",
         )
     exam.note(
         "proxy",
         Verdict.WARN,
-        f"{told}; calls go through a proxy",
+        f"{told}; calls use a proxy",
         private=private,
-        advice="If calls fail, put the host into NO_PROXY or ask whoever runs the proxy.",
+        advice="If calls fail, add the host to NO_PROXY, or ask the proxy's administrator.",
     )
 
 
 def check_name(exam: Examination) -> None:
     """Resolve the host's name.
 
-    :raises Over: nobody knows it
+    :raises CheckFailed: the name cannot be resolved
     """
     settings = exam.settings
     try:
@@ -67,7 +67,7 @@ def check_name(exam: Examination) -> None:
     except ValueError:
         pass
     else:
-        exam.note("dns", Verdict.OK, "the host is an address, there is no name to resolve")
+        exam.note("dns", Verdict.OK, "the host is an address")
         return
     if proxy(settings) is not None:
         exam.note("dns", Verdict.SKIPPED, "the proxy resolves the name")
@@ -75,19 +75,21 @@ def check_name(exam: Examination) -> None:
     try:
         found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        exam.fail("dns", "the name cannot be resolved here", advice="Compare host with what the centre says.")
+        exam.fail(
+            "dns", "the name cannot be resolved here", advice="Check host, and this machine's name server."
+        )
     addresses = sorted({str(entry[4][0]) for entry in found})
     exam.note("dns", Verdict.OK, f"{len(addresses)} address(es)", private=", ".join(addresses))
 
 
 def check_port(exam: Examination) -> None:
-    """Open a connection; where that fails, look at the other ports that the documentation names.
+    """Open a connection. If that fails, try the other ports of the documentation.
 
-    :raises Over: nobody listens
+    :raises CheckFailed: the port is not open
     """
     settings = exam.settings
-    if not sees_the_centre(settings):
-        exam.note("tcp", Verdict.SKIPPED, "the proxy speaks TLS itself: only whole calls go through it")
+    if not can_connect(settings):
+        exam.note("tcp", Verdict.SKIPPED, "not possible through a proxy that uses TLS")
         return
     try:
         connect(settings).close()
@@ -98,9 +100,9 @@ def check_port(exam: Examination) -> None:
             "tcp",
             f"port {settings.port}: {_words(error)}",
             advice=(
-                f"Somebody listens at {', '.join(map(str, open_ports))}: set the port."
+                f"Open: {', '.join(map(str, open_ports))}. Set the port."
                 if open_ports
-                else "Compare host and port; a firewall on the way may drop what it does not know."
+                else "Check host and port. A firewall may drop the connection."
             ),
             fields={"port": open_ports[0]} if open_ports else {},
         )
@@ -108,10 +110,10 @@ def check_port(exam: Examination) -> None:
 
 
 def connect(settings: CCSettings) -> socket.socket:
-    """Open a connection to the centre, through the proxy where there is one.
+    """Open a connection to the contact center, through the proxy if there is one.
 
-    :param settings: the connection, where :func:`sees_the_centre`
-    :raises OSError: it cannot be opened
+    :param settings: a connection for which :func:`can_connect` is true
+    :raises OSError: the connection cannot be opened
     """
     timeout = min(settings.timeout, _PATIENCE)
     address = proxy(settings)
@@ -128,8 +130,8 @@ def connect(settings: CCSettings) -> socket.socket:
     return tunnel.sock
 
 
-def sees_the_centre(settings: CCSettings) -> bool:
-    """Whether :func:`connect` gets there: not through a proxy that is to be spoken to by TLS.
+def can_connect(settings: CCSettings) -> bool:
+    """Return whether :func:`connect` can work: not through a proxy that uses TLS itself.
 
     :param settings: the connection
     """
@@ -137,7 +139,7 @@ def sees_the_centre(settings: CCSettings) -> bool:
 
 
 def proxy(settings: CCSettings) -> str | None:
-    """Return the proxy that calls go through; it may hold a password.
+    """Return the URL of the proxy for calls, or ``None``; it may contain a password.
 
     :param settings: the connection
     """
@@ -159,7 +161,7 @@ def _listens(settings: CCSettings) -> bool:
 
 def _words(error: OSError) -> str:
     if isinstance(error, ConnectionRefusedError):
-        return "the connection is refused"
+        return "connection refused"
     if isinstance(error, TimeoutError):
         return "no answer in time"
-    return "it cannot be reached"
+    return "not reachable"

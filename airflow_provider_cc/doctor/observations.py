@@ -1,18 +1,18 @@
-"""What all replies together show: their keys, the centre's clock, a load balancer's cookies."""
+"""Checks over all replies: keys, the contact center's clock, a load balancer's cookies."""
 
 from __future__ import annotations
 
 from airflow_provider_cc.doctor.examination import Examination
 from airflow_provider_cc.doctor.findings import Verdict
-from airflow_provider_cc.doctor.replies import Heard
+from airflow_provider_cc.doctor.replies import RecordedReply
 
-#: Seconds that two clocks may differ by without a word.
+#: Maximum difference of the two clocks without a warning, in seconds.
 _APART = 60.0
 _CODE = {"string", "number"}
 _NUMBER = {"string", "number", "null"}
 _TEXT = {"string", "number", "null"}
 
-#: What the hooks read of each successful reply: path of the key → types that they can read.
+#: Keys that the hooks read from each successful reply, and the types that they can read.
 READ: dict[str, dict[str, set[str]]] = {
     "tokenByAkSk": {"AccessToken": {"string"}, "Expires": _NUMBER},
     "queryAgentInfoByAccount": {"returnCode": _CODE, "data": {"object"}, "data.workNo": _NUMBER},
@@ -39,31 +39,31 @@ READ: dict[str, dict[str, set[str]]] = {
 
 
 def check_envelopes(exam: Examination) -> None:
-    """Compare the keys of the first good reply of each interface, and their types, with what is read."""
+    """Compare keys and types of the first successful reply of each interface with those that hooks read."""
     compared: dict[str, list[str]] = {}
-    for heard in exam.heard:
-        if heard.status == 200 and heard.endpoint in READ and heard.endpoint not in compared:
-            compared[heard.endpoint] = _differences(heard)
+    for reply in exam.replies:
+        if reply.status == 200 and reply.endpoint in READ and reply.endpoint not in compared:
+            compared[reply.endpoint] = _differences(reply)
     if not compared:
         return
     odd = {endpoint: differences for endpoint, differences in compared.items() if differences}
     if odd:
         seen = "; ".join(f"{endpoint}: {', '.join(differences)}" for endpoint, differences in odd.items())
-        advice = "What is missing stays empty in the tables. Send a report."
+        advice = "Missing values stay empty in the tables. Send a report."
         exam.note("envelope", Verdict.WARN, seen, advice=advice)
     else:
         exam.note("envelope", Verdict.OK, f"as in the manual: {', '.join(compared)}")
 
 
-def _differences(heard: Heard) -> list[str]:
-    found = [f"nested in {heard.wrapper}"] if heard.wrapper else []
-    if heard.kind != "JSON":
-        return [f"{heard.kind} instead of JSON"]
-    for path, types in READ[heard.endpoint].items():
+def _differences(reply: RecordedReply) -> list[str]:
+    found = [f"nested in {reply.wrapper}"] if reply.wrapper else []
+    if reply.kind != "JSON":
+        return [f"{reply.kind} instead of JSON"]
+    for path, types in READ[reply.endpoint].items():
         parent = path.rpartition(".")[0]
-        if parent.removesuffix("[]") and not any(key.startswith(f"{parent}.") for key in heard.keys):
-            continue  # the list is empty, or the object itself is missing and named already
-        kinds = heard.keys.get(path)
+        if parent.removesuffix("[]") and not any(key.startswith(f"{parent}.") for key in reply.keys):
+            continue  # the list is empty, or the object itself is already reported as missing
+        kinds = reply.keys.get(path)
         if kinds is None:
             found.append(f"no {path}")
         elif not set(kinds.split("/")) <= types:
@@ -72,27 +72,27 @@ def _differences(heard: Heard) -> list[str]:
 
 
 def check_cookies(exam: Examination) -> None:
-    """Name the cookies that were set; both clients send them back."""
-    if not exam.heard:
+    """Report the cookies; both clients send them back."""
+    if not exam.replies:
         return
-    names = sorted({cookie.name for cookie in exam.ear.session.cookies})
-    told = f"{len(names)} set and sent back, as after every first reply" if names else "none"
+    names = sorted({cookie.name for cookie in exam.client.session.cookies})
+    told = f"{len(names)} set and sent back" if names else "none"
     exam.note("cookies", Verdict.OK, told, private=", ".join(names))
 
 
 def check_clock(exam: Examination) -> None:
     """Compare the ``Date`` of the replies with this machine's clock."""
-    ahead = [heard.ahead for heard in exam.heard if heard.ahead is not None]
-    if not exam.heard:
+    ahead = [reply.ahead for reply in exam.replies if reply.ahead is not None]
+    if not exam.replies:
         return
     if not ahead:
         exam.note("clock", Verdict.UNKNOWN, "no reply has a Date")
         return
-    # The header knows whole seconds only, and some replies took a while: the median.
+    # The header has whole seconds only, and some replies took longer, so use the median.
     apart = sorted(ahead)[len(ahead) // 2]
-    seen = f"the centre's clock is {abs(apart):.0f} s {'ahead' if apart > 0 else 'behind'}"
+    seen = f"the contact center's clock is {abs(apart):.0f} s {'ahead' if apart > 0 else 'behind'}"
     if abs(apart) > _APART:
-        advice = "Sessions are measured from here and do not mind, certificates and logs do: set the clock."
+        advice = "Certificates and logs are affected, sessions are not. Set the clock."
         exam.note("clock", Verdict.WARN, seen, advice=advice)
     else:
         exam.note("clock", Verdict.OK, seen)

@@ -1,4 +1,4 @@
-"""Reading where the manual says, and, only when nothing is there, once at each other spelling."""
+"""Read at the path of the manual and, only after a 404, once at each other spelling."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from airflow_provider_cc.api.protocol import Call
-from airflow_provider_cc.doctor.examination import Answer, Examination, Over
+from airflow_provider_cc.doctor.examination import Answer, CheckFailed, Examination
 from airflow_provider_cc.doctor.findings import Verdict
 
 T = TypeVar("T")
@@ -18,7 +18,7 @@ class Spelling(NamedTuple):
     """Another spelling of a path.
 
     :param path: the path
-    :param how: what is different about it
+    :param how: how it differs
     """
 
     path: str
@@ -26,13 +26,13 @@ class Spelling(NamedTuple):
 
 
 def read_at_path(exam: Examination, check: str, call: Call[T]) -> Answer[T] | None:
-    """Make a read that the session signs, and note a path or a session that does not serve.
+    """Make a read that the session signs, and add a finding if path or session does not work.
 
     :param exam: the examination
-    :param check: the check to note it for
-    :param call: what to ask, where the manual puts it
-    :return: the answer; ``None`` where nothing usable came and that has been noted
-    :raises Over: the session is refused before it has ever worked
+    :param check: the check that the finding belongs to
+    :param call: the call, at the path of the manual
+    :return: the answer; ``None`` after a failure, for which a finding has been added
+    :raises CheckFailed: the session is rejected and has never worked
     """
     answer, other = try_spellings(call, exam.read)
     if other is not None:
@@ -41,14 +41,14 @@ def read_at_path(exam: Examination, check: str, call: Call[T]) -> Answer[T] | No
             Verdict.FAIL,
             f"404 at the manual's path, but {answer.in_short} {other.how}",
             private=answer.text,
-            advice="The hook's path is fixed: send a report. Until then hook.call() reaches that path.",
+            advice="The hook's path is fixed. Send a report, and use hook.call() with that path until then.",
         )
     elif answer.status == 404:
         exam.note(
             check,
             Verdict.FAIL,
             "404 at the manual's path and at every other spelling",
-            advice="Ask whether the service is bought, and at which host and port it is.",
+            advice="Ask whether the service has been bought, and for its host and port.",
         )
     elif answer.refused:
         exam.note(
@@ -56,11 +56,11 @@ def read_at_path(exam: Examination, check: str, call: Call[T]) -> Answer[T] | No
             Verdict.FAIL,
             f"{answer.in_short}, although the sign-in was accepted",
             private=answer.text,
-            advice="Ask for the right to this interface. It is not asked again.",
+            advice="Ask for permission to use this interface. The call is not repeated.",
         )
         if not exam.session_works:
-            raise Over
-    elif answer.heard is None:
+            raise CheckFailed
+    elif answer.reply is None:
         exam.note(check, Verdict.FAIL, answer.in_short, private=answer.text, advice="Try again later.")
     else:
         return answer
@@ -68,11 +68,11 @@ def read_at_path(exam: Examination, check: str, call: Call[T]) -> Answer[T] | No
 
 
 def try_spellings(call: Call[T], ask: Callable[[Call[T]], Answer[T]]) -> tuple[Answer[T], Spelling | None]:
-    """Make a call; on 404 make it once at each other spelling of the path, until something is there.
+    """Make a call; after a 404, repeat it once at each other spelling of the path until one exists.
 
-    :param call: what to ask
-    :param ask: makes it
-    :return: the answer, and the other spelling that it came from, if it did
+    :param call: the call
+    :param ask: function that makes the call
+    :return: the answer, and the other spelling that worked, if any
     """
     first = ask(call)
     if first.status == 404:
@@ -84,7 +84,7 @@ def try_spellings(call: Call[T], ask: Callable[[Call[T]], Answer[T]]) -> tuple[A
 
 
 def spellings(path: str) -> Iterator[Spelling]:
-    """Give the other spellings of a path that the documentation's pages use among themselves.
+    """Return the other spellings of a path that pages of the documentation use.
 
     :param path: the manual's spelling
     """

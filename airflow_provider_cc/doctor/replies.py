@@ -1,4 +1,4 @@
-"""What may be told of a reply: its status, its size, and of JSON the keys and types – never a value."""
+"""The publishable part of a reply: status, size, and keys and types of JSON, but no values."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import msgspec
 
 from airflow_provider_cc.api.protocol import WRAPPERS, Call, Reply
 
-#: So many items of a list are looked at; a directory's page has no more.
+#: Maximum number of items read from a list; a page of the directory has no more.
 _MOST_ITEMS = 100
-#: An object with more keys than this is a table of something, and its keys are values.
+#: An object with more keys than this is a mapping whose keys are values.
 _MOST_KEYS = 40
 _KEY = re.compile(r"[A-Za-z][A-Za-z_-]{0,39}")
 _TYPES = {"{": "object", "[": "array", '"': "string", "t": "boolean", "f": "boolean", "n": "null"}
 
 
 @dataclass(frozen=True)
-class Heard:
+class RecordedReply:
     """A reply without its values.
 
     :param endpoint: the manual's name of the interface
@@ -30,8 +30,8 @@ class Heard:
     :param kind: "JSON", "HTML", "empty" or "other"
     :param size: bytes of the body
     :param keys: dotted path of each key → its JSON type or types
-    :param wrapper: in which of the manual's tables' nestings the reply came; "" for a flat one
-    :param ahead: seconds by which its ``Date`` is ahead of this machine's clock; ``None`` without one
+    :param wrapper: field of the manual's tables that the reply is nested in; "" if flat
+    :param ahead: seconds by which its ``Date`` is ahead of this machine's clock; ``None`` without a ``Date``
     """
 
     endpoint: str
@@ -44,12 +44,12 @@ class Heard:
     ahead: float | None
 
 
-def listen(call: Call[Any], reply: Reply, now: float) -> Heard:
-    """Note of a reply what may be told.
+def record(call: Call[Any], reply: Reply, now: float) -> RecordedReply:
+    """Return the publishable part of a reply.
 
-    :param call: what was asked
-    :param reply: what came back
-    :param now: seconds since 1970 on this machine's clock, half-way through the call
+    :param call: the call
+    :param reply: its reply
+    :param now: this machine's time half-way through the call, in seconds since 1970
     """
     types: dict[str, set[str]] = {}
     body = reply.body.removeprefix(b"\xef\xbb\xbf")
@@ -59,7 +59,7 @@ def listen(call: Call[Any], reply: Reply, now: float) -> Heard:
     wrapper = next((name for name in WRAPPERS if keys.get(name) == "object"), "")
     if wrapper:
         keys = {path.removeprefix(f"{wrapper}."): kind for path, kind in keys.items() if path != wrapper}
-    return Heard(
+    return RecordedReply(
         call.endpoint.name,
         call.endpoint.method,
         reply.status,
@@ -81,7 +81,7 @@ def _kind(body: bytes, has_keys: bool) -> str:
 
 
 def _walk(body: bytes, path: str) -> Iterator[tuple[str, str]]:
-    """Give the path and type of each key, opening objects and lists and nothing else."""
+    """Return path and type of each key, without decoding other values."""
     try:
         fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     except (msgspec.MsgspecError, RecursionError, UnicodeError):

@@ -1,4 +1,4 @@
-"""The findings as Markdown for an issue: keys, types, codes and versions; nothing that names anybody."""
+"""The findings as Markdown for an issue: keys, types, codes and versions, but no names."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from importlib.metadata import version
 
 from airflow_provider_cc.doctor.examination import Examination
 from airflow_provider_cc.doctor.findings import Finding
-from airflow_provider_cc.doctor.replies import Heard
+from airflow_provider_cc.doctor.replies import RecordedReply
 from airflow_provider_cc.doctor.table import suggested
 
 _PACKAGES = ("airflow-provider-cc", "apache-airflow", "requests", "urllib3", "cryptography")
-#: Values of extras that may be shown: they are words of the documentation, or numbers.
+#: Extras whose values may be published: terms of the documentation, or numbers.
 _PLAIN = ("token_header", "token_kind", "token_lifetime", "token_url")
 _ADDRESS = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b|\b[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){3,}")
 
 
 def report(findings: Sequence[Finding], exam: Examination | None) -> str:
-    """Return what may be shown to anybody.
+    """Return the report, which may be published.
 
     :param findings: all of them
-    :param exam: what they come from; ``None`` for an agent's connection
+    :param exam: the examination; ``None`` for an agent's connection
     """
     text = "\n".join(_lines(findings, exam)) + "\n"
-    # The findings are worded without these; should one slip in all the same, it stops here.
+    # The findings contain none of these. Replace them nevertheless, to be safe.
     for secret in sorted(_names(exam), key=len, reverse=True):
         text = re.sub(rf"(?<![A-Za-z0-9]){re.escape(secret)}(?![A-Za-z0-9])", "…", text)
     return _ADDRESS.sub("…", text)
@@ -39,13 +39,13 @@ def _names(exam: Examination | None) -> set[str]:
     session = exam.session.secrets if exam.session is not None else ()
     hidden = [str(value) for name, value in settings.extra.items() if name not in _PLAIN]
     words = {settings.conn_id, settings.host, settings.password, *session, *hidden}
-    if not settings.login.isdecimal() or len(settings.login) > 3:  # 101 is also a status, or a count
+    if not settings.login.isdecimal() or len(settings.login) > 3:  # else it may be a status
         words.add(settings.login)
     return {word for word in words if len(word) > 2 and word.lower() not in ("true", "false")}
 
 
 def _lines(findings: Sequence[Finding], exam: Examination | None) -> Iterator[str]:
-    yield "# Doctor's report"
+    yield "# Connection check"
     yield ""
     yield from (f"- {package} {version(package)}" for package in _PACKAGES)
     yield f"- Python {platform.python_version()}, {ssl.OPENSSL_VERSION}"
@@ -61,22 +61,22 @@ def _lines(findings: Sequence[Finding], exam: Examination | None) -> Iterator[st
         yield "Suggested: " + ", ".join(
             f"`{name}` = `{value}`" for name, value in {**fields, **shown}.items()
         )
-    if exam is not None and exam.heard:
+    if exam is not None and exam.replies:
         yield ""
         yield "## Replies"
-        for heard in exam.heard:
-            yield from _reply(heard)
+        for reply in exam.replies:
+            yield from _reply(reply)
 
 
-def _reply(heard: Heard) -> Iterator[str]:
+def _reply(reply: RecordedReply) -> Iterator[str]:
     yield ""
-    nested = f", nested in {heard.wrapper}" if heard.wrapper else ""
-    yield f"- {heard.endpoint}, {heard.method}: {heard.status}, {heard.kind} of {heard.size} bytes{nested}"
-    if heard.keys:
+    nested = f", nested in {reply.wrapper}" if reply.wrapper else ""
+    yield f"- {reply.endpoint}, {reply.method}: {reply.status}, {reply.kind} of {reply.size} bytes{nested}"
+    if reply.keys:
         yield ""
         yield "  | key | type |"
         yield "  |---|---|"
-        yield from (f"  | `{_cell(path)}` | {kinds} |" for path, kinds in heard.keys.items())
+        yield from (f"  | `{_cell(path)}` | {kinds} |" for path, kinds in reply.keys.items())
 
 
 def _cell(text: str) -> str:

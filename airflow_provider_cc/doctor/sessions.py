@@ -1,4 +1,4 @@
-"""Getting in: what stands before the centre, the one sign-in, and what it yields."""
+"""The sign-in: what is in front of the contact center, the only sign-in, and its session."""
 
 from __future__ import annotations
 
@@ -10,54 +10,56 @@ import msgspec
 
 from airflow_provider_cc.api.protocol import Call, Endpoint
 from airflow_provider_cc.compat import mask_secret
-from airflow_provider_cc.doctor.examination import Answer, Ear, Examination
+from airflow_provider_cc.doctor.examination import Answer, Examination, RecordingClient
 from airflow_provider_cc.doctor.findings import Verdict
 from airflow_provider_cc.doctor.network import PORTS
 from airflow_provider_cc.doctor.paths import Spelling, try_spellings
 from airflow_provider_cc.exceptions import CCAuthError, CCConfigError, CCError
 
-#: No session of the manual lives longer than this, in seconds: what is told beyond it is no seconds.
+#: No session of the manual lasts longer, in seconds; a greater lifetime is not in seconds.
 _LONGEST = 100_000
 
 
-def check_front_door(exam: Examination) -> None:
-    """Ask for the root of the host, with no credential at all.
+def check_unauthenticated_request(exam: Examination) -> None:
+    """Request the root of the host without credentials.
 
-    :raises Over: nothing answers
+    :raises CheckFailed: no reply
     """
-    answer = exam.ask(_look("front door", "/"), {})
-    exam.front = answer.heard
-    if answer.heard is None:
-        exam.fail("front_door", answer.in_short, private=answer.text, advice="See proxy, tcp and tls above.")
+    answer = exam.ask(_status_call("unauthenticated request", "/"), {})
+    exam.unauthenticated = answer.reply
+    if answer.reply is None:
+        exam.fail(
+            "unauthenticated_request", answer.in_short, private=answer.text, advice="See proxy, tcp and tls."
+        )
     if answer.status == 403 or 300 <= answer.status < 400 or answer.status >= 500:
         exam.note(
-            "front_door",
+            "unauthenticated_request",
             Verdict.WARN,
             answer.in_short,
-            advice="Nothing yet: it counts together with the sign-in, see allow_list.",
+            advice="None yet. See allow_list, which also considers the sign-in.",
         )
     else:
-        exam.note("front_door", Verdict.OK, answer.in_short)
+        exam.note("unauthenticated_request", Verdict.OK, answer.in_short)
 
 
 def check_sign_in_path(exam: Examination) -> str:
-    """Look, without a credential, whether something is at the path of the sign-in.
+    """Check without a credential whether the sign-in path exists.
 
-    :return: the path to sign in at
+    :return: the path for the sign-in
     """
     path = exam.hook._sign_in_call().path
     headers = exam.hook._headers(None)
     if path.startswith(("https://", "http://")):
-        exam.note("sign_in_path", Verdict.UNKNOWN, "extra token_url is a whole address: not looked at")
+        exam.note("sign_in_path", Verdict.UNKNOWN, "not checked, because extra token_url is a URL")
         return path
-    answer, other = try_spellings(_look("sign-in path", path), lambda call: exam.ask(call, headers))
+    answer, other = try_spellings(_status_call("sign-in path", path), lambda call: exam.ask(call, headers))
     if other is not None:
         return _note_other_path(exam, answer, other)
-    if answer.heard is None:
+    if answer.reply is None:
         exam.note("sign_in_path", Verdict.UNKNOWN, answer.in_short, private=answer.text)
         return path
     if answer.status != 404:
-        exam.note("sign_in_path", Verdict.OK, f"{answer.in_short}, to a GET without a credential")
+        exam.note("sign_in_path", Verdict.OK, f"{answer.in_short} for a GET without credentials")
         return path
     settings = exam.settings
     for port in PORTS[settings.conn_type]:
@@ -68,12 +70,12 @@ def check_sign_in_path(exam: Examination) -> str:
                 advice="Set the port.",
                 fields={"port": port},
             )
-    # Some servers answer 404 to a method that they do not know: the sign-in itself will tell.
+    # Some servers answer 404 to an unsupported method; the sign-in itself will show.
     exam.note(
         "sign_in_path",
         Verdict.UNKNOWN,
-        "404 to a GET without a credential, at every spelling and port",
-        advice="If the sign-in fails with 404 as well, compare host and port.",
+        "404 for a GET without credentials, at every spelling and port",
+        advice="If the sign-in also fails with 404, check host and port.",
     )
     return path
 
@@ -82,7 +84,7 @@ def _note_other_path(exam: Examination, answer: Answer[None], other: Spelling) -
     if "token_url" in exam.hook.extras:
         advice, extra = "Set extra token_url.", {"token_url": other.path}
     else:
-        advice, extra = "The hook's path is fixed: send a report.", {}
+        advice, extra = "The hook's path is fixed. Send a report.", {}
     exam.note(
         "sign_in_path",
         Verdict.FAIL,
@@ -95,19 +97,19 @@ def _note_other_path(exam: Examination, answer: Answer[None], other: Spelling) -
 
 def _is_at(exam: Examination, port: int, path: str) -> bool:
     try:
-        ear = Ear(replace(exam.settings, port=port))
-        ear.exchange(_look("sign-in path", path), exam.hook._headers(None))
+        client = RecordingClient(replace(exam.settings, port=port))
+        client.exchange(_status_call("sign-in path", path), exam.hook._headers(None))
     except CCError:
         pass
-    return bool(ear.heard) and ear.heard[-1].status != 404
+    return bool(client.replies) and client.replies[-1].status != 404
 
 
 def check_sign_in(exam: Examination, path: str) -> None:
-    """Send the credential: once, whatever the answer, and not at all while it rests.
+    """Send the credential once, whatever the reply is, and not at all while it is blocked.
 
     :param exam: the examination
-    :param path: where
-    :raises Over: there is no session
+    :param path: path of the sign-in
+    :raises CheckFailed: there is no session
     """
     hook = exam.hook
     call = msgspec.structs.replace(hook._sign_in_call(), path=path)
@@ -117,9 +119,9 @@ def check_sign_in(exam: Examination, path: str) -> None:
     if blocked is not None:
         exam.fail(
             "sign_in",
-            "blocked, and so not sent",
+            "blocked, therefore not sent",
             private=blocked,
-            advice="Fix the credential, or lift the block once the cause is gone.",
+            advice="Fix the credential, or remove the cause and lift the block.",
         )
     answer = exam.sign_in = exam.ask(call, hook._headers(None), (exam.settings.password,))
     if answer.result is None:
@@ -127,10 +129,10 @@ def check_sign_in(exam: Examination, path: str) -> None:
             lockout.reject(credential, answer.error)
             lockout.save()
         check_allow_list(exam)
-        refused = isinstance(answer.error, CCAuthError | CCConfigError)
+        rejected = isinstance(answer.error, CCAuthError | CCConfigError)
         exam.fail(
             "sign_in",
-            f"refused: {answer.in_short}" if refused else answer.in_short,
+            f"rejected: {answer.in_short}" if rejected else answer.in_short,
             private=": ".join(part for part in (answer.code, answer.text) if part),
             advice=_advice(answer),
         )
@@ -143,66 +145,64 @@ def check_sign_in(exam: Examination, path: str) -> None:
 
 def _advice(answer: Answer[Any]) -> str:
     if answer.status == 400:
-        return "If the centre is shared by tenants, set extra tenant_space_id; compare login and password."
+        return "For a multi-tenant contact center, set extra tenant_space_id. Check login and password."
     if answer.status == 404:
-        return "Compare host and port; for CC-Management extra token_url."
+        return "Check host and port and, for CC-Management, extra token_url."
     if answer.refused or isinstance(answer.error, CCAuthError):
         return (
-            "See allow_list. Compare login and password with what the administrator says before the "
-            "credential is sent again: repeated refusals lock accounts."
+            "See allow_list. Check login and password with the administrator before the credential "
+            "is sent again: repeated rejections lock accounts."
         )
-    return "Nobody knows what became of the credential: wait before it is sent again."
+    return "It is unknown whether the credential was received. Wait before it is sent again."
 
 
 def check_allow_list(exam: Examination) -> None:
-    """Tell the 403 of a firewall from that of the centre, by who answered what.
+    """Determine whether a 403 comes from a firewall or from the contact center.
 
     :param exam: the examination, after the sign-in
     """
-    answer, front = exam.sign_in, exam.front
+    answer, front = exam.sign_in, exam.unauthenticated
     if answer is None or front is None:
         return
-    if answer.heard is None or not answer.refused:
-        exam.note("allow_list", Verdict.OK, "this machine's address is let in")
+    if answer.reply is None or not answer.refused:
+        exam.note("allow_list", Verdict.OK, "this machine's address is allowed")
         return
     seen = f"the sign-in got {answer.in_short}, a request without a credential {front.status} ({front.kind})"
-    if front.status == 403 and "JSON" not in (front.kind, answer.heard.kind):
+    if front.status == 403 and "JSON" not in (front.kind, answer.reply.kind):
         exam.note(
             "allow_list",
             Verdict.FAIL,
-            f"{seen}: a firewall answers, the credential has not been looked at",
-            advice="Have this machine's outgoing address put on the centre's allow list.",
+            f"{seen}: a firewall answers, so the credential was not checked",
+            advice="Ask to add this machine's outgoing address to the contact center's allow list.",
         )
-    elif front.status != 403 and answer.heard.kind == "JSON":
-        exam.note("allow_list", Verdict.OK, f"{seen}: the centre itself has refused the credential")
+    elif front.status != 403 and answer.reply.kind == "JSON":
+        exam.note("allow_list", Verdict.OK, f"{seen}: the contact center itself rejected the credential")
     else:
         exam.note(
             "allow_list",
             Verdict.UNKNOWN,
-            f"{seen}: it may be the firewall or the credential",
+            f"{seen}: the cause may be the firewall or the credential",
             advice="Ask the administrator about both.",
         )
 
 
 def check_lifetime(exam: Examination, asked: int | None = None) -> None:
-    """Compare the lifetime granted with the one asked for, and see whether it can be seconds.
+    """Compare the granted lifetime with the requested one, and check whether it is in seconds.
 
     :param exam: the examination
-    :param asked: seconds asked for, where that can be done
+    :param asked: requested lifetime in seconds; ``None`` if it cannot be requested
     """
     granted = exam.session.lifetime if exam.session is not None else None
     created = _creation(exam)
     if granted is None:
-        exam.note("lifetime", Verdict.UNKNOWN, "the reply does not say" + created)
+        exam.note("lifetime", Verdict.UNKNOWN, "not in the reply" + created)
     elif granted > _LONGEST:
         exam.note(
             "lifetime",
             Verdict.WARN,
-            f"{granted:g}, which cannot be seconds"
-            + (f": {asked} were asked for" if asked else "")
-            + created,
+            f"{granted:g}, which cannot be seconds" + (f"; {asked} requested" if asked else "") + created,
             advice=(
-                "The hook takes it for seconds and keeps the session until a call is refused; it then signs "
+                "The hook assumes seconds, keeps the session until a call is rejected, and then signs "
                 "in again. Send a report."
             ),
         )
@@ -210,12 +210,12 @@ def check_lifetime(exam: Examination, asked: int | None = None) -> None:
         exam.note(
             "lifetime",
             Verdict.WARN,
-            f"{granted:g} s granted, {asked} s asked for{created}",
-            advice="It works as it is; ask for what is granted.",
+            f"{granted:g} s granted, {asked} s requested{created}",
+            advice="No change needed. The extra requests what is granted.",
             extra={"token_lifetime": int(granted)},
         )
     else:
-        told = f"{granted:g} s" + (f" of {asked} s asked for" if asked else "")
+        told = f"{granted:g} s" + (f" of {asked} s requested" if asked else "")
         exam.note("lifetime", Verdict.OK, told + created)
 
 
@@ -224,17 +224,19 @@ class _Created(msgspec.Struct):
 
 
 def _creation(exam: Examination) -> str:
-    """Compare the ``CreateTime`` of a token, if there is one, with this machine's clock."""
-    body = exam.ear.last.body if exam.ear.last is not None else b""
+    """Compare a token's ``CreateTime``, if any, with this machine's clock."""
+    body = exam.client.last.body if exam.client.last is not None else b""
     try:
         apart = float(msgspec.json.decode(body, type=_Created).at) - time.time()
     except (msgspec.MsgspecError, ValueError, UnicodeError):
         return ""
     return (
-        f"; CreateTime is {apart:+.0f} s from here" if abs(apart) < _LONGEST else "; CreateTime is no seconds"
+        f"; CreateTime differs by {apart:+.0f} s"
+        if abs(apart) < _LONGEST
+        else "; CreateTime is not in seconds"
     )
 
 
-def _look(name: str, path: str) -> Call[None]:
-    """Make a call that asks for nothing, and whose answer only its status counts of."""
+def _status_call(name: str, path: str) -> Call[None]:
+    """Return a call of which only the reply's status matters."""
     return Call(Endpoint(name, "GET", path, None, codes=()), None, lambda *_: None, path)

@@ -11,13 +11,13 @@ from typing import Any
 
 from airflow_provider_cc.doctor.findings import Finding
 
-_CHECK, _VERDICT = 18, 8
+_CHECK, _VERDICT = 24, 8
 
 
 def table(findings: Sequence[Finding]) -> str:
-    """Return the findings as text, and below them what they suggest to set.
+    """Return the findings as text, followed by the suggested settings.
 
-    :param findings: in the order to be shown
+    :param findings: the findings, in order
     """
     width = min(160, max(100, shutil.get_terminal_size((120, 0)).columns))
     seen = (width - _CHECK - _VERDICT - 3) * 3 // 5
@@ -31,7 +31,7 @@ def table(findings: Sequence[Finding]) -> str:
 
 
 def suggested(findings: Sequence[Finding]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the extras, and the fields, that the findings suggest to set.
+    """Return the extras and fields that the findings suggest.
 
     :param findings: all of them
     """
@@ -47,7 +47,7 @@ def _suggestions(findings: Sequence[Finding]) -> Iterator[str]:
     extras, fields = suggested(findings)
     if extras:
         yield ""
-        yield f"Suggested extras, besides those that are there: {json.dumps(extras)}"
+        yield f"Suggested extras, in addition to the existing ones: {json.dumps(extras)}"
     if fields:
         yield ""
         yield f"Suggested fields: {json.dumps(fields)}"

@@ -5,23 +5,26 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airflow_provider_cc.api import gateway as api
 from airflow_provider_cc.api.gateway import PhoneToken
-from airflow_provider_cc.api.protocol import Call, Session
-from airflow_provider_cc.api.secret import Unpicklable
+from airflow_provider_cc.api.protocol import Call, Session, understand
+from airflow_provider_cc.api.secret import Unpicklable, without_locals
 from airflow_provider_cc.compat import BaseHook, mask_secret
 from airflow_provider_cc.exceptions import CCAuthError, CCConfigError, CCError, CCSessionRefused
-from airflow_provider_cc.hooks.connection import CCForm
-from airflow_provider_cc.hooks.lockout import Credential, Lockout
-from airflow_provider_cc.hooks.tracebacks import without_locals
+from airflow_provider_cc.get_provider_info import CCForm
+from airflow_provider_cc.hooks.base import CCHook
+from airflow_provider_cc.hooks.lockout import Credential
+from airflow_provider_cc.hooks.transport import BlockingClient
 
 log = logging.getLogger(__name__)
 
 #: Seconds between two event polls; an agent who does not poll for two minutes is signed out.
 POLL_EVERY = 30.0
+#: Seconds that signing out takes at most when a task is killed.
+SIGN_OUT_WITHIN = 2.5
 
 
 @dataclass(frozen=True)
@@ -59,15 +62,7 @@ class CCAgentHook(CCForm, BaseHook):
 
         :raises CCConfigError: login is empty
         """
-        connection = self.get_connection(self.cc_conn_id)
-        login, password = (connection.login or "").strip(), connection.password or ""
-        if not login:
-            raise CCConfigError(f"connection {self.cc_conn_id!r} (cc_agent): needs login")
-        if password:
-            mask_secret(password)
-        return AgentCredentials(
-            login, password, str(connection.extra_dejson.get("phone_number") or "").strip()
-        )
+        return self.require()
 
     def require(self, *names: str) -> AgentCredentials:
         """Return the connection's fields after checking that some of them are not empty.
@@ -75,8 +70,14 @@ class CCAgentHook(CCForm, BaseHook):
         :param names: "password" or "phone_number"
         :raises CCConfigError: login or one of these is empty
         """
-        credentials = self.credentials
-        missing = [name for name in names if not getattr(credentials, name)]
+        connection = self.get_connection(self.cc_conn_id)
+        phone_number = str(connection.extra_dejson.get("phone_number") or "").strip()
+        credentials = AgentCredentials(
+            (connection.login or "").strip(), connection.password or "", phone_number
+        )
+        if credentials.password:
+            mask_secret(credentials.password)
+        missing = [name for name in ("login", *names) if not getattr(credentials, name)]
         if missing:
             raise CCConfigError(f"connection {self.cc_conn_id!r} (cc_agent): needs {', '.join(missing)}")
         return credentials
@@ -99,33 +100,19 @@ class AgentSession:
 
     One request at a time: with a rotating Guid (AUTHMODE 2) a call beside a poll would carry the old one.
 
+    :param hook: the gateway
     :param agent_id: agent ID
-    :param exchange: makes a call, signed with a Guid
-    :param sign_out_at_once: signs out, with a Guid, without waiting for another request
-    :param sign_in: the sign-in after the session has lapsed
-    :param first_sign_in: the sign-in at the start, which may be forced
-    :param credential: what these send
-    :param lockout: keeps a rejected password from being sent again
+    :param password: its password; may be empty
+    :param phone_number: softphone number to sign in with
+    :param force: sign out anyone who is signed in as this agent, at the start
     """
 
-    def __init__(
-        self,
-        agent_id: int,
-        *,
-        exchange: Callable[[Call[Any], str], Any],
-        sign_out_at_once: Callable[[str], None],
-        sign_in: Call[Session],
-        first_sign_in: Call[Session],
-        credential: Credential,
-        lockout: Lockout,
-    ) -> None:
+    def __init__(self, hook: CCHook, agent_id: int, password: str, phone_number: str, force: bool) -> None:
         self.agent_id = agent_id
-        self._exchange = exchange
-        self._sign_out_at_once = sign_out_at_once
-        self._sign_in_call = sign_in
-        self._first_sign_in_call = first_sign_in
-        self._credential = credential
-        self._lockout = lockout
+        self._hook = hook
+        self._sign_in_call = api.agent_sign_in(agent_id, password, phone_number)
+        self._first_sign_in_call = api.agent_sign_in(agent_id, password, phone_number, force)
+        self._credential = Credential("agent", str(agent_id), (password, phone_number))
         self._guid = ""
         self._worked = False
         self._lock = threading.RLock()
@@ -145,12 +132,16 @@ class AgentSession:
             self.poll()  # yields the Guid that AUTHMODE 2 wants in further calls
             self._poller.start()
         except BaseException:
-            self._sign_out()
+            self.__exit__()
             raise
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._sign_out()
+        self._ended.set()
+        if self._poller.is_alive():
+            self._poller.join()
+        with self._lock:
+            self._sign_out(lambda guid: self._exchange(api.agent_sign_out(self.agent_id), guid))
 
     @without_locals
     def query_login_info(self) -> PhoneToken:
@@ -180,14 +171,36 @@ class AgentSession:
     def end_at_once(self) -> None:
         """Sign out now, also while another thread waits for a reply; a failure is logged."""
         self._ended.set()
+        self._sign_out(self._sign_out_at_once)
+
+    def _sign_out_at_once(self, guid: str) -> None:
+        # With a client of its own: the hook's may be waiting for a reply.
+        client = BlockingClient(replace(self._hook.settings, timeout=SIGN_OUT_WITHIN / 2))
+        client.session.cookies.update(self._hook.client.session.cookies)
+        call = api.agent_sign_out(self.agent_id)
+        with client.session:
+            understand(call, client.send(call.request.signed(api.headers(guid))), (guid,))
+
+    def _sign_out(self, send: Callable[[str], None]) -> None:
+        """Sign out; a failure is logged, not raised, so that it does not hide what happened before."""
         guid, self._guid = self._guid, ""
-        if guid:
-            self._log_sign_out(lambda: self._sign_out_at_once(guid))
+        if not guid:
+            return
+        try:
+            send(guid)
+        except CCError as error:
+            text = "Agent %d could not be signed out (%s): the gateway does it 2 minutes after the last poll."
+            log.warning(text, self.agent_id, error)
+        else:
+            log.info("Agent %d is signed out.", self.agent_id)
+
+    def _exchange(self, call: Call[Any], guid: str) -> Any:
+        return self._hook._exchange(call, api.headers(guid), (guid,) if guid else ())
 
     @without_locals
     def _sign_in(self, call: Call[Session]) -> None:
         with self._lock:
-            with self._lockout.guard(self._credential):
+            with self._hook.lockout.guard(self._credential):
                 session = self._exchange(call, "")
             mask_secret(session.token)
             self._guid, self._worked = session.token, False
@@ -195,28 +208,6 @@ class AgentSession:
         if self._ended.is_set():  # killed meanwhile
             self.end_at_once()
             raise CCError(f"agent {self.agent_id}: the task is being stopped")
-
-    def _sign_out(self) -> None:
-        """Sign out; a failure is logged, not raised, so that it does not hide what happened before."""
-        self._ended.set()
-        if self._poller.is_alive():
-            self._poller.join()
-        with self._lock:
-            guid, self._guid = self._guid, ""
-            if guid:
-                self._log_sign_out(lambda: self._exchange(api.agent_sign_out(self.agent_id), guid))
-
-    def _log_sign_out(self, sign_out: Callable[[], None]) -> None:
-        try:
-            sign_out()
-        except CCError as error:
-            log.warning(
-                "Agent %d could not be signed out (%s). The gateway does it two minutes after the last poll.",
-                self.agent_id,
-                error,
-            )
-        else:
-            log.info("Agent %d is signed out.", self.agent_id)
 
     def _call(self, call: Call[Any]) -> Any:
         try:
@@ -241,9 +232,5 @@ class AgentSession:
                 log.warning("Agent %d is signed out: %s", self.agent_id, error)
                 return
             except CCError as error:
-                log.warning(
-                    "Agent %d: the event poll failed, the next is due in %g s: %s",
-                    self.agent_id,
-                    POLL_EVERY,
-                    error,
-                )
+                text = "Agent %d: the event poll failed, the next is due in %g s: %s"
+                log.warning(text, self.agent_id, POLL_EVERY, error)

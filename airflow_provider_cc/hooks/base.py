@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import functools
 import threading
 from abc import abstractmethod
 from collections.abc import Mapping
+from functools import lru_cache, partial
 from typing import Any, ClassVar, TypeVar
 
-import tenacity
-
 from airflow_provider_cc.api.protocol import Call, Request, Session, fits_header, understand
+from airflow_provider_cc.api.secret import without_locals
 from airflow_provider_cc.compat import BaseHook, mask_secret
 from airflow_provider_cc.exceptions import CCConfigError, CCError
-from airflow_provider_cc.hooks import retries
-from airflow_provider_cc.hooks.blocking import BlockingClient
-from airflow_provider_cc.hooks.bulk import BulkClient
-from airflow_provider_cc.hooks.connection import CCForm, CCSettings, read_settings
+from airflow_provider_cc.get_provider_info import CCForm
+from airflow_provider_cc.hooks.connection import CCSettings, read_settings
 from airflow_provider_cc.hooks.lockout import Credential, Lockout
-from airflow_provider_cc.hooks.session import SessionManager
-from airflow_provider_cc.hooks.shared_session import SharedSession
-from airflow_provider_cc.hooks.tracebacks import without_locals
+from airflow_provider_cc.hooks.session import SessionManager, SharedSession, call_flow, unsigned_flow
+from airflow_provider_cc.hooks.transport import BlockingClient, BulkClient, repeated
 
 T = TypeVar("T")
 
@@ -47,7 +43,7 @@ class CCHook(CCForm, BaseHook):
         self._lock = threading.RLock()
         self._settings: CCSettings | None = None
         # The same object for every call of a session, and one that does not show what is in it.
-        self._headers_of = functools.lru_cache(1)(self._headers)
+        self._headers_of = lru_cache(1)(self._headers)
         self._client: BlockingClient | None = None
         self._sessions: SessionManager | None = None
 
@@ -62,9 +58,9 @@ class CCHook(CCForm, BaseHook):
     def _headers(self, session: Session | None) -> Mapping[str, str]:
         """Return the headers that a session adds to a call; without one, those of an unsigned call."""
 
-    def _refresh_call(self, refresh_token: str) -> Call[Session] | None:
-        """Return the call that refreshes a session, where the system has one."""
-        return None
+    def _refresh_call(self, refresh_token: str) -> Call[Session]:
+        """Return the call that refreshes a session."""
+        raise NotImplementedError
 
     @property
     def settings(self) -> CCSettings:
@@ -119,7 +115,7 @@ class CCHook(CCForm, BaseHook):
         """The credential of a sign-in, with the extras: with a wrong one, the right password is refused."""
         settings = self.settings
         extras = (f"{name}={settings.extra.get(name, '')}" for name in self.extras)
-        return self.credential(self.conn_type, settings.login, settings.password, *extras)
+        return Credential(self.conn_type, settings.login, (settings.password, *extras))
 
     def bulk(self) -> BulkClient:
         """Return the client for many calls at a time, to be used by ``async with``.
@@ -145,8 +141,7 @@ class CCHook(CCForm, BaseHook):
         :raises CCResponseError: the reply is not what the manual says
         """
         sessions = self.sessions  # first, as it names all that the connection lacks
-        result: T = tenacity.Retrying(**retries.policy(call))(self.client.make, call, sessions)
-        return result
+        return self.client.run(repeated(call, partial(call_flow, call, sessions)))
 
     def test_connection(self) -> tuple[bool, str]:
         """Sign in without the shared session. Returns (success, message); never raises."""
@@ -160,109 +155,49 @@ class CCHook(CCForm, BaseHook):
         return True, f"Signed in to {self.hook_name} at {self.settings.base_url}."
 
     def sign(self, request: Request, session: Session) -> Request:
-        """Return a request signed with a session; override it for a scheme that signs method, path and body.
-
-        :param request: the request
-        :param session: the session
-        """
+        """Return a request signed with a session; override it for schemes that sign path and body, too."""
         return request.signed(self._headers_of(session))
 
     def acquire_session(self) -> Session:
-        """Sign in once; :attr:`sessions` calls it when a session is needed.
-
-        :raises CCError: it failed
-        """
+        """Sign in once; :attr:`sessions` calls it when a session is needed."""
         try:
             call = self._sign_in_call()
         except ValueError as error:
             raise CCConfigError(f"connection {self.cc_conn_id!r}: {error}") from None
-        session = self._exchange_sign_in(call)
-        self.log.info("Signed in to %s (connection %s).", self.hook_name, self.cc_conn_id)
-        return session
+        return self._begin_session(call, "Signed in to %s (connection %s).")
 
-    def refresh_session(self, refresh_token: str) -> Session | None:
-        """Refresh a session; ``None`` where the system cannot.
-
-        :param refresh_token: from the sign-in
-        :raises CCError: it failed
-        """
+    def refresh_session(self, refresh_token: str) -> Session:
+        """Refresh a session, where a sign-in yields a refresh token."""
         call = self._refresh_call(refresh_token)
-        if call is None:
-            return None
-        session = self._exchange_sign_in(call)
-        self.log.info("Refreshed the session of %s (connection %s).", self.hook_name, self.cc_conn_id)
-        return session
+        return self._begin_session(call, "Refreshed the session of %s (connection %s).")
 
     def send_once(self, call: Call[T], session: Session) -> T:
-        """Make a call once, signed with a session.
-
-        :param call: the call
-        :param session: the session
-        :raises CCError: it failed
-        """
+        """Make a call once, signed with a session."""
         reply = self.client.send(self.sign(call.request, session))
         return understand(call, reply, (*session.secrets, self.settings.password))
-
-    def credential(self, kind: str, login: str, *parts: str) -> Credential:
-        """Return what identifies a credential to :attr:`lockout`.
-
-        :param kind: "account", "user", "agent" or the connection type
-        :param login: who signs in
-        :param parts: the password, and every other field that goes into the sign-in
-        """
-        return Credential(kind, login, parts)
 
     @without_locals
     def _exchange(self, call: Call[T], headers: Mapping[str, str], secrets: tuple[str, ...] = ()) -> T:
         """Make a call that this hook's session does not sign, repeated where that may help."""
+        if call.secrets:
+            self.client.session.close()  # over a new connection: the server may just be closing a kept one
+        return self.client.run(repeated(call, partial(unsigned_flow, call, headers, secrets)))
 
-        def make() -> T:
-            if call.secrets:
-                # Over a new connection: the server may just be closing a kept one.
-                self.client.close()
-            request = call.request
-            reply = self.client.send(request.signed(headers))
-            return understand(call, reply, secrets)
-
-        result: T = tenacity.Retrying(**retries.policy(call))(make)
-        return result
-
-    def _exchange_sign_in(self, call: Call[Session]) -> Session:
+    def _begin_session(self, call: Call[Session], done: str) -> Session:
         session = self._exchange(call, self._headers(None), (self.settings.password,))
         for secret in session.secrets:
             mask_secret(secret)
+        self.log.info(done, self.hook_name, self.cc_conn_id)
         return session
 
     def _new_sessions(self, shared: bool) -> SessionManager:
-        settings = self.settings
         needed = {"host": self._label("host"), **self.credentials}
-        settings.require(needed, f"signing in to {self.hook_name}")
-        store = None
-        if shared:
-            identity = f"{settings.base_url}\n{settings.login}"
-            store = SharedSession(settings.conn_id, identity, settings.password)
-        return SessionManager(self, self.sign_in_credential, settings.password, self.lockout, store)
-
-    def _choice(self, name: str, allowed: tuple[str, ...]) -> str:
-        """Return an extra that must be one of a few texts; the first is the default.
-
-        :raises CCConfigError: it is another one
-        """
-        value = str(self.settings.extra.get(name) or allowed[0])
-        if value not in allowed:
-            raise CCConfigError(
-                f"connection {self.cc_conn_id!r}: extra {name} must be {' or '.join(allowed)}"
-            )
-        return value
+        self.settings.require(needed, f"signing in to {self.hook_name}")
+        return SessionManager(self, SharedSession(self.settings) if shared else None)
 
     def _header_text(self, field: str, value: str) -> str:
-        """Check a text that goes into a header.
-
-        :raises CCConfigError: it has whitespace or characters that are not allowed there
-        """
-        if not fits_header(value):
-            raise CCConfigError(
-                f"connection {self.cc_conn_id!r}: {field} contains whitespace or characters not allowed in "
-                "HTTP headers"
-            )
-        return value
+        """Return a text after checking that a header can carry it."""
+        if fits_header(value):
+            return value
+        why = "contains whitespace or characters not allowed in HTTP headers"
+        raise CCConfigError(f"connection {self.cc_conn_id!r}: {field} {why}")

@@ -1,8 +1,7 @@
-"""What an Airflow connection says, read once and checked; and its form in Airflow's web interface."""
+"""What an Airflow connection says, read once and checked."""
 
 from __future__ import annotations
 
-import inspect
 import ipaddress
 import logging
 import os
@@ -11,23 +10,24 @@ import ssl
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from certifi import where
+import certifi
 
 from airflow_provider_cc.api.secret import Unpicklable
 from airflow_provider_cc.api.text import printable
 from airflow_provider_cc.compat import Connection
 from airflow_provider_cc.exceptions import CCConfigError
-from airflow_provider_cc.get_provider_info import CONNECTION_TYPES
 
 log = logging.getLogger(__name__)
 
 N = TypeVar("N", int, float)
 
-_TRUE = {"true", "1", "yes", "on", "t", "y"}
-_FALSE = {"false", "0", "no", "off", "f", "n"}
+_BOOLEANS = {
+    **dict.fromkeys(("true", "1", "yes", "on", "t", "y"), True),
+    **dict.fromkeys(("false", "0", "no", "off", "f", "n"), False),
+}
 
 
 @dataclass(frozen=True)
@@ -89,13 +89,12 @@ class CCSettings(Unpicklable):
         )
 
     def _may_be_plain(self, address: str) -> bool:
-        if self.schema == "http":
-            return True
         try:
             host = urlsplit(address).hostname or ""
-            return host == "localhost" or ipaddress.ip_address(host).is_loopback
+            is_here = host == "localhost" or ipaddress.ip_address(host).is_loopback
         except ValueError:
-            return False
+            is_here = False
+        return is_here or self.schema == "http"
 
     def require(self, needed: dict[str, str], why: str) -> None:
         """Raise an error that names every required field that is empty.
@@ -106,22 +105,21 @@ class CCSettings(Unpicklable):
         """
         missing = [f"{name} ({what})" for name, what in needed.items() if not getattr(self, name)]
         if missing:
-            raise CCConfigError(
-                f"connection {self.conn_id!r} ({self.conn_type}): {why} needs {', '.join(missing)}"
-            )
+            where = f"connection {self.conn_id!r} ({self.conn_type})"
+            raise CCConfigError(f"{where}: {why} needs {', '.join(missing)}")
 
     def ssl_context(self) -> ssl.SSLContext:
         """Return how both clients check certificates: like curl.
 
         :raises CCConfigError: a file of certificates cannot be read
         """
-        environment = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
         if self.verify is False:
             context = ssl.create_default_context()
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         else:
-            context = _trusting(self.verify if isinstance(self.verify, str) else environment or where())
+            environment = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+            default = environment or certifi.where()
+            context = _trusting(self.verify if isinstance(self.verify, str) else default)
         # Private authorities often leave out what Python 3.13 and later ask for.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         if self.client_cert is not None:
@@ -140,14 +138,9 @@ def read_settings(connection: Connection, default_port: int, known_extras: Itera
     extra = connection.extra_dejson
     problems: list[str] = []
     known = {*_COMMON, *known_extras}
-    unknown = sorted(set(extra) - known)
-    if unknown:
-        log.warning(
-            "Connection %s: Unknown extras: %s. Supported extras: %s.",
-            connection.conn_id,
-            printable(", ".join(unknown)),
-            ", ".join(sorted(known)),
-        )
+    if unknown := printable(", ".join(sorted(set(extra) - known))):
+        text = "Connection %s: Unknown extras: %s. Supported extras: %s."
+        log.warning(text, connection.conn_id, unknown, ", ".join(sorted(known)))
     host = (connection.host or "").strip()
     if any(char in "/@?#" or char.isspace() for char in host):
         problems.append("host must be a name or address only: put https or http into schema")
@@ -167,12 +160,11 @@ def read_settings(connection: Connection, default_port: int, known_extras: Itera
             settings[name] = read(extra[name])
         except CCConfigError as error:
             problems.append(f"extra {name}: {error}")
-        except (ValueError, TypeError, OverflowError):
+        except (LookupError, ValueError, TypeError, OverflowError):
             problems.append(f"extra {name} must be {must_be}")
     if problems:
-        raise CCConfigError(
-            f"connection {connection.conn_id!r} ({connection.conn_type}): {'; '.join(problems)}"
-        )
+        where = f"connection {connection.conn_id!r} ({connection.conn_type})"
+        raise CCConfigError(f"{where}: {'; '.join(problems)}")
     return CCSettings(
         conn_id=connection.conn_id,
         conn_type=connection.conn_type or "",
@@ -200,19 +192,17 @@ def _load_client_cert(context: ssl.SSLContext, path: str) -> None:
     try:
         context.load_cert_chain(path, password="")  # or OpenSSL asks the terminal for one
     except OSError as error:
-        reason = (
-            getattr(error, "reason", None) or error.strerror or "not a certificate and an unencrypted key"
-        )
+        wanted = "a certificate and its unencrypted private key"
+        reason = getattr(error, "reason", None) or error.strerror or f"not {wanted}"
         raise CCConfigError(
-            f"the client certificate {path!r} cannot be read ({reason}); it must be one PEM file with the "
-            "certificate and its unencrypted private key"
+            f"the client certificate {path!r} cannot be read ({reason}): it must be one PEM file of {wanted}"
         ) from None
 
 
 def _verify(value: Any) -> bool | str:
     try:
-        return as_bool(value)
-    except ValueError:
+        return _boolean(value)
+    except KeyError:
         path: str = os.path.expanduser(value)
     _trusting(path)  # fails now rather than at every connection attempt
     return path
@@ -240,17 +230,8 @@ def _number(kind: type[N], most: N) -> Callable[[Any], N]:
     return read
 
 
-def as_bool(value: Any) -> bool:
-    """Read a boolean that may be a text or a number.
-
-    :raises ValueError: anything else
-    """
-    text = str(value).strip().lower()
-    if text in _TRUE:
-        return True
-    if text in _FALSE:
-        return False
-    raise ValueError
+def _boolean(value: Any) -> bool:
+    return _BOOLEANS[str(value).strip().lower()]
 
 
 #: Extras of all types: how to read each, and what it must be.
@@ -261,46 +242,5 @@ _COMMON: dict[str, tuple[Any, str]] = {
     "timeout": (_number(float, sys.float_info.max), "a number of seconds above 0"),
     "max_concurrency": (_number(int, 1000), "a whole number from 1 to 1000"),
     "requests_per_second": (_number(float, sys.float_info.max), "a number above 0"),
-    "share_session": (as_bool, "true or false"),
+    "share_session": (_boolean, "true or false"),
 }
-
-
-class CCForm:
-    """A connection type's form for Airflow before 3.2; the subclass names the type."""
-
-    conn_type: ClassVar[str]
-    default_conn_name: ClassVar[str]
-    hook_name: ClassVar[str]
-
-    def __init_subclass__(cls, **arguments: Any) -> None:
-        """Copy the methods to the subclass: Airflow ignores inherited ones."""
-        super().__init_subclass__(**arguments)
-        for name in ("get_ui_field_behaviour", "get_connection_form_widgets"):
-            setattr(cls, name, inspect.getattr_static(cls, name))
-
-    @classmethod
-    def _entry(cls) -> dict[str, Any]:
-        return next(entry for entry in CONNECTION_TYPES if entry["connection-type"] == cls.conn_type)
-
-    @classmethod
-    def _label(cls, field: str) -> str:
-        """Return the form's label of a field."""
-        label: str = cls._entry()["ui-field-behaviour"]["relabeling"].get(field, field)
-        return label
-
-    @classmethod
-    def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Return which standard fields the form shows, and their labels."""
-        return {key.replace("-", "_"): value for key, value in cls._entry()["ui-field-behaviour"].items()}
-
-    @classmethod
-    def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Return the form's additional fields."""
-        # Imported here: they are installed only where forms are shown.
-        from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
-        from wtforms import StringField
-
-        return {
-            name: StringField(field["label"], description=field["description"], widget=BS3TextFieldWidget())
-            for name, field in cls._entry()["conn-fields"].items()
-        }

@@ -5,20 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 from airflow_provider_cc.api import gateway as api
 from airflow_provider_cc.api.gateway import PhoneToken
-from airflow_provider_cc.api.protocol import Call, Session, understand
+from airflow_provider_cc.api.protocol import Call, Session
+from airflow_provider_cc.api.secret import without_locals
 from airflow_provider_cc.compat import mask_secret
-from airflow_provider_cc.hooks.agent import AgentSession
+from airflow_provider_cc.hooks.agent import SIGN_OUT_WITHIN, AgentSession
 from airflow_provider_cc.hooks.base import CCHook
-from airflow_provider_cc.hooks.blocking import BlockingClient
-from airflow_provider_cc.hooks.tracebacks import without_locals
-
-#: Seconds that signing out takes at most when a task is killed.
-SIGN_OUT_WITHIN = 2.5
 
 
 class CCGatewayHook(CCHook):
@@ -105,16 +100,7 @@ class CCGatewayHook(CCHook):
         """
         if password:
             mask_secret(password)
-        number = api.agent_number(agent_id)
-        agent = AgentSession(
-            number,
-            exchange=lambda call, guid: self._exchange(call, api.headers(guid), (guid,) if guid else ()),
-            sign_out_at_once=lambda guid: self._sign_out_at_once(number, guid),
-            sign_in=api.agent_sign_in(number, password, phone_number),
-            first_sign_in=api.agent_sign_in(number, password, phone_number, force),
-            credential=self.credential("agent", str(number), password, phone_number),
-            lockout=self.lockout,
-        )
+        agent = AgentSession(self, api.agent_number(agent_id), password, phone_number, force)
         del password  # what fails in the body of the `with` passes through here, and its traceback shows us
         self._agent_sessions.add(agent)
         try:
@@ -133,17 +119,6 @@ class CCGatewayHook(CCHook):
             thread.start()
         for thread in threads:
             thread.join(SIGN_OUT_WITHIN)
-
-    def _sign_out_at_once(self, agent_id: int, guid: str) -> None:
-        call = api.agent_sign_out(agent_id)
-        settings = replace(self.settings, timeout=SIGN_OUT_WITHIN / 2)
-        client = BlockingClient(settings)  # of its own: the hook's may be waiting for a reply
-        client.session.cookies.update(self.client.session.cookies)
-        try:
-            reply = client.send(call.request.signed(api.headers(guid)))
-        finally:
-            client.close()
-        understand(call, reply, (guid,))
 
     def _sign_in_call(self) -> Call[Session]:
         return api.config_login(self.settings.login, self.settings.password)

@@ -7,11 +7,13 @@ from typing import Any
 
 from airflow_provider_cc.api import isales as api
 from airflow_provider_cc.api.protocol import Call, Session
+from airflow_provider_cc.api.secret import without_locals
+from airflow_provider_cc.exceptions import CCConfigError
 from airflow_provider_cc.hooks.base import CCHook
-from airflow_provider_cc.hooks.tracebacks import without_locals
 
-_HEADERS = ("Authentication", "Authorization")
-_KINDS = ("token", "refreshToken")
+#: What extras token_header and token_kind may say; the first is the default.
+HEADERS = ("Authentication", "Authorization")
+KINDS = ("token", "refreshToken")
 
 
 class CCISalesHook(CCHook):
@@ -64,8 +66,15 @@ class CCISalesHook(CCHook):
         return api.refresh(refresh_token)
 
     def _headers(self, session: Session | None) -> Mapping[str, str]:
-        name = self._choice("token_header", _HEADERS)
-        kind = self._choice("token_kind", _KINDS)
+        name = self._choice("token_header", HEADERS)
+        kind = self._choice("token_kind", KINDS)
         if session is None:
             return api.headers()
         return api.headers(session.refresh_token if kind == "refreshToken" else session.token, name)
+
+    def _choice(self, name: str, allowed: tuple[str, ...]) -> str:
+        value = str(self.settings.extra.get(name) or allowed[0])
+        if value not in allowed:
+            where = f"connection {self.cc_conn_id!r}"
+            raise CCConfigError(f"{where}: extra {name} must be {' or '.join(allowed)}")
+        return value

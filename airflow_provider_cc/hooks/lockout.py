@@ -7,17 +7,17 @@ import hmac
 import logging
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from airflow_provider_cc.api.protocol import STATUS_TEXT
 from airflow_provider_cc.api.text import printable
+from airflow_provider_cc.compat import get_variable, set_variable
 from airflow_provider_cc.exceptions import CCAuthError, CCBusinessError, ErrorCode
-from airflow_provider_cc.hooks import variables
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,11 @@ class Credential(NamedTuple):
     login: str
     parts: tuple[str, ...]
 
+    @property
+    def key(self) -> str:
+        """Name of its entry in :class:`Lockout`: the same for all passwords of a login."""
+        return hashlib.sha256(msgspec.json.encode((self.kind, self.login))).hexdigest()[:16]
+
     def __repr__(self) -> str:
         return f"Credential({self.kind!r})"
 
@@ -62,16 +67,14 @@ class _Entry(msgspec.Struct, frozen=True):
         return self.rejected_at + length
 
 
-_Entries = dict[str, _Entry]
-
-
 class Lockout:
     """The rejected credentials of one contact center, in the Airflow Variable ``cc_blocked__<hash>``.
 
     All workers and the *Test* button see it, whichever connection holds the credential. It holds keyed
     fingerprints, never a password. If Variables are unavailable, nothing is blocked.
 
-    :meth:`load` and :meth:`save` talk to Airflow; the other methods work on what was loaded.
+    :meth:`load` and :meth:`save` talk to Airflow, so never call them inside an event loop; the other methods
+    work on what was loaded.
 
     :param address: schema, host and port of the contact center
     """
@@ -81,98 +84,101 @@ class Lockout:
         # Not every secrets backend, which is asked first, takes other characters than these.
         self.variable = f"cc_blocked__{hashlib.sha256(address.encode()).hexdigest()[:16]}"
         self._key: str | None = None
-        self._entries: _Entries = {}
+        self._entries: dict[str, _Entry] = {}
         self._changes: dict[str, _Entry | None] = {}
 
     def load(self) -> None:
-        """Read the Variable. Talks to Airflow, so never call it inside an event loop."""
-        self._entries = _read_entries(self.variable)
+        """Read the Variable."""
+        self._entries = self._read()
         if self._entries and self._key is None:
-            self._key = variables.read(KEY_VARIABLE)
+            self._key = get_variable(KEY_VARIABLE)
 
     def blocked(self, credential: Credential) -> str | None:
-        """Return why and until when a credential is blocked; ``None`` if it is not.
-
-        :param credential: what is about to be sent
-        """
-        entry = self._entries.get(_login_key(credential))
+        """Return why and until when a credential is blocked; ``None`` if it is not."""
+        entry = self._entries.get(credential.key)
         now = _now()
         # A clock that was set back must not block for longer than the block lasts.
         if entry is None or not abs(now - entry.rejected_at) < entry.blocked_until - entry.rejected_at:
             return None
-        if self._key is None or not self._matches(entry, credential):
+        if not self._matches(entry, credential):
             return None
         return (
-            f"not sent: rejected at {_shown(entry.rejected_at)} ({entry.reason}), blocked until "
+            f"not sent: rejected at {_shown(entry.rejected_at)} ({printable(entry.reason)}), blocked until "
             f"{_shown(entry.blocked_until)} to avoid locking the account. Fix the credential to retry "
             f"immediately. If the cause was something else, run: airflow variables delete {self.variable}"
         )
 
     def reject(self, credential: Credential, error: CCAuthError | CCBusinessError) -> None:
-        """Record a rejection; :meth:`save` makes it known to others.
-
-        :param credential: what was sent
-        :param error: the contact center's verdict
-        """
-        self._key = self._key or _fingerprint_key()
+        """Record the contact center's verdict; :meth:`save` makes it known to others."""
+        self._key = self._key or _create_key()
         if self._key is None:
             return
-        name = _login_key(credential)
-        before = self._entries.get(name)
-        again = before is not None and self._matches(before, credential)
+        before = self._entries.get(credential.key)
+        rejections = before.rejections if before is not None and self._matches(before, credential) else 0
         reason = error.code if error.status is None else f"{error.code}, {STATUS_TEXT.get(error.status, '')}"
-        entry = _Entry(
-            self._fingerprint(credential),
-            before.rejections + 1 if before is not None and again else 1,
-            _now(),
-            error.endpoint,
-            reason,
-        )
-        self._entries[name] = self._changes[name] = entry
+        entry = _Entry(self._fingerprint(credential), rejections + 1, _now(), error.endpoint, reason)
+        self._entries[credential.key] = self._changes[credential.key] = entry
 
     def accept(self, credential: Credential) -> None:
-        """Record a success, which clears earlier rejections; :meth:`save` makes it known to others.
-
-        :param credential: what was sent
-        """
-        name = _login_key(credential)
-        if self._entries.pop(name, None) is not None:
-            self._changes[name] = None
+        """Record a success, which clears earlier rejections; :meth:`save` makes it known to others."""
+        if self._entries.pop(credential.key, None) is not None:
+            self._changes[credential.key] = None
 
     def save(self) -> None:
-        """Write what was recorded since the last time. Talks to Airflow."""
+        """Write what was recorded since the last time."""
         changes, self._changes = self._changes, {}
         if not changes:
             return
-        # Read again, as other tasks write it, too.
-        entries: dict[str, _Entry | None] = {**_read_entries(self.variable), **changes}
-        kept = {name: entry for name, entry in entries.items() if entry is not None and _recent(entry)}
-        newest = sorted(kept.items(), key=lambda item: item[1].rejected_at)[-MOST_ENTRIES:]
+        entries = {**self._read(), **changes}  # read again, as other tasks write it, too
+        # Older ones count no more: neither for the block, nor for the length of the next one.
+        recent = [
+            (name, entry)
+            for name, entry in entries.items()
+            if entry is not None and abs(_now() - entry.rejected_at) < 2 * LONGEST_BLOCK
+        ]
+        kept = dict(sorted(recent, key=lambda item: item[1].rejected_at)[-MOST_ENTRIES:])
         description = (
             f"Rejected credentials at {self._address}. Delete it to allow all of them to be retried."
         )
-        variables.write(self.variable, msgspec.json.encode(dict(newest)).decode(), description)
+        set_variable(self.variable, msgspec.json.encode(kept).decode(), description)
 
     @contextmanager
-    def guard(self, credential: Credential) -> Iterator[None]:
-        """Allow a sign-in unless its credential is blocked, and record the contact center's verdict.
+    def guard(
+        self,
+        credential: Credential,
+        error_type: type[CCAuthError] | type[CCBusinessError] = CCAuthError,
+        is_verdict: Callable[[Any], bool] = lambda _: True,
+    ) -> Iterator[None]:
+        """Allow a call unless its credential is blocked, and record the contact center's verdict.
 
         :param credential: what is about to be sent
-        :raises CCAuthError: blocked, or rejected
+        :param error_type: raised by the call when the credential is rejected, and here while it is blocked
+        :param is_verdict: tells such an error from others of its type
         """
         self.load()
         text = self.blocked(credential)
         if text is not None:
-            raise CCAuthError(self._entries[_login_key(credential)].endpoint, ErrorCode.BLOCKED, text)
+            endpoint = printable(self._entries[credential.key].endpoint)
+            raise error_type(endpoint, ErrorCode.BLOCKED, text)
         try:
             yield
-        except CCAuthError as error:
-            self.reject(credential, error)
-            self.save()
-            log.warning("%s", self.blocked(credential) or "The rejected credential cannot be tracked.")
+        except error_type as error:
+            if is_verdict(error):
+                self.reject(credential, error)
+                self.save()
+                log.warning("%s", self.blocked(credential) or "The rejected credential cannot be tracked.")
             raise
         self.accept(credential)
         self.save()
+
+    def _read(self) -> dict[str, _Entry]:
+        stored = get_variable(self.variable)
+        try:
+            entries = msgspec.json.decode(stored or "{}", type=dict[str, _Entry])
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            log.warning("Ignoring Variable %s: unexpected content.", self.variable)
+            return {}
+        return {name: entry for name, entry in entries.items() if entry.rejected_at.tzinfo is not None}
 
     def _matches(self, entry: _Entry, credential: Credential) -> bool:
         return hmac.compare_digest(entry.fingerprint.encode(), self._fingerprint(credential).encode())
@@ -182,42 +188,15 @@ class Lockout:
         return hmac.new((self._key or "").encode(), message, hashlib.sha256).hexdigest()
 
 
-def _login_key(credential: Credential) -> str:
-    return hashlib.sha256(msgspec.json.encode((credential.kind, credential.login))).hexdigest()[:16]
-
-
-def _recent(entry: _Entry) -> bool:
-    """Whether a rejection still counts: for the block, or for the length of the next one."""
-    return abs(_now() - entry.rejected_at) < 2 * LONGEST_BLOCK
-
-
-def _read_entries(variable: str) -> _Entries:
-    stored = variables.read(variable)
-    if stored is None:
-        return {}
-    try:
-        entries = msgspec.json.decode(stored, type=_Entries)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        log.warning("Ignoring Variable %s: unexpected content.", variable)
-        return {}
-    return {
-        name: msgspec.structs.replace(
-            entry, endpoint=printable(entry.endpoint), reason=printable(entry.reason)
-        )
-        for name, entry in entries.items()
-        if entry.rejected_at.tzinfo is not None
-    }
-
-
-def _fingerprint_key() -> str | None:
+def _create_key() -> str | None:
     """Return the key of all fingerprints, creating it if there is none; ``None`` without Variables."""
-    if key := variables.read(KEY_VARIABLE):
+    if key := get_variable(KEY_VARIABLE):
         return key
     description = "Key of the fingerprints of rejected credentials. Deleting it allows all to be retried."
-    if not variables.write(KEY_VARIABLE, secrets.token_hex(32), description):
+    if not set_variable(KEY_VARIABLE, secrets.token_hex(32), description):
         return None
     # Not the one just created: another task may have created one at the same time.
-    return variables.read(KEY_VARIABLE)
+    return get_variable(KEY_VARIABLE)
 
 
 def _now() -> datetime:

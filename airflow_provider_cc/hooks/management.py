@@ -9,9 +9,10 @@ from airflow_provider_cc.api import management as api
 from airflow_provider_cc.api.directory import MAX_PAGE_SIZE, PAGE_SIZE, Directory, UnreadableLine
 from airflow_provider_cc.api.management import AgentInfo, AgentLoginParams, DirectoryAgent
 from airflow_provider_cc.api.protocol import Call, Session, number_argument
-from airflow_provider_cc.exceptions import CCBusinessError, CCConfigError, CCResponseError, ErrorCode
+from airflow_provider_cc.api.secret import without_locals
+from airflow_provider_cc.exceptions import CCBusinessError, CCConfigError, CCResponseError
 from airflow_provider_cc.hooks.base import CCHook
-from airflow_provider_cc.hooks.tracebacks import without_locals
+from airflow_provider_cc.hooks.lockout import Credential
 
 
 class CCManagementHook(CCHook):
@@ -56,7 +57,7 @@ class CCManagementHook(CCHook):
         call = api.query_agent_info(account_code, username, password)
         if username is None:
             return self.send(call)
-        with self.lockout.guard(self.credential("user", username, password or "")):
+        with self.lockout.guard(Credential("user", username, (password or "",))):
             return self._exchange(call, self._headers(None))
 
     @without_locals
@@ -71,21 +72,9 @@ class CCManagementHook(CCHook):
         :raises CCError: any failure, as :meth:`send`
         """
         call = api.query_agent_login_params(account, password)
-        lockout, credential = self.lockout, self.credential("account", account, password)
-        lockout.load()
-        blocked = lockout.blocked(credential)
-        if blocked is not None:
-            raise CCBusinessError(call.endpoint.name, ErrorCode.BLOCKED, blocked)
-        try:
-            params = self.send(call)
-        except CCBusinessError as error:
-            if api.rejects_password(error):
-                lockout.reject(credential, error)
-                lockout.save()
-            raise
-        lockout.accept(credential)
-        lockout.save()
-        return params
+        credential = Credential("account", account, (password,))
+        with self.lockout.guard(credential, CCBusinessError, api.rejects_password):
+            return self.send(call)
 
     def query_agents(
         self, *, page_size: int = 100, agent_types: Sequence[int] | None = None
@@ -128,21 +117,16 @@ class CCManagementHook(CCHook):
         return self.send(api.any_management_call(method, path, json))
 
     def _sign_in_call(self) -> Call[Session]:
-        settings = self.settings
-        lifetime = number_argument(
-            "extra token_lifetime",
-            settings.extra.get("token_lifetime") or api.MAX_TOKEN_LIFETIME,
-            1,
-            api.MAX_TOKEN_LIFETIME,
-        )
-        path = settings.extra.get("token_url") or api.TOKEN_PATH
-        return api.token(settings.login, settings.password, lifetime, path)
+        login, password, extra = self.settings.login, self.settings.password, self.settings.extra
+        longest = api.MAX_TOKEN_LIFETIME
+        lifetime = number_argument("extra token_lifetime", extra.get("token_lifetime") or longest, 1, longest)
+        return api.token(login, password, lifetime, extra.get("token_url") or api.TOKEN_PATH)
 
     def _headers(self, session: Session | None) -> Mapping[str, str]:
-        settings = self.settings
-        tenant = settings.extra.get("tenant_space_id") or None
+        login, extra = self.settings.login, self.settings.extra
+        tenant = extra.get("tenant_space_id") or None
         return api.headers(
             session.token if session else None,
-            self._header_text("the app key", settings.login) if session else None,
+            self._header_text("the app key", login) if session else None,
             self._header_text("extra tenant_space_id", str(tenant)) if tenant else None,
         )

@@ -1,14 +1,22 @@
-"""The one session flow: acquire a session, sign a call, tell a lapsed session from a refused call."""
+"""Sessions: acquire and share one, sign a call, tell a lapsed session from a refused call."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import logging
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+import msgspec
+from cryptography.fernet import Fernet, InvalidToken
 
 from airflow_provider_cc.api.protocol import Call, Reply, Request, Session, understand
+from airflow_provider_cc.compat import get_variable, set_variable
 from airflow_provider_cc.exceptions import (
     CCAuthError,
     CCBusinessError,
@@ -21,7 +29,12 @@ from airflow_provider_cc.exceptions import (
     CCTransientError,
     ErrorCode,
 )
-from airflow_provider_cc.hooks.lockout import Credential, Lockout
+from airflow_provider_cc.hooks.connection import CCSettings
+
+if TYPE_CHECKING:
+    from airflow_provider_cc.hooks.base import CCHook
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -34,36 +47,10 @@ MAX_UNUSED = 3
 #: Sessions that one call is tried with.
 MAX_SESSIONS = 5
 
-#: A step of :func:`call_flow`: a request to send, whose reply is wanted, or a function that may block, and
-#: whose result is wanted. It must not run inside an event loop.
-Step: TypeAlias = Request | Callable[[], Any]
+#: What a flow, which does no I/O, asks its client for: to send a request and return the reply, to wait so
+#: many seconds, or to call a function that may block, and so not inside an event loop.
+Step: TypeAlias = Request | float | Callable[[], Any]
 Flow: TypeAlias = Generator[Step, Any, T]
-
-
-class SessionStore(Protocol):
-    """A place where other tasks and workers find a session."""
-
-    def load(self) -> Session | None:
-        """Return a session that has not lapsed, with its remaining lifetime."""
-
-    def save(self, session: Session) -> None:
-        """Keep a session for others."""
-
-
-class System(Protocol):
-    """How a contact center's system signs in and signs requests; a hook is one."""
-
-    def acquire_session(self) -> Session:
-        """Sign in once."""
-
-    def refresh_session(self, refresh_token: str) -> Session | None:
-        """Get a new session without the password; ``None`` where the system cannot."""
-
-    def sign(self, request: Request, session: Session) -> Request:
-        """Return a request signed with a session."""
-
-    def send_once(self, call: Call[Any], session: Session) -> Any:
-        """Make a call once, signed with a session."""
 
 
 class ActiveSession:
@@ -89,10 +76,7 @@ class ActiveSession:
 
 
 def lead(lifetime: float) -> float:
-    """Return how long before its end a session is renewed, in seconds.
-
-    :param lifetime: the whole lifetime in seconds
-    """
+    """Return how long before its end a session of so many seconds is renewed."""
     return min(LEAD, lifetime / 10)
 
 
@@ -101,10 +85,8 @@ def _end(begun: float, lifetime: float | None) -> float:
 
 
 def call_flow(call: Call[T], sessions: SessionManager) -> Flow[T]:
-    """Make a call, without I/O: yields what is to be done, and is sent what came of it.
+    """Make a call, signed with a session that is renewed if it has lapsed.
 
-    :param call: the call
-    :param sessions: the session
     :raises CCAuthError: the credential is refused, or every call is
     :raises CCPermissionError: this call is refused although the session works for others
     :raises CCError: as :func:`airflow_provider_cc.api.protocol.understand`
@@ -118,8 +100,8 @@ def call_flow(call: Call[T], sessions: SessionManager) -> Flow[T]:
         reply: Reply = yield sessions.sign(call.request, active.session)
         try:
             result = understand(call, reply, active.secrets)
-        except CCSessionRefused as refusal:
-            yield partial(sessions.replace, active, call, refusal, time.monotonic(), failures)
+        except CCSessionRefused as error:
+            refusal = error
         except CCBusinessError as error:
             if error.status is None:  # a code of the contact center's own: it accepted the session
                 sessions.worked(active, call, sent_at)
@@ -127,8 +109,15 @@ def call_flow(call: Call[T], sessions: SessionManager) -> Flow[T]:
         else:
             sessions.worked(active, call, sent_at)
             return result
+        yield partial(sessions.replace, active, call, refusal, time.monotonic(), failures)
     text = f"the session lapsed {MAX_SESSIONS} times before the call arrived"
     raise CCTransientError(call.endpoint.name, ErrorCode.SESSION_LAPSED, text)
+
+
+def unsigned_flow(call: Call[T], headers: Mapping[str, str], secrets: tuple[str, ...]) -> Flow[T]:
+    """Make a call that no session signs; the secrets in the headers are removed from all texts."""
+    reply: Reply = yield call.request.signed(headers)
+    return understand(call, reply, secrets)
 
 
 class SessionManager:
@@ -140,26 +129,13 @@ class SessionManager:
     query that worked lately (the witness) is made once more with the same session. If it works, the call is
     refused; if it does not, the session has lapsed.
 
-    :param system: signs in and signs requests
-    :param credential: what a sign-in sends
-    :param secret: the connection's password, removed from all texts
-    :param lockout: keeps a rejected credential from being sent again
+    :param hook: signs in and signs requests
     :param store: shares the session with other tasks
     """
 
-    def __init__(
-        self,
-        system: System,
-        credential: Credential,
-        secret: str,
-        lockout: Lockout,
-        store: SessionStore | None = None,
-    ) -> None:
-        self._system = system
-        self.sign = system.sign
-        self._secret = secret
-        self._credential = credential
-        self._lockout = lockout
+    def __init__(self, hook: CCHook, store: SharedSession | None = None) -> None:
+        self._hook = hook
+        self.sign = hook.sign
         self._store = store
         self._lock = threading.Lock()
         self._active: ActiveSession | None = None
@@ -184,12 +160,7 @@ class SessionManager:
         return active if active is not None and time.monotonic() < active.stale_at else None
 
     def worked(self, active: ActiveSession, call: Call[Any], sent_at: float) -> None:
-        """Note a call that the contact center answered.
-
-        :param active: the session that signed it
-        :param call: the call
-        :param sent_at: when it was sent, on the monotonic clock
-        """
+        """Note a call that the contact center answered, and when it was sent (monotonic clock)."""
         if active.worked_at is None or sent_at > active.worked_at:
             active.worked_at = sent_at
             self._has_worked, self._unused = True, 0
@@ -208,38 +179,27 @@ class SessionManager:
             return self.current or self._acquire(None, self.failures if failures is None else failures)
 
     def replace(
-        self,
-        refused: ActiveSession,
-        call: Call[Any],
-        refusal: CCSessionRefused,
-        refused_at: float,
-        failures: int,
+        self, refused: ActiveSession, call: Call[Any], refusal: CCSessionRefused, at: float, failures: int
     ) -> None:
         """Replace a session that has lapsed, so that a refused call can be repeated. May block.
 
         :param refused: the session that signed the call
-        :param call: the refused call
+        :param call: the call
         :param refusal: how it was refused
-        :param refused_at: when, on the monotonic clock
+        :param at: when, on the monotonic clock
         :param failures: :attr:`failures` when the call began
         :raises CCPermissionError: the session has not lapsed: only this call is refused
         :raises CCSessionRefused: no call has worked yet, so nobody knows
         :raises CCAuthError: all calls are refused
-        :raises CCTransientError: the call carries a password, and it is not certain that nobody looked at it
+        :raises CCTransientError: the call carries a password, and may have been looked at
         """
         with self._lock:
             if self._active is not refused:
                 return  # replaced already, on behalf of another call
-            if self._has_lapsed(refused, refusal, refused_at):
-                self._renew(refused, refusal, failures)
-                return
-            if call.secrets:
+            if not self._has_lapsed(refused, refusal, at) and call.secrets:
                 self._active = None
-                raise CCTransientError(
-                    refusal.endpoint,
-                    ErrorCode.SESSION_LAPSED,
-                    "the session may have lapsed; the call carries a password and is not repeated",
-                )
+                text = "the session may have lapsed; the call carries a password and is not repeated"
+                raise CCTransientError(refusal.endpoint, ErrorCode.SESSION_LAPSED, text)
             self._renew(refused, refusal, failures)
 
     def sign_in(self) -> ActiveSession:
@@ -263,28 +223,28 @@ class SessionManager:
     def _has_lapsed(self, active: ActiveSession, refusal: CCSessionRefused, refused_at: float) -> bool:
         """Return whether it is proven that a session has lapsed; raise if it has not."""
         if active.worked_at is not None and active.worked_at >= refused_at:
-            raise _only_this_call(refusal)
+            raise CCPermissionError(*refusal.args)
         witness, proven = self._witness, False
         if witness is not None:
             if self._works(active, witness, refusal):
-                raise _only_this_call(refusal)
+                raise CCPermissionError(*refusal.args)
             proven = True
         if time.monotonic() < active.fresh_until:  # it cannot have lapsed by itself yet
             if proven and (active.worked_at is None or refusal.status == 403):
-                raise CCAuthError(refusal.endpoint, refusal.code, refusal.text, refusal.status)
+                raise CCAuthError(*refusal.args)
             if active.worked_at is None:
                 # Without a witness, calls of another kind may have worked before.
                 self._denied.add(refusal.endpoint)
-                raise _only_this_call(refusal) if self._has_worked else refusal
+                raise CCPermissionError(*refusal.args) if self._has_worked else refusal
             if not proven and refusal.endpoint in self._denied:
-                raise _only_this_call(refusal)
+                raise CCPermissionError(*refusal.args)
         return proven
 
     def _works(self, active: ActiveSession, witness: Call[Any], refusal: CCSessionRefused) -> bool:
         sent_at = time.monotonic()
         self.probes += 1
         try:
-            self._system.send_once(witness, active.session)
+            self._hook.send_once(witness, active.session)
         except CCAuthError:
             return False
         except CCTransientError as error:
@@ -318,8 +278,7 @@ class SessionManager:
         session = self._store.load() if self._store is not None else None
         if session is None or (lapsed is not None and session.token == lapsed.session.token):
             return None
-        self._active = ActiveSession(session, None, self._secret)
-        return self._active
+        return self._use(session, None)
 
     def _refreshed(self) -> ActiveSession | None:
         old = self._active
@@ -327,17 +286,16 @@ class SessionManager:
             return None
         begun = time.monotonic()
         try:
-            session = self._system.refresh_session(old.session.refresh_token)
+            return self._use(self._hook.refresh_session(old.session.refresh_token), begun)
         except CCError:
             return None  # the password is still there to sign in with
-        return None if session is None else self._keep(session, begun)
 
     def _signed_in(self) -> ActiveSession:
         try:
-            with self._lockout.guard(self._credential):
+            with self._hook.lockout.guard(self._hook.sign_in_credential):
                 begun = time.monotonic()
                 self.sign_ins += 1
-                session = self._system.acquire_session()
+                session = self._hook.acquire_session()
         except (CCAuthError, CCConfigError) as error:
             self._refused = error
             raise
@@ -346,12 +304,12 @@ class SessionManager:
             self.failures += 1
             self._failed = CCSignInUnavailable(*error.args)
             raise _copy(self._failed) from None
-        return self._keep(session, begun)
+        return self._use(session, begun)
 
-    def _keep(self, session: Session, begun: float) -> ActiveSession:
-        if self._store is not None:
+    def _use(self, session: Session, begun: float | None) -> ActiveSession:
+        if self._store is not None and begun is not None:
             self._store.save(session)
-        self._active = ActiveSession(session, begun, self._secret)
+        self._active = ActiveSession(session, begun, self._hook.settings.password)
         return self._active
 
 
@@ -360,5 +318,51 @@ def _copy(error: CCError) -> CCError:
     return type(error)(*error.args)
 
 
-def _only_this_call(refusal: CCSessionRefused) -> CCPermissionError:
-    return CCPermissionError(refusal.endpoint, refusal.code, refusal.text, refusal.status)
+class _Shared(msgspec.Struct):
+    session: Session
+    saved_at: float
+
+
+class SharedSession:
+    """Keeps a connection's session in the Variable ``cc_token__<conn_id>``.
+
+    The key is derived from the connection's own secret, so the Variable is useless without the connection,
+    and a changed password makes the old session unreadable. Times are wall-clock times, since machines share
+    them. If Variables are unavailable, the session is not shared.
+
+    :param settings: the connection; with another host or login, the session cannot be read either
+    """
+
+    def __init__(self, settings: CCSettings) -> None:
+        self._variable = f"cc_token__{settings.conn_id}"
+        salt = f"{settings.conn_id}\n{settings.base_url}\n{settings.login}".encode()
+        # Slow on purpose, as the password may be short: about 50 ms, once in a task.
+        key = hashlib.scrypt(settings.password.encode(), salt=salt, n=2**14, r=8, p=1, dklen=32)
+        self._cipher = Fernet(base64.urlsafe_b64encode(key))
+
+    def load(self) -> Session | None:
+        """Return the shared session with its remaining lifetime, if there is one that has not lapsed."""
+        stored = get_variable(self._variable)
+        if stored is None:
+            return None
+        try:
+            shared = msgspec.json.decode(self._cipher.decrypt(stored.encode()), type=_Shared)
+        except (InvalidToken, msgspec.MsgspecError, ValueError, TypeError):
+            log.info("Variable %s holds no session of this connection: signing in.", self._variable)
+            return None
+        session, age = shared.session, time.time() - shared.saved_at
+        # The lead of the whole lifetime: that of what is left would shrink with every load, down to nothing.
+        if session.lifetime is not None and session.lifetime - age <= lead(session.lifetime):
+            return None
+
+        def left(seconds: float | None) -> float | None:
+            return None if seconds is None else seconds - age
+
+        lifetime, refresh_lifetime = left(session.lifetime), left(session.refresh_lifetime)
+        return replace(session, lifetime=lifetime, refresh_lifetime=refresh_lifetime)
+
+    def save(self, session: Session) -> None:
+        """Share a session that a sign-in has just returned."""
+        encrypted = self._cipher.encrypt(msgspec.json.encode(_Shared(session, time.time()))).decode()
+        description = "Session shared by tasks, encrypted with the connection's secret."
+        set_variable(self._variable, encrypted, description)

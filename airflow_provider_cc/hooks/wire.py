@@ -1,4 +1,4 @@
-"""HTTP as contact centers speak it: reads what curl reads, and explains what cannot be read."""
+"""HTTP as contact centers speak it: both clients read what curl reads, and explain what they cannot."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import re
 import socket
 import ssl
 import time
-import zlib
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
@@ -38,133 +37,31 @@ from airflow_provider_cc.hooks.connection import CCSettings
 
 E = TypeVar("E")
 
-#: Largest reply that is read, in bytes; no reply of the manual comes near it.
-MAX_BODY = 16 * 1024 * 1024
-#: The compressions that both clients ask for and read.
-ACCEPT_ENCODING = "gzip, deflate"
 #: Longest line of a reply's head, in bytes: http.client's limit, set for aiohttp, too.
 MAX_LINE = 65536
 
 
-# Bodies
-
-#: Detects gzip's and zlib's header.
-_EITHER = 32 + zlib.MAX_WBITS
-_GZIP = b"\x1f"
-#: Most members of a gzip body, each of which costs more time than its bytes.
-_MAX_MEMBERS = 1000
-
-
-class Body:
-    """Collects a body piece by piece, in bounded memory.
-
-    It is decompressed here and not by the HTTP libraries, because 64 KiB can decompress to any size.
-
-    :param endpoint: for exceptions
-    :param encoding: the reply's ``Content-Encoding``, if it has one
-    """
-
-    def __init__(self, endpoint: str, encoding: str | None) -> None:
-        self._endpoint = endpoint
-        self._encoding = (encoding or "").strip().lower()
-        self._is_compressed = self._encoding in ("gzip", "x-gzip", "deflate")
-        self._decompressor: zlib._Decompress | None = None
-        self._members = 0
-        self._parts: list[bytes] = []
-        self._size = self._received = 0
-
-    def add(self, piece: bytes) -> None:
-        """Add the next piece, as it came over the wire.
-
-        :raises CCResponseError: the body is too long, or cannot be decompressed
-        """
-        self._received += len(piece)
-        if self._is_compressed:
-            self._decompress(piece)
-        else:
-            self._keep(piece)
-
-    def whole(self) -> bytes:
-        """Return the body.
-
-        :raises CCResponseError: it is compressed and incomplete, or compressed in an unknown way
-        """
-        if self._decompressor is not None and not self._decompressor.eof:
-            raise self._unreadable("the compressed reply is incomplete")
-        body = b"".join(self._parts)
-        # Some servers send "UTF-8" or another word that is no compression: then the body is JSON as it is.
-        known = self._is_compressed or self._encoding in ("", "identity")
-        if not known and body.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] not in (b"", b"{", b"["):
-            raise self._unreadable(f"Content-Encoding {clean(self._encoding)!r} is not supported")
-        return body
-
-    def _keep(self, part: bytes) -> None:
-        self._size += len(part)
-        # Either may be the longer one, and either alone may have no end.
-        if max(self._size, self._received) > MAX_BODY:
-            raise CCResponseError(
-                self._endpoint, ErrorCode.TOO_LONG, f"the reply is longer than {MAX_BODY} bytes"
-            )
-        self._parts.append(part)
-
-    def _decompress(self, piece: bytes) -> None:
-        while piece:
-            if self._decompressor is None or (self._decompressor.eof and piece.startswith(_GZIP)):
-                self._members += 1
-                self._decompressor = zlib.decompressobj(self._window(piece[0]))
-            elif self._decompressor.eof:
-                break  # padding, as curl and requests see it
-            try:
-                # One byte more than there is room for shows that it is too long.
-                part = self._decompressor.decompress(piece, MAX_BODY + 1 - self._size)
-            except zlib.error as error:
-                reason = str(error)
-            else:
-                reason = "too many gzip members" if self._members > _MAX_MEMBERS else ""
-            if reason:
-                raise self._unreadable(f"the reply cannot be decompressed ({clean(reason)})")
-            self._keep(part)
-            piece = self._decompressor.unused_data
-        self._keep(b"")
-
-    def _window(self, first: int) -> int:
-        """Choose the format; some servers leave out the header of "deflate"."""
-        is_raw = self._encoding == "deflate" and first & 0x0F != zlib.DEFLATED
-        return -zlib.MAX_WBITS if is_raw else _EITHER
-
-    def _unreadable(self, why: str) -> CCResponseError:
-        return CCResponseError(self._endpoint, ErrorCode.NOT_READABLE, why)
-
-
-# Heads, as http.client reads them
+# requests
 
 
 class _Watched(io.RawIOBase):
-    """A socket's stream with a time-out for the whole reply; that of requests restarts with each byte.
-
-    :param sock: the socket; its time-out is that of the whole reply
-    :param raw: the stream over it
-    """
+    """A socket's stream with a time-out for the whole reply; that of requests restarts with each byte."""
 
     def __init__(self, sock: socket.socket, raw: io.RawIOBase) -> None:
         self._sock, self._raw = sock, raw
-        self._timeout = sock.gettimeout()
-        self._end = None if self._timeout is None else time.monotonic() + self._timeout
+        self._end = time.monotonic() + (sock.gettimeout() or 0.0)
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        if self._end is not None:
-            left = self._end - time.monotonic()
-            if left <= 0:
-                raise TimeoutError("the reply is incomplete")
-            self._sock.settimeout(left)
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the reply is incomplete")
+        self._sock.settimeout(left)  # urllib3 sets it anew before each request and each reply
         return self._raw.readinto(buffer)
 
     def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._sock.settimeout(self._timeout)  # the connection may be kept for another request
         self._raw.close()
         super().close()
 
@@ -185,7 +82,7 @@ class _Reply(http.client.HTTPResponse):
             raise http.client.HTTPException("invalid header line") from None
 
 
-class _Connection(urllib3.connection.HTTPConnection):
+class _PlainConnection(urllib3.connection.HTTPConnection):
     response_class = _Reply
 
 
@@ -202,34 +99,24 @@ class _TLSConnection(urllib3.connection.HTTPSConnection):
 
 
 _POOLS = {
-    "http": type("_Pool", (urllib3.HTTPConnectionPool,), {"ConnectionCls": _Connection}),
+    "http": type("_PlainPool", (urllib3.HTTPConnectionPool,), {"ConnectionCls": _PlainConnection}),
     "https": type("_TLSPool", (urllib3.HTTPSConnectionPool,), {"ConnectionCls": _TLSConnection}),
 }
 
 
-class DeadlineAdapter(HTTPAdapter):
-    """Adapter for a ``requests`` session: the read time-out is that of the whole reply.
-
-    :param context: how certificates are checked
-    :param server_name: the name that the certificate is issued to, if it is not the host's
-    """
+class _Adapter(HTTPAdapter):
+    """Connects with a context of certificates and our own connections, directly or through a proxy."""
 
     def __init__(self, context: ssl.SSLContext, server_name: str | None = None) -> None:
         self._tls: dict[str, Any] = {"ssl_context": context, "server_hostname": server_name}
         super().__init__()
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **named: Any) -> None:
-        """Make the pools of direct connections."""
         super().init_poolmanager(connections, maxsize, block, **named, **self._tls)
         self.poolmanager.pool_classes_by_scheme = _POOLS
 
     def proxy_manager_for(self, proxy: str, **named: Any) -> Any:
-        """Make the pools of connections through a proxy.
-
-        :param proxy: its address
-        :raises requests.exceptions.InvalidProxyURL: it is of a kind that aiohttp does not support
-        """
-        if not proxy.lower().startswith(("http://", "https://")):
+        if not proxy.lower().startswith(("http://", "https://")):  # aiohttp supports no other
             raise requests.exceptions.InvalidProxyURL
         named.update(self._tls, proxy_ssl_context=self._tls["ssl_context"])
         manager = super().proxy_manager_for(proxy, **named)
@@ -241,20 +128,15 @@ class DeadlineAdapter(HTTPAdapter):
 
 
 def mount(session: requests.Session, settings: CCSettings) -> None:
-    """Let a ``requests`` session connect as a connection says.
-
-    :param session: the session
-    :param settings: the connection
-    :raises CCConfigError: a file of certificates cannot be read
-    """
+    """Let a ``requests`` session connect as an Airflow connection says."""
     context = settings.ssl_context()
     for prefix in ("https://", "http://"):
-        session.mount(prefix, DeadlineAdapter(context))
+        session.mount(prefix, _Adapter(context))
     # Only here: an extra may name another host, which has a certificate of its own.
-    session.mount(f"{settings.base_url}/", DeadlineAdapter(context, settings.server_name))
+    session.mount(f"{settings.base_url}/", _Adapter(context, settings.server_name))
 
 
-# Heads, as aiohttp reads them
+# aiohttp
 
 
 class _Protocol(aiohttp.client_proto.ResponseHandler):
@@ -286,33 +168,27 @@ class _Protocol(aiohttp.client_proto.ResponseHandler):
 _BLANK_LINE = re.compile(rb"\n\r?\n")
 #: The beginnings of a head.
 _HTTP = frozenset(b"HTTP/"[:length] for length in range(6))
+_LENGTH = re.compile(rb"\ncontent-length:[ \t]*([^\r\n]*?)[ \t]*\r?(?=\n)", re.IGNORECASE)
+_IDENTITY = re.compile(rb"\ntransfer-encoding:[ \t]*identity[ \t]*\r?(?=\n)", re.IGNORECASE)
+_CHUNKED = re.compile(rb"\ntransfer-encoding:[^\n]*chunked", re.IGNORECASE)
 
 
 def _with_one_length(head: bytes) -> bytes:
     """Drop repetitions of the same length, a length beside chunks, and "Transfer-Encoding: identity"."""
-    lines = [(line, *_field(line)) for line in head.split(b"\n")]
-    is_chunked = any(name == b"transfer-encoding" and b"chunked" in value for _, name, value in lines)
-    kept, lengths = [], set()
-    for line, name, value in lines:
-        if name == b"content-length":
-            if is_chunked or value in lengths:
-                continue
-            lengths.add(value)
-        if (name, value) != (b"transfer-encoding", b"identity"):
-            kept.append(line)
-    return b"\n".join(kept)
+    head = _IDENTITY.sub(b"", head)
+    seen = set[bytes]()
 
+    def kept(length: re.Match[bytes]) -> bytes:
+        is_repeated = is_chunked or length[1] in seen
+        seen.add(length[1])
+        return b"" if is_repeated else length[0]
 
-def _field(line: bytes) -> tuple[bytes, bytes]:
-    name, _, value = line.lower().partition(b":")
-    return name, value.strip()
+    is_chunked = _CHUNKED.search(head)
+    return _LENGTH.sub(kept, head)
 
 
 class Connector(aiohttp.TCPConnector):
-    """aiohttp's connector for one host; how many requests run at a time is for the caller to say.
-
-    :param context: how certificates are checked
-    """
+    """aiohttp's connector for one host; how many requests run at a time is for the caller to say."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
         super().__init__(limit=0, ssl=context, keepalive_timeout=30)
@@ -320,35 +196,21 @@ class Connector(aiohttp.TCPConnector):
         self._factory = functools.partial(protocol, loop=self._loop)
 
 
-# Proxies
-
-
 def environment_proxy(base_url: str) -> str | None:
-    """Return the environment's proxy for an address, as requests chooses it.
-
-    :param base_url: the address
-    :raises CCConfigError: it is of a kind that is not supported
-    """
+    """Return the environment's proxy for an address, as requests chooses it."""
     proxy = select_proxy(base_url, get_environ_proxies(base_url))
     if not proxy:
         return None
     proxy = proxy if "://" in proxy else f"http://{proxy}"
-    try:
-        is_usable = URL(proxy).scheme in ("http", "https") and URL(proxy).host
-    except ValueError:
-        is_usable = None
-    if not is_usable:
-        raise _unusable_proxy()
-    return proxy
-
-
-def _unusable_proxy() -> CCConfigError:
-    # Its address may contain a password.
-    return CCConfigError("the proxy (HTTPS_PROXY, HTTP_PROXY or ALL_PROXY) must be an http or https address")
+    with contextlib.suppress(ValueError):
+        if URL(proxy).scheme in ("http", "https") and URL(proxy).host:
+            return proxy
+    raise _unusable_proxy()
 
 
 # Failures
 
+_PROXY = "the proxy (HTTPS_PROXY, HTTP_PROXY or ALL_PROXY)"
 _UNREACHABLE = (errno.EHOSTUNREACH, errno.ENETUNREACH)
 #: These say that the connection broke; every other exception of http.client that the reply is not HTTP.
 _CUT_SHORT = (http.client.RemoteDisconnected, http.client.IncompleteRead)
@@ -376,14 +238,10 @@ _HANDSHAKE_ADVICE = {
 
 
 def connection_failure(endpoint: str, error: BaseException, settings: CCSettings) -> CCError:
-    """Explain in terms of the Airflow connection why there is no reply.
-
-    :param endpoint: the call's name
-    :param error: the exception of either HTTP library
-    :param settings: the connection
-    """
+    """Explain in terms of the Airflow connection why there is no reply, by either library's exception."""
     causes = list(_causes(error))
     where = f"{settings.host}:{settings.port}"
+    transient = functools.partial(CCTransientError, endpoint)
 
     def found(*kinds: type[E]) -> E | None:
         return next((cause for cause in causes if isinstance(cause, kinds)), None)
@@ -395,37 +253,31 @@ def connection_failure(endpoint: str, error: BaseException, settings: CCSettings
     if found(
         requests.exceptions.ProxyError, aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError
     ):
-        return CCTransientError(
-            endpoint, ErrorCode.CONNECT, "the proxy (HTTPS_PROXY, HTTP_PROXY or ALL_PROXY) did not connect"
-        )
+        return transient(ErrorCode.CONNECT, f"{_PROXY} did not connect")
     if found(socket.gaierror, urllib3.exceptions.NameResolutionError):
-        return CCTransientError(endpoint, ErrorCode.DNS, f"the name {settings.host} cannot be resolved")
+        return transient(ErrorCode.DNS, f"the name {settings.host} cannot be resolved")
     # Before the time-outs, which urllib3 counts it among.
     if found(ConnectionRefusedError):
-        return CCTransientError(endpoint, ErrorCode.CONNECT, f"{where} refuses the connection")
-    if any(isinstance(cause, OSError) and cause.errno in _UNREACHABLE for cause in causes):
-        return CCTransientError(endpoint, ErrorCode.CONNECT, f"{where} cannot be reached")
+        return transient(ErrorCode.CONNECT, f"{where} refuses the connection")
     is_new = found(urllib3.exceptions.NewConnectionError)
     if found(TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError) and not is_new:
-        text = f"no complete answer from {where} within {settings.timeout:g} s"
-        return CCTransientError(endpoint, ErrorCode.TIMEOUT, text)
+        return transient(ErrorCode.TIMEOUT, f"no complete answer from {where} within {settings.timeout:g} s")
     hint = "; if this port expects TLS, set schema to https" if settings.schema == "http" else ""
     if (reason := _invalid_http(causes)) is not None:
         return not_http(endpoint, reason + hint)
     if found(ValueError):
         return CCConfigError(f"connection {settings.conn_id!r}: {settings.base_url} is not a valid address")
-    if is_new:
-        return CCTransientError(endpoint, ErrorCode.CONNECT, f"{where} cannot be reached")
-    text = f"the connection to {where} broke ({type(error).__name__}){hint}"
-    return CCTransientError(endpoint, ErrorCode.RESET, text)
+    if is_new or any(isinstance(cause, OSError) and cause.errno in _UNREACHABLE for cause in causes):
+        return transient(ErrorCode.CONNECT, f"{where} cannot be reached")
+    return transient(ErrorCode.RESET, f"the connection to {where} broke ({type(error).__name__}){hint}")
+
+
+def _unusable_proxy() -> CCConfigError:
+    return CCConfigError(f"{_PROXY} must be an http or https address")  # which may contain a password
 
 
 def not_http(endpoint: str, reason: str) -> CCResponseError:
-    """Return the exception for a reply that is not HTTP.
-
-    :param endpoint: the call's name
-    :param reason: what is wrong with it, without a part of it
-    """
+    """Return the exception for a reply that is not HTTP, with the reason but nothing of the reply."""
     return CCResponseError(endpoint, ErrorCode.NOT_HTTP, f"invalid HTTP response: {clean(reason)}")
 
 

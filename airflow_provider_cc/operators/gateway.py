@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_cc.api.secret import without_locals
 from airflow_provider_cc.compat import BaseOperator
 from airflow_provider_cc.hooks.agent import CCAgentHook
 from airflow_provider_cc.hooks.gateway import CCGatewayHook
-from airflow_provider_cc.hooks.tracebacks import without_locals
 from airflow_provider_cc.operators.sessions import session_row
 
 if TYPE_CHECKING:
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 class CCConfigLoginOperator(BaseOperator):
-    """Signs in to configuration, which checks the credential and creates a shared session.
+    """Signs in to the configuration interface: checks the credential and creates a shared session.
 
     Manual: CC-Gateway, "C5 Intelligent Auxiliary Interface Authentication" (config/login).
 
-    Returns a dict with ``conn_id``, ``signed_in_at``, ``expires_at`` and ``shared``; the Guid is not in it.
+    Returns a dict with ``conn_id``, ``signed_in_at``, ``expires_at`` and ``shared``, without the Guid.
 
     :param cc_conn_id: connection of type ``cc_gateway`` (templated)
     """
@@ -41,18 +41,18 @@ class CCConfigLoginOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Sign in.
 
-        :raises CCAuthError: refused
+        :raises CCAuthError: the credential is rejected
         """
         return session_row(self.hook)
 
 
 class CCQueryLoginInfoOperator(BaseOperator):
-    """Checks which softphone an agent has: signs the agent in, asks, signs out.
+    """Checks the softphone number of an agent: signs the agent in, queries it, and signs the agent out.
 
     Manual: CC-Gateway, "Obtaining Token Information" (logininfo).
 
-    Signs the agent in (busy), which can end or block the agent's own session: not for agents at work.
-    Returns a dict with ``agent_id`` and ``softphone_number``; the phonetoken is not in it.
+    Signs the agent in (busy), which can end or block the agent's own session: do not use it for agents at
+    work. Returns a dict with ``agent_id`` and ``softphone_number``, without the phonetoken.
 
     :param agent_conn_id: connection of type ``cc_agent`` with an agent ID as login, a password (may be empty)
         and the extra ``phone_number`` (templated)
@@ -82,11 +82,11 @@ class CCQueryLoginInfoOperator(BaseOperator):
 
     @without_locals
     def execute(self, context: Context) -> dict[str, Any]:
-        """Sign in, ask, sign out.
+        """Sign in, query, sign out.
 
-        :raises ValueError: the connection's login is no agent ID from 101 to 999999
-        :raises CCConfigError: the connection lacks something
-        :raises CCError: as ``CCGatewayHook.agent_session``
+        :raises ValueError: the connection's login is not an agent ID from 101 to 999999
+        :raises CCConfigError: the connection is incomplete
+        :raises CCError: as in ``CCGatewayHook.agent_session``
         """
         agent = CCAgentHook(self.agent_conn_id).require("phone_number")
         with self.hook.agent_session(

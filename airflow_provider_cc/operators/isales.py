@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_cc.api.secret import without_locals
 from airflow_provider_cc.compat import BaseOperator
 from airflow_provider_cc.hooks.isales import CCISalesHook
-from airflow_provider_cc.hooks.tracebacks import without_locals
 from airflow_provider_cc.operators.sessions import session_row
 
 if TYPE_CHECKING:
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class CCISalesLoginOperator(BaseOperator):
-    """Signs in, which checks the credential and creates a shared session.
+    """Signs in to CC-iSales: checks the credential and creates a shared session.
 
     Manual: CC-iSales, "Authentication Interface" (auth/login).
 
-    Returns a dict with ``conn_id``, ``signed_in_at``, ``expires_at`` and ``shared``; no token is in it.
+    Returns a dict with ``conn_id``, ``signed_in_at``, ``expires_at`` and ``shared``, without a token.
 
     :param cc_conn_id: connection of type ``cc_isales`` (templated)
     """
@@ -40,6 +40,6 @@ class CCISalesLoginOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Sign in.
 
-        :raises CCAuthError: refused
+        :raises CCAuthError: the credential is rejected
         """
         return session_row(self.hook)

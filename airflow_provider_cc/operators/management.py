@@ -7,18 +7,18 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_cc.api import management as api
+from airflow_provider_cc.api.secret import without_locals
 from airflow_provider_cc.compat import BaseOperator
 from airflow_provider_cc.hooks.agent import CCAgentHook
 from airflow_provider_cc.hooks.management import CCManagementHook
-from airflow_provider_cc.hooks.tracebacks import without_locals
-from airflow_provider_cc.operators.rows import as_list, ask_each
+from airflow_provider_cc.operators.rows import as_list, query_each
 
 if TYPE_CHECKING:
     from airflow_provider_cc.compat import Context, XComArg
 
 
 class CCQueryAgentInfoOperator(BaseOperator):
-    """Looks up agent ID, type and status by sign-in account.
+    """Queries agent ID, type and status by sign-in account.
 
     Manual: CC-Management, "Querying Agent Information by Sign-in Account" (queryAgentInfoByAccount).
 
@@ -27,7 +27,7 @@ class CCQueryAgentInfoOperator(BaseOperator):
     :param account_codes: one account code or a list of them, at most 64 characters each (templated)
     :param cc_conn_id: connection of type ``cc_management`` (templated)
     :param auth_conn_id: a ``cc_agent`` connection whose login and password authenticate the query instead of
-        the app key: the manual's user-name scenario (templated)
+        the app key, as in the manual's user-name scenario (templated)
     :param on_error: ``"raise"`` fails the task at the first account that cannot be read; ``"collect"``
         returns a row of ``account``, ``endpoint``, ``code`` and ``message`` for it
     """
@@ -56,32 +56,32 @@ class CCQueryAgentInfoOperator(BaseOperator):
 
     @without_locals
     def execute(self, context: Context) -> list[dict[str, Any]]:
-        """Ask for every account.
+        """Query every account.
 
-        :raises ValueError: an argument that the manual does not allow, before anything is asked
-        :raises CCError: as ``CCManagementHook.query_agent_info``
+        :raises ValueError: the manual does not allow an argument; raised before the first request
+        :raises CCError: as in ``CCManagementHook.query_agent_info``
         """
         accounts = as_list("account_codes", self.account_codes)
         for account in accounts:
             api.query_agent_info(account)
-        ask = self.hook.query_agent_info
+        query = self.hook.query_agent_info
         if self.auth_conn_id is not None:
             user = CCAgentHook(self.auth_conn_id).require("password")
-            ask = partial(ask, username=user.login, password=user.password)
-        calls = [(account, partial(ask, account)) for account in accounts]
-        return ask_each(calls, self.on_error, shared_password=self.auth_conn_id is not None)
+            query = partial(query, username=user.login, password=user.password)
+        calls = [(account, partial(query, account)) for account in accounts]
+        return query_each(calls, self.on_error, shared_password=self.auth_conn_id is not None)
 
 
 class CCQueryAgentLoginParamsOperator(BaseOperator):
-    """Looks up softphone number and SIP servers with an account's own password.
+    """Queries softphone number and SIP servers with an account's own password.
 
     Manual: CC-Management, "Querying the Account Sign-in Result" (queryAgentLoginParams).
 
     Returns a list of dicts with ``account``, ``agent_id``, ``softphone_number`` and ``sip_servers``, one for
-    each connection; the passwords that the reply also holds are never read.
+    each connection. The passwords in the reply are never read.
 
-    :param account_conn_ids: one ``cc_agent`` connection id or a list of them: each account with its password
-        (templated)
+    :param account_conn_ids: one ``cc_agent`` connection ID or a list of them, each with an account and its
+        password (templated)
     :param cc_conn_id: connection of type ``cc_management`` (templated)
     :param on_error: as in :class:`CCQueryAgentInfoOperator`
     """
@@ -108,10 +108,10 @@ class CCQueryAgentLoginParamsOperator(BaseOperator):
 
     @without_locals
     def execute(self, context: Context) -> list[dict[str, Any]]:
-        """Ask for every account.
+        """Query every account.
 
-        :raises ValueError: an argument that the manual does not allow, before anything is asked
-        :raises CCError: as ``CCManagementHook.query_agent_login_params``
+        :raises ValueError: the manual does not allow an argument; raised before the first request
+        :raises CCError: as in ``CCManagementHook.query_agent_login_params``
         """
         conn_ids = as_list("account_conn_ids", self.account_conn_ids)
         agents = [CCAgentHook(conn_id).require("password") for conn_id in conn_ids]
@@ -121,4 +121,4 @@ class CCQueryAgentLoginParamsOperator(BaseOperator):
             (agent.login, partial(self.hook.query_agent_login_params, agent.login, agent.password))
             for agent in agents
         ]
-        return ask_each(calls, self.on_error)
+        return query_each(calls, self.on_error)

@@ -1,4 +1,4 @@
-"""What the sign-in operators share."""
+"""Shared code of the sign-in operators."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from airflow_provider_cc.hooks.base import CCHook
 def session_row(hook: CCHook) -> dict[str, Any]:
     """Sign in and describe the session without showing it.
 
-    :param hook: whose session
-    :return: ``conn_id``, ``signed_in_at``, ``expires_at`` (ISO 8601, UTC; ``None`` where nobody says when)
-        and ``shared``: whether other tasks can use it
-    :raises CCAuthError: refused
+    :param hook: the hook that signs in
+    :return: ``conn_id``, ``signed_in_at``, ``expires_at`` (ISO 8601, UTC; ``None`` if unknown) and
+        ``shared``: whether other tasks can use the session
+    :raises CCAuthError: the credential is rejected
     """
     begun = pendulum.now("UTC")
     lifetime = hook.sessions.sign_in().session.lifetime

@@ -1,1 +1,1 @@
-"""What waits: for an agent, for a sync."""
+"""Sensors for agents and for the sync."""

@@ -1,4 +1,4 @@
-"""What the sensors have in common: ``soft_fail`` in every mode."""
+"""Base class of the sensors: ``soft_fail`` in every mode."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class BaseSensor(BaseSensorOperator):
-    """Treats failures alike in every mode and with every Airflow.
+    """Handles failures the same way in every mode and on every Airflow version.
 
     ``soft_fail`` and ``never_fail`` skip the task when the wait times out or a call fails.
     """
@@ -38,7 +38,7 @@ class BaseSensor(BaseSensorOperator):
         try:
             yield
         except (CCError, AirflowSensorTimeout) as error:
-            # Airflow itself does so for some exceptions, in some modes.
+            # Airflow itself does this only for some exceptions and modes.
             if self.soft_fail or self.never_fail:
                 raise AirflowSkipException(str(error)) from error
             raise

@@ -8,23 +8,23 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_cc.api.secret import without_locals
 from airflow_provider_cc.compat import AirflowSensorTimeout, PokeReturnValue, conf
 from airflow_provider_cc.hooks.management import CCManagementHook
-from airflow_provider_cc.hooks.tracebacks import without_locals
 from airflow_provider_cc.sensors.base import BaseSensor
-from airflow_provider_cc.triggers.look import AgentLook
+from airflow_provider_cc.triggers.events import failure_of
 from airflow_provider_cc.triggers.management import CCAgentTrigger
-from airflow_provider_cc.triggers.outcome import failure_of
+from airflow_provider_cc.triggers.poll import AgentPoll
 
 if TYPE_CHECKING:
     from airflow_provider_cc.compat import Context, XComArg
 
-#: The trigger ends a wait by itself. Where none runs, Airflow does, so much later.
+#: The trigger times out by itself. If no triggerer runs, Airflow ends the wait this much later.
 GRACE = timedelta(minutes=5)
 
 
 class CCAgentSensor(BaseSensor):
-    """Waits until an account resolves to an agent.
+    """Waits until an account is an agent.
 
     Manual: CC-Management, "Querying Agent Information by Sign-in Account" (queryAgentInfoByAccount).
 
@@ -32,10 +32,10 @@ class CCAgentSensor(BaseSensor):
     :class:`airflow_provider_cc.operators.management.CCQueryAgentInfoOperator` does for each account.
 
     :param account_code: sign-in account, at most 64 characters (templated)
-    :param agent_status: wait until the agent has this status, too (templated)
+    :param agent_status: also wait until the agent has this status (templated)
     :param cc_conn_id: connection of type ``cc_management`` (templated)
-    :param max_unanswered: how many pokes in a row may stay without an answer before the try fails; in
-        reschedule mode, where a poke knows nothing of the last one, none may
+    :param max_unanswered: maximum number of consecutive pokes without an answer. In reschedule mode, pokes
+        cannot be counted, so the first one without an answer fails the attempt
     :param deferrable: wait in the triggerer
     """
 
@@ -64,28 +64,28 @@ class CCAgentSensor(BaseSensor):
         return CCManagementHook(self.cc_conn_id)
 
     @cached_property
-    def _look(self) -> AgentLook:
-        borne = 0 if self.reschedule and not self.deferrable else self.max_unanswered
-        return AgentLook(self.account_code, self.agent_status, borne)
+    def _poll(self) -> AgentPoll:
+        max_unanswered = 0 if self.reschedule and not self.deferrable else self.max_unanswered
+        return AgentPoll(self.account_code, self.agent_status, max_unanswered)
 
     @without_locals
     def poke(self, context: Context) -> PokeReturnValue:
-        """Ask once; if the agent is not there, and the sensor is deferrable, leave the rest to the trigger.
+        """Query once. If there is no agent yet and the sensor is deferrable, defer to the trigger.
 
-        :raises ValueError: an account code that the manual does not allow
-        :raises CCError: a failure that waiting does not mend
+        :raises ValueError: the manual does not allow this account code
+        :raises CCError: a failure that waiting cannot fix
         """
-        agent = asyncio.run(self._ask())
+        agent = asyncio.run(self._query())
         if agent is None and self.deferrable:
-            # In here, so that a first look that fails is treated as in the other modes.
+            # Deferred here, so that a failure of the first query is handled as in the other modes.
             self._defer()
         return PokeReturnValue(agent is not None, agent)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Take up what the trigger has found.
+        """Return the trigger's result.
 
-        :raises AirflowSensorTimeout: in vain
-        :raises CCError: the failure that it met
+        :raises AirflowSensorTimeout: the wait timed out
+        :raises CCError: the failure of the trigger
         """
         error = failure_of(event)
         if error is not None:
@@ -93,13 +93,13 @@ class CCAgentSensor(BaseSensor):
         agent: dict[str, Any] | None = event["agent"]
         if agent is None:
             raise AirflowSensorTimeout(
-                f"Account {self.account_code!r} has not become an agent within {self.timeout:g} s."
+                f"Account {self.account_code!r} did not become an agent within {self.timeout:g} s."
             )
         return agent
 
-    async def _ask(self) -> dict[str, Any] | None:
+    async def _query(self) -> dict[str, Any] | None:
         async with self.hook.bulk() as client:
-            return await self._look.once(client)
+            return await self._poll.once(client)
 
     def _defer(self) -> None:
         timeout = timedelta(seconds=self.timeout)

@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 
 class CCSyncFreshnessSensor(BaseSensor):
-    """Waits until the last good run of a sync is young enough.
+    """Waits until the last successful run of a sync is recent enough.
 
-    A run is good when it has ended without an error, and as old as its ``started_at``: what it wrote is what
-    the contact center said since. Returns a dict with ``dag_id``, ``task_id``, ``run_id``, ``started_at`` and
+    A run is successful if it ended without an error. Its age is measured from its ``started_at``, because no
+    row that it read is older. Returns a dict with ``dag_id``, ``task_id``, ``run_id``, ``started_at`` and
     ``finished_at`` (ISO 8601, UTC) of that run.
 
     :param sql_conn_id: connection to the database (templated)
-    :param max_age: how old it may be
-    :param tenant: the sync's ``tenant``: its connection id, unless it was given another (templated)
-    :param sync_dag_id: only runs of this DAG (templated)
-    :param sync_task_id: only runs of this task (templated)
-    :param run_table: the ledger, ``schema.name`` allowed (templated)
+    :param max_age: maximum age of the run
+    :param tenant: the sync's ``tenant``; by default, its connection ID (templated)
+    :param sync_dag_id: consider only runs of this DAG (templated)
+    :param sync_task_id: consider only runs of this task (templated)
+    :param run_table: the run log; may be ``schema.name`` (templated)
     """
 
     template_fields: Sequence[str] = ("sql_conn_id", "tenant", "sync_dag_id", "sync_task_id", "run_table")
@@ -54,16 +54,16 @@ class CCSyncFreshnessSensor(BaseSensor):
         self.run_table = run_table
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Look once.
+        """Read the run log once.
 
-        :raises CCConfigError: the database is not supported, or the table is not a ledger
+        :raises CCConfigError: the database is not supported, or the table is not a run log
         """
-        with closing(database_of(self.sql_conn_id)) as database:  # nothing stays open until the next poke
+        with closing(database_of(self.sql_conn_id)) as database:  # none stays open until the next poke
             last = last_good_run(database, self.run_table, self.tenant, self.sync_dag_id, self.sync_task_id)
         if last is None:
-            self.log.info("%s knows no good run for %r yet.", self.run_table, self.tenant)
+            self.log.info("%s has no successful run for %r yet.", self.run_table, self.tenant)
             return PokeReturnValue(False)
-        self.log.info("The last good run for %r began %s ago: %s.", self.tenant, last.age, last.run_id)
+        self.log.info("The last successful run for %r began %s ago: %s.", self.tenant, last.age, last.run_id)
         run = {
             "dag_id": last.dag_id,
             "task_id": last.task_id,

@@ -1,11 +1,11 @@
-"""A contact centre to develop and test against: all interfaces of the manual on one local port.
+"""A simulated contact center for development and tests: all interfaces of the manual on one local port.
 
     from airflow_provider_cc.simulator import Faults, Settings, Simulator
 
     with Simulator(Settings(agents=1000, seed=7), faults=Faults(latency=0.05)) as cc:
         print(cc.url, cc.environment())
 
-It is written from the manual alone and shares no code with the client, so that each can show the other's
+It is written from the manual and shares no code with the client, so that each can reveal the other's
 mistakes. From a shell: `python -m airflow_provider_cc.simulator --help`.
 """
 

@@ -1,4 +1,4 @@
-"""Run a simulated contact centre until interrupted: `python -m airflow_provider_cc.simulator --help`."""
+"""Run a simulated contact center until interrupted: `python -m airflow_provider_cc.simulator --help`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from airflow_provider_cc.simulator import Faults, Settings, Simulator
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Start, print the address and the connections, wait for SIGINT or SIGTERM, stop.
+    """Run a simulator, print its address and connections, and stop on SIGINT or SIGTERM.
 
-    :param arguments: command line; None: that of the process
+    :param arguments: command line; by default, that of the process
     """
     options = _parser().parse_args(arguments)
     settings = Settings(
@@ -60,41 +60,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider_cc.simulator",
-        description="A simulated cloud contact centre on 127.0.0.1. Prints Airflow connections to it.",
+        description="A simulated cloud contact center on 127.0.0.1. Prints its Airflow connections.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    centre = parser.add_argument_group("contact centre")
-    centre.add_argument("--port", type=int, default=0, help="port to listen on; 0: a free one")
-    centre.add_argument("--agents", type=int, default=1000, help="number of agents")
-    centre.add_argument("--seed", type=int, default=1, help="what agents and faults are computed from")
-    centre.add_argument("--http", action="store_true", help="plain HTTP instead of HTTPS")
-    centre.add_argument("--cert-dir", help="keep the certificates here and use them again")
-    centre.add_argument("--token-lifetime", type=int, default=3600, metavar="S", help="longest token life")
-    centre.add_argument(
+    center = parser.add_argument_group("contact center")
+    center.add_argument("--port", type=int, default=0, help="port to listen on; 0 takes a free one")
+    center.add_argument("--agents", type=int, default=1000, help="number of agents")
+    center.add_argument("--seed", type=int, default=1, help="seed for agents and faults")
+    center.add_argument("--http", action="store_true", help="plain HTTP instead of HTTPS")
+    center.add_argument("--cert-dir", help="folder to keep the certificates in and reuse them from")
+    center.add_argument(
+        "--token-lifetime", type=int, default=3600, metavar="S", help="maximum token lifetime"
+    )
+    center.add_argument(
         "--agent-timeout", type=float, default=120.0, metavar="S", help="sign-out of agents that do not poll"
     )
-    centre.add_argument(
+    center.add_argument(
         "--authmode", type=int, choices=(1, 2), default=2, help="2: event polls rotate the Guid"
     )
-    centre.add_argument("--max-page-size", type=int, default=100, metavar="N", help="of the directory")
-    centre.add_argument(
+    center.add_argument("--max-page-size", type=int, default=100, metavar="N", help="of the directory")
+    center.add_argument(
         "--isales-header", choices=("Authentication", "Authorization"), default="Authentication"
     )
-    centre.add_argument("--isales-token-kind", choices=("token", "refreshToken"), default="token")
-    centre.add_argument("--tenant-space-id", metavar="ID", help="demand this X-TenantSpaceID")
-    centre.add_argument("--sticky-cookie", action="store_true", help="demand the first reply's cookie")
-    centre.add_argument("--echo-secrets", action="store_true", help="repeat credentials in error texts")
-    centre.add_argument("--record", action="store_true", help="keep every request, for /_simulator/stats")
-    faults = parser.add_argument_group("what goes wrong")
-    faults.add_argument("--latency", type=float, default=0.0, metavar="S", help="time every reply takes")
-    faults.add_argument("--jitter", type=float, default=0.0, metavar="S", help="latency varies by up to this")
+    center.add_argument("--isales-token-kind", choices=("token", "refreshToken"), default="token")
+    center.add_argument("--tenant-space-id", metavar="ID", help="require this X-TenantSpaceID")
+    center.add_argument("--sticky-cookie", action="store_true", help="require the first reply's cookie")
+    center.add_argument("--echo-secrets", action="store_true", help="repeat credentials in error texts")
+    center.add_argument("--record", action="store_true", help="record every request, for /_simulator/stats")
+    faults = parser.add_argument_group("faults")
+    faults.add_argument("--latency", type=float, default=0.0, metavar="S", help="latency of every reply")
+    faults.add_argument(
+        "--jitter", type=float, default=0.0, metavar="S", help="maximum variation of the latency"
+    )
     faults.add_argument(
         "--error", type=_error, action="append", default=[], metavar="STATUS=SHARE", help="such as 502=0.01"
     )
-    faults.add_argument("--rate-limit", type=int, metavar="N", help="requests a second; 429 above")
+    faults.add_argument("--rate-limit", type=int, metavar="N", help="requests per second; 429 above")
     faults.add_argument("--retry-after", type=float, metavar="S", help="Retry-After of a 429")
     faults.add_argument("--expire-every", type=float, metavar="S", help="end all sessions every S seconds")
-    faults.add_argument("--reset", type=float, default=0.0, metavar="SHARE", help="connections reset")
+    faults.add_argument(
+        "--reset", type=float, default=0.0, metavar="SHARE", help="share of connections that are reset"
+    )
     faults.add_argument("--html-errors", action="store_true", help="error replies are HTML pages")
     faults.add_argument("--vary-types", action="store_true", help="numbers as strings, strings as numbers")
     return parser

@@ -1,4 +1,4 @@
-"""A certificate authority of the simulator's own, and a server certificate for localhost and 127.0.0.1."""
+"""The simulator's certificate authority, and its server certificate for localhost and 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _LIFE = datetime.timedelta(days=365)
-#: Back-dated, for clients whose clock is a little behind.
+#: Backdated for clients whose clock is slightly behind.
 _BACK_DATED = datetime.timedelta(hours=1)
 _OTHER_HOST = "other.example.com"
 
 
 class CertificateFiles(NamedTuple):
-    """Where the certificates are.
+    """Paths of the certificates.
 
     :param ca: certificate of the authority, which a client must trust
-    :param certificate: what the server shows: its certificate, and those that it sends along
+    :param certificate: the server's certificate, and those that it also sends
     :param key: the server's private key
     """
 
@@ -33,12 +33,12 @@ class CertificateFiles(NamedTuple):
 
 
 def provide_certificates(directory: Path, kind: str = "signed") -> CertificateFiles:
-    """Use the certificates of a directory, or make them.
+    """Return the certificates of a directory; create them if needed.
 
     The authority's private key is never written: nobody can issue further certificates in its name.
 
-    :param directory: created when absent
-    :param kind: what the server shows, as in `Settings.certificate`; each kind has a directory of its own
+    :param directory: created if missing
+    :param kind: kind of certificate, as in `Settings.certificate`; each kind has its own subdirectory
     """
     if kind != "signed":
         directory = directory / kind
@@ -50,7 +50,7 @@ def provide_certificates(directory: Path, kind: str = "signed") -> CertificateFi
 
 
 def _nearly_over(certificate: Path) -> bool:
-    # The authority's certificate ends with the server's, where that one is not meant to have ended.
+    # The authority's certificate ends with the server's, unless that one is expired on purpose.
     loaded = x509.load_pem_x509_certificate(certificate.read_bytes())
     end = loaded.not_valid_after_utc
     return end - datetime.datetime.now(datetime.UTC) < datetime.timedelta(days=1)
@@ -72,7 +72,7 @@ def _make(files: CertificateFiles, kind: str) -> None:
         names.append(x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
     key = ec.generate_private_key(ec.SECP256R1())
     signer_key, issuer = (key, _name(host)) if kind == "self_signed" else (ca_key, ca_name)
-    # An hour after its end, whatever the clocks.
+    # Expired for an hour, to allow for different clocks.
     life = (begin - _LIFE, begin) if kind == "expired" else (begin, begin + _LIFE)
     certificate = (
         _builder(_name(host), issuer, key.public_key(), *life)
@@ -80,7 +80,7 @@ def _make(files: CertificateFiles, kind: str) -> None:
         .add_extension(_usage(for_ca=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        # Python 3.13 verifies strictly and wants to see whose key signed.
+        # Python 3.13 verifies strictly and requires the authority's key identifier.
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(signer_key.public_key()), critical=False
         )

@@ -1,9 +1,9 @@
-"""The control interface, for tests in other processes: what `Simulator` offers, over HTTP below /_simulator/.
+"""Control interface for tests in other processes: features of `Simulator` over HTTP, below /_simulator/.
 
 | request | body | reply |
 |---|---|---|
 | `GET stats` | | all counters |
-| `POST reset` | | sets the counters back |
+| `POST reset` | | resets the counters |
 | `GET faults` | | the switches |
 | `POST faults` | any fields of `Faults` | the switches after the change |
 | `POST expire` | | ends all sessions |
@@ -31,8 +31,8 @@ _AGENT_CHANGES = frozenset({"add", "change", "remove", "lock"})
 class Control:
     """Answers requests below /_simulator/.
 
-    :param site: what is controlled
-    :param expire_sessions: ends the sessions of all three systems
+    :param site: the simulated contact center
+    :param expire_sessions: function that ends the sessions of all three systems
     """
 
     def __init__(self, site: Site, expire_sessions: Callable[[], None]) -> None:
@@ -40,7 +40,7 @@ class Control:
         self._expire_sessions = expire_sessions
 
     def answer(self, call: Call, query: str) -> Reply:
-        """Give the reply to a control request; 404 for one that is not in the table."""
+        """Return the reply to a control request; 404 for an unknown one."""
         try:
             match (call.method, call.path.removeprefix(PREFIX)):
                 case ("GET", "stats"):

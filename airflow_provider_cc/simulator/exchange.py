@@ -1,4 +1,4 @@
-"""What passes between the network and the systems: a request, a reply, and the checks of request fields."""
+"""Requests, replies, and checks of request fields."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Call:
 
     :param method: HTTP method
     :param path: path as sent, not decoded, without the query
-    :param headers: request headers; names compare without regard to case
+    :param headers: request headers; names are case-insensitive
     :param body: request body
-    :param cookie: value of the stickiness cookie, "" when none came
+    :param cookie: value of the sticky cookie; "" without one
     """
 
     __slots__ = ("account", "body", "cookie", "headers", "method", "path")
@@ -27,17 +27,17 @@ class Call:
         self.headers = headers
         self.body = body
         self.cookie = cookie
-        #: The account asked about, set once the caller has been authenticated.
+        #: The queried account, set after authentication.
         self.account: str | None = None
 
     def content_type(self) -> str:
-        """Return the Content-Type without blanks and in lower case; "" when missing."""
+        """Return the Content-Type without spaces and in lower case; "" if missing."""
         return self.headers.get("Content-Type", "").replace(" ", "").lower()
 
     def fields(self, allowed: frozenset[str] | None = None) -> dict[str, Any]:
         """Decode the JSON object in the body.
 
-        :param allowed: field names the interface knows; another one is an error. None: any
+        :param allowed: allowed field names; None for any
         """
         try:
             fields = json.loads(self.body)
@@ -55,7 +55,7 @@ class Reply:
 
     :param status: HTTP status
     :param body: reply body
-    :param headers: further headers
+    :param headers: additional headers
     :param content_type: Content-Type of the body
     """
 
@@ -75,11 +75,11 @@ class Reply:
 
 
 class Route(NamedTuple):
-    """What answers a path.
+    """Handler of a path.
 
     :param endpoint: name in statistics and faults
-    :param method: the one HTTP method the interface supports
-    :param handle: gives the reply, at once or to be awaited
+    :param method: the HTTP method of the interface
+    :param handle: function that returns the reply, or an awaitable
     """
 
     endpoint: str
@@ -88,7 +88,7 @@ class Route(NamedTuple):
 
 
 class Refused(Exception):
-    """Ends the handling of a request with a reply."""
+    """Ends the handling of a request with a reply, usually a rejection."""
 
     def __init__(self, reply: Reply) -> None:
         super().__init__(reply.status)
@@ -100,17 +100,17 @@ class BadField(Exception):
 
 
 def json_reply(payload: Any, status: int = 200, headers: dict[str, str] | None = None) -> Reply:
-    """Make a reply with a JSON body."""
+    """Return a reply with a JSON body."""
     return Reply(status, encode(payload), headers)
 
 
 def http_failure(status: int, text: str) -> Reply:
-    """Make an HTTP error with a JSON body. The manual does not say what these bodies look like."""
+    """Return an HTTP error with a JSON body. The manual does not document these bodies."""
     return json_reply({"error_code": str(status), "error_msg": text}, status)
 
 
 def encode(payload: Any) -> bytes:
-    """Write JSON as the contact centre does."""
+    """Encode JSON as the contact center does."""
     return json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
 
 
@@ -127,9 +127,9 @@ def text_field(fields: Mapping[str, Any], name: str, longest: int, *, may_be_emp
 
 
 def integer_field(fields: Mapping[str, Any], name: str, lowest: int, highest: int) -> int:
-    """Read a mandatory JSON number without fraction, within limits."""
+    """Read a mandatory integer within limits."""
     value = fields.get(name)
-    # In Python true is an integer, in JSON it is not.
+    # In Python, True is an integer; in JSON it is not.
     if not isinstance(value, int) or isinstance(value, bool):
         raise BadField(f"{name} is missing" if name not in fields else f"{name} is not an integer")
     if not lowest <= value <= highest:

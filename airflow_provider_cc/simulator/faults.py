@@ -1,4 +1,4 @@
-"""What goes wrong on purpose, and when."""
+"""Injected faults."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ from zlib import crc32
 from airflow_provider_cc.simulator.exchange import JSON_TYPE, Reply, encode, http_failure
 from airflow_provider_cc.simulator.population import mix
 
-#: What a web firewall or load balancer answers in place of the contact centre.
+#: Reply of a web firewall or load balancer in front of the contact center.
 HTML_PAGE = b"<!DOCTYPE html><html><head><title>Request failed</title></head><body><h1>%d</h1></body></html>"
 HTML_TYPE = "text/html;charset=UTF-8"
 
 
 @dataclass
 class Faults:
-    """Switches for what goes wrong. All are read at every request and may be changed at any time.
+    """Switches for faults. They are read at every request and may be changed at any time.
 
-    Shares lie between 0 and 1. Whether the n-th request of an interface is hit follows from the seed, the
-    interface and n alone, so a sequence of requests meets the same faults in every run.
+    Shares are between 0 and 1. Only the seed, the interface and n determine whether the n-th request of an
+    interface is affected, so a sequence of requests sees the same faults in every run.
 
-    :param latency: seconds every reply takes
-    :param jitter: a reply takes `latency` plus or minus up to this many seconds
+    :param latency: latency of every reply, in seconds
+    :param jitter: maximum variation of the latency, in seconds
     :param slow_share: share of replies that take `slow_seconds` longer
-    :param slow_seconds: see there
-    :param errors: share of requests answered by an HTTP status instead of being handled, e.g. {502: 0.01}
-    :param rate_limit: requests accepted in a one-second window; the others get 429
+    :param slow_seconds: additional seconds of a slow reply
+    :param errors: share of requests that get an HTTP status instead of being handled, e.g. {502: 0.01}
+    :param rate_limit: requests accepted per second; others get 429
     :param retry_after: seconds in the Retry-After header of a 429; None: no such header
-    :param expire_every: all sessions end every so many seconds
-    :param refuse_sign_ins: systems that refuse every sign-in: "management", "gateway", "agent", "isales";
-        "agent" concerns queryAgentLoginParams too
-    :param reset_before: share of requests that are carried out but whose connection is reset before the reply
+    :param expire_every: interval in seconds at which all sessions end
+    :param refuse_sign_ins: systems that reject every sign-in: "management", "gateway", "agent", "isales";
+        "agent" includes queryAgentLoginParams
+    :param reset_before: share of requests that are handled, but whose connection is reset before the reply
     :param reset_midway: share of replies whose connection breaks after the first half of the body
-    :param truncated: share of replies that end after the first half of the body as if that were all
+    :param truncated: share of replies that end regularly after the first half of the body
     :param empty: share of replies with an empty body
-    :param html_errors: replies from 400 upwards carry an HTML page
+    :param html_errors: replies with a status of 400 or above are HTML pages
     :param vary_types: numbers in replies become strings, and strings that are numbers become numbers
-    :param overrides: the reply to an authenticated request for a given account: (status, body), the body as
-        bytes, text or anything that JSON can express
-    :param only: interfaces that latency, errors, resets and spoilt bodies are restricted to, by the names in
-        the statistics; None: all
+    :param overrides: the reply to an authenticated request for an account: (status, body); the body is bytes,
+        a string or any JSON value
+    :param only: interfaces that latency, errors, resets and changed bodies are restricted to, by their names
+        in the statistics; None for all
     """
 
     latency: float = 0.0
@@ -66,7 +66,7 @@ class Faults:
     only: Collection[str] | None = None
 
     def hits(self, endpoint: str) -> bool:
-        """Tell whether faults restricted by `only` concern an interface."""
+        """Return whether `only` includes an interface."""
         return self.only is None or endpoint in self.only
 
 
@@ -87,13 +87,13 @@ class Injector:
         self._last_expiry = 0.0
 
     def _draw(self, kind: str, endpoint: str) -> float:
-        """Give the next number in [0, 1) of a repeatable sequence, one per fault and interface."""
+        """Return the next number in [0, 1) of a repeatable sequence, one per fault and interface."""
         name = f"{kind} {endpoint}"
         self._draws[name] += 1
         return mix(self._seed ^ crc32(name.encode()), self._draws[name]) / 2**64
 
     def sessions_end(self) -> bool:
-        """Tell whether `expire_every` seconds have gone by since the sessions last ended so."""
+        """Return whether `expire_every` seconds have passed since the sessions last ended."""
         every, now = self.faults.expire_every, time.monotonic()
         if every != self._expire_every:
             # Count from the moment the switch was set, not from the start.
@@ -144,18 +144,18 @@ class Injector:
         return None
 
     def resets_before(self, endpoint: str) -> bool:
-        """Tell whether the connection breaks before the reply."""
+        """Return whether the connection breaks before the reply."""
         return self._strikes("reset_before", self.faults.reset_before, endpoint)
 
     def resets_midway(self, endpoint: str) -> bool:
-        """Tell whether the connection breaks in the middle of the reply."""
+        """Return whether the connection breaks in the middle of the reply."""
         return self._strikes("reset_midway", self.faults.reset_midway, endpoint)
 
     def _strikes(self, kind: str, share: float, endpoint: str) -> bool:
         return bool(share) and self.faults.hits(endpoint) and self._draw(kind, endpoint) < share
 
     def override(self, account: str | None, reply: Reply) -> Reply:
-        """Return the canned reply for an account, or the reply as it is."""
+        """Return the configured reply for an account, or the unchanged reply."""
         if account is None or account not in self.faults.overrides:
             return reply
         status, body = self.faults.overrides[account]
@@ -164,7 +164,7 @@ class Injector:
         return Reply(status, body.encode() if isinstance(body, str) else encode(body))
 
     def spoil(self, endpoint: str, reply: Reply) -> None:
-        """Change the body of a reply as the switches say."""
+        """Change the body of a reply according to the switches."""
         faults = self.faults
         if not faults.hits(endpoint):
             return
@@ -182,7 +182,7 @@ def _with_other_types(body: bytes) -> bytes:
     try:
         return encode(_other_type(json.loads(body)))
     except ValueError:
-        # A canned reply need not be JSON.
+        # A configured reply need not be JSON.
         return body
 
 

@@ -1,4 +1,4 @@
-"""A pytest plugin; name it in a test: `pytest_plugins = ["airflow_provider_cc.simulator.fixtures"]`."""
+"""A pytest plugin; enable it in a test: `pytest_plugins = ["airflow_provider_cc.simulator.fixtures"]`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from airflow_provider_cc.simulator import Settings, Simulator
 
 @pytest.fixture
 def cc_settings() -> Settings:
-    """Set up `cc_simulator`; define a fixture of this name in a test module or class to choose another."""
+    """Return the settings of `cc_simulator`; a test module or class can override this fixture."""
     return Settings()
 
 
 @pytest.fixture
 def cc_simulator(cc_settings: Settings) -> Iterator[Simulator]:
-    """Run a contact centre of its own for each test."""
+    """Run one contact center per test."""
     with Simulator(cc_settings) as simulator:
         yield simulator

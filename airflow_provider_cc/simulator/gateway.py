@@ -1,4 +1,4 @@
-"""CC-Gateway: the configuration log-in and what it opens, agents that sign in, poll events and sign out."""
+"""CC-Gateway: configuration sign-in and interface; agents that sign in, poll events and sign out."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ class Gateway:
         self._signed_out: dict[int, None] = {}
 
     def routes(self) -> dict[str, Route]:
-        """Say what answers each path that has no variable part."""
+        """Return the routes of paths without a variable part."""
         return {
             f"{BASE}config/login": Route("config/login", "POST", self._config_login),
             f"{BASE}config/vdn/agents": Route("config/vdn/agents", "GET", self._vdn_agents),
         }
 
     def find_route(self, call: Call) -> Route | None:
-        """Find what answers a path with an agent ID in it."""
+        """Return the route of a path with an agent ID."""
         if not call.path.startswith(BASE):
             return None
         match call.path[len(BASE) :].split("/"):
@@ -93,7 +93,7 @@ class Gateway:
         return {agent_id: agent.status for agent_id, agent in found.items() if agent is not None}
 
     def expire_sessions(self) -> None:
-        """End all configuration log-ins and sign out all agents."""
+        """End all configuration sessions and sign out all agents."""
         self._config_guids.clear()
         for agent_id in tuple(self._agents):
             self._end(agent_id)
@@ -140,7 +140,7 @@ class Gateway:
         agent = site.population.find_id(agent_id)
         if agent is None:
             return failure("100-001", "there is no such agent")
-        # The password that queryAgentLoginParams gives for this purpose, or the account's own.
+        # The password from queryAgentLoginParams, or the account's own.
         right = password in (agent.agent_password, agent.password) and not site.refuses("agent")
         if not right or agent.locked:
             site.statistics.count_sign_in("agent", accepted=False)
@@ -162,7 +162,7 @@ class Gateway:
 
     def _login_info(self, agent_id_text: str, call: Call) -> Reply:
         agent_id = _agent_id(agent_id_text)
-        # Mandatory on its page, although there is no body.
+        # Required by the manual, although there is no body.
         _check_content_type(call)
         if call.body:
             raise BadField("this interface has no body")
@@ -221,7 +221,7 @@ class Gateway:
         return signed_in
 
     def _find(self, agent_id: int) -> _SignedIn | None:
-        """Find the agent at work; who has not polled for too long is signed out first."""
+        """Return a signed-in agent; an agent that has not polled for too long is signed out first."""
         signed_in = self._agents.get(agent_id)
         if signed_in is None or signed_in.is_polling:
             return signed_in
@@ -240,12 +240,12 @@ class Gateway:
 
 
 def success(result: Any, headers: dict[str, str] | None = None) -> Reply:
-    """Make a reply with retcode 0."""
+    """Return a reply with retcode 0."""
     return json_reply({"message": "success", "retcode": "0", "result": result}, headers=headers)
 
 
 def failure(code: str, text: str) -> Reply:
-    """Make a reply with another retcode; the manual lists no HTTP error for the gateway."""
+    """Return a reply with another retcode; the manual lists no HTTP errors for the gateway."""
     return json_reply({"message": text, "retcode": code, "result": {}})
 
 

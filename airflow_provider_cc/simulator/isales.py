@@ -1,4 +1,4 @@
-"""CC-iSales: log-in, refresh, and two business interfaces to use the token on."""
+"""CC-iSales: sign-in, refresh, and two business interfaces that need the token."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ISales:
         self._task_numbers = itertools.count(1)
 
     def routes(self) -> dict[str, Route]:
-        """Say what answers each path."""
+        """Return the routes."""
         return {
             f"{BASE}auth/login": Route("auth/login", "POST", self._login),
             f"{BASE}auth/refresh": Route("auth/refresh", "POST", self._refresh),
@@ -68,7 +68,7 @@ class ISales:
         header = call.headers.get("Authentication", "")
         if header != _BEARER + token or not self._refresh_tokens.valid(token, call.cookie):
             raise Refused(self._expired(header))
-        # A refresh token works once, so that a client which keeps the old one is found out.
+        # A refresh token works once, to detect clients that keep the old one.
         self._refresh_tokens.close(token)
         return self._new_pair(call)
 
@@ -114,6 +114,6 @@ class ISales:
 
 
 def _check_content_type(call: Call) -> None:
-    # The manual does not demand the header, but what it must say when it is there.
+    # The manual does not require the header, but defines its value.
     if call.content_type().partition(";")[0] not in ("", "application/json"):
         raise BadField("Content-Type is not application/json")

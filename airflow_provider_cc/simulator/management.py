@@ -32,7 +32,7 @@ _HIGHEST = 2**31 - 1
 
 
 class Management:
-    """The interfaces below https://<domain>/apiaccess, and the one that issues their tokens."""
+    """The interfaces below https://<domain>/apiaccess, and the token interface."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
@@ -42,7 +42,7 @@ class Management:
         self.on_directory_page: Callable[[int], object] | None = None
         self._routes = {
             "/apigovernance/api/oauth/tokenByAkSk": Route("tokenByAkSk", "POST", self._token),
-            # The prefixes differ from interface to interface, in the manual as here.
+            # As in the manual, the prefixes differ between interfaces.
             "/apiaccess/rest/CC-Management/v1/queryAgentInfoByAccount": Route(
                 "queryAgentInfoByAccount", "POST", self._agent_info
             ),
@@ -57,7 +57,7 @@ class Management:
         }
 
     def find_route(self, path: str) -> Route | None:
-        """Find what answers a path, spelt as the settings say."""
+        """Return the route of a path, in the spelling of the settings."""
         match self._site.settings.paths:
             case "lower_case":
                 return next((route for known, route in self._routes.items() if known.lower() == path), None)
@@ -188,7 +188,7 @@ class Management:
         return json_reply({name: value for name, value in reply.items() if name not in omitted})
 
     def _all_agents(self, call: Call) -> Reply:
-        """All agents at once, with passwords in clear text and without a code."""
+        """Return all agents at once, with plain-text passwords and without a code."""
         self._check_headers(call)
         self._check_token(call)
         agents, _ = self._site.population.page(0, _HIGHEST)

@@ -1,4 +1,4 @@
-"""Who works in the simulated contact centre.
+"""Agents of the simulated contact center.
 
 An agent is computed from the seed and its index, and an account code parses back to the index, so a million
 agents take no more memory than ten. Only agents that were added, changed or removed are kept.
@@ -11,10 +11,10 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
-#: Agent types in the proportions of a plausible centre. An index picks by position, so that the number of
-#: agents of a type below any index is arithmetic, not a scan.
+#: Agent types in the proportions of a plausible contact center. They repeat by index, so that the number of
+#: agents of a type below any index can be computed without a scan.
 _TYPES = (4, 5, 4, 4, 5, 4, 4, 5, 4, 11, 4, 5, 4, 4, 5, 4, 4, 5, 4, 99)
-#: "0" is the manual's default and therefore the most frequent status.
+#: "0" is the manual's default and the most frequent status.
 _STATUSES = ("0", "0", "0", "0", "0", "0", "1", "2")
 _PREFIX = "agent"
 _FIRST_AGENT_ID = 10_001
@@ -24,20 +24,20 @@ _WORD = 0xFFFF_FFFF_FFFF_FFFF
 
 
 class Agent(NamedTuple):
-    """One agent as the contact centre knows it.
+    """One agent of the contact center.
 
     :param account: sign-in account
-    :param agent_id: work number. Computed agents count from 10001, so 989,999 of them fit the gateway's range
+    :param agent_id: agent ID. Computed agents count from 10001, so 989,999 of them fit the gateway's range
     :param agent_type: 4 audio, 5 multimedia, 11 video, 99 versatile
     :param agent_status: status text of queryAgentInfoByAccount
     :param softphone_number: SIP number
     :param password: password of the sign-in account
-    :param agent_password: password of the platform sign-in, which queryAgentLoginParams gives away
-    :param sip_password: password of the softphone; when empty, replies have no such field
+    :param agent_password: password of the platform sign-in, which queryAgentLoginParams returns
+    :param sip_password: password of the softphone; if empty, replies do not have the field
     :param user_name: the person's name
     :param phone: the person's telephone number
     :param email: the person's address
-    :param locked: every sign-in is refused
+    :param locked: every sign-in is rejected
     """
 
     account: str
@@ -55,10 +55,10 @@ class Agent(NamedTuple):
 
 
 def mix(seed: int, number: int) -> int:
-    """Scatter a number over 64 bits, the same way in every run.
+    """Hash a number to 64 bits, reproducibly.
 
-    :param seed: chooses one of many scatterings
-    :param number: what is scattered
+    :param seed: seed of the hash
+    :param number: the number
     """
     word = (seed * 0x9E37_79B9_7F4A_7C15 + number * 0xD1B5_4A32_D192_ED03 + 0x632B_E59B_D9B4_E019) & _WORD
     word = ((word ^ (word >> 30)) * 0xBF58_476D_1CE4_E5B9) & _WORD
@@ -67,7 +67,7 @@ def mix(seed: int, number: int) -> int:
 
 
 class _Selection:
-    """The computed agents of some types, addressable by rank although they are not stored."""
+    """The computed agents of some types, accessible by rank without being stored."""
 
     def __init__(self, population: Population, types: frozenset[int] | None) -> None:
         self._size = population.size
@@ -102,15 +102,15 @@ class _Selection:
         )
 
     def index_of(self, rank: int) -> int:
-        """Find the index of the agent with `rank` agents of the selection before it."""
+        """Return the index of the agent with `rank` agents of the selection before it."""
         return bisect_right(range(self._size), rank, key=lambda index: self._below(index + 1))
 
 
 class Population:
-    """All agents; may be changed from any thread while it is read.
+    """All agents; thread-safe.
 
     :param size: number of computed agents
-    :param seed: what they are computed from
+    :param seed: seed of the computed agents
     """
 
     def __init__(self, size: int, seed: int) -> None:
@@ -150,11 +150,11 @@ class Population:
         if not account.startswith(_PREFIX) or not digits.isdecimal() or len(digits) > 8:
             return None
         index = int(digits)
-        # Only the one spelling that `_computed` writes names the agent.
+        # Only the spelling that `_computed` uses is valid.
         return index if index < self.size and account == f"{_PREFIX}{index:06d}" else None
 
     def find(self, account: str) -> Agent | None:
-        """Find the agent of a sign-in account, or None."""
+        """Return the agent of a sign-in account, or None."""
         index = self._index(account)
         if index is None:
             return self.added.get(account)
@@ -163,7 +163,7 @@ class Population:
         return self.changed.get(index) or self._computed(index)
 
     def find_id(self, agent_id: int) -> Agent | None:
-        """Find the agent with an agent ID, or None."""
+        """Return the agent with an agent ID, or None."""
         account = self._accounts_by_id.get(agent_id)
         if account is None and 0 <= agent_id - _FIRST_AGENT_ID < self.size:
             account = f"{_PREFIX}{agent_id - _FIRST_AGENT_ID:06d}"
@@ -171,7 +171,7 @@ class Population:
         return agent if agent is not None and agent.agent_id == agent_id else None
 
     def add(self, account: str, attributes: dict[str, Any]) -> Agent:
-        """Add an agent, after all others in the directory; unset attributes are made up.
+        """Add an agent to the end of the directory; missing attributes are computed.
 
         A removed computed account that is added again returns to its old place.
         """
@@ -183,7 +183,7 @@ class Population:
                 self.removed.discard(index)
                 self.changed.pop(index, None)
                 return self._store(account, self._computed(index)._replace(**attributes))
-            # Numbers above the computed ones, so that a made-up agent ID is never one of theirs.
+            # Above the computed numbers, so that the agent ID is unique.
             spare = self.size
             while self.find_id(_FIRST_AGENT_ID + spare) is not None:
                 spare += 1
@@ -191,7 +191,7 @@ class Population:
             return self._store(account, agent._replace(**attributes))
 
     def change(self, account: str, attributes: dict[str, Any]) -> Agent:
-        """Change attributes of an agent. KeyError when there is none."""
+        """Change attributes of an agent. Raises KeyError if there is none."""
         with self._lock:
             agent = self.find(account)
             if agent is None:
@@ -199,7 +199,7 @@ class Population:
             return self._store(account, agent._replace(**attributes))
 
     def remove(self, account: str) -> None:
-        """Remove an agent. KeyError when there is none."""
+        """Remove an agent. Raises KeyError if there is none."""
         with self._lock:
             agent = self.find(account)
             if agent is None:
@@ -224,12 +224,12 @@ class Population:
         return agent
 
     def page(self, start: int, count: int, types: Collection[int] | None = None) -> tuple[list[Agent], int]:
-        """Cut one page out of the directory.
+        """Return one page of the directory.
 
         :param start: number of agents before the page
         :param count: number of agents on a full page
         :param types: only agents of these types; None for all
-        :return: the agents, and how many there are on all pages
+        :return: the agents, and their number on all pages
         """
         with self._lock:
             key = None if types is None else frozenset(types)
@@ -253,7 +253,7 @@ class Population:
             return agents, selection.total
 
     def accounts(self) -> Iterator[str]:
-        """Give the account codes in the order of the directory."""
+        """Return the account codes in the order of the directory."""
         for index in range(self.size):
             if index not in self.removed:
                 yield f"{_PREFIX}{index:06d}"

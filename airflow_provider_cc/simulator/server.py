@@ -1,4 +1,4 @@
-"""The web server: takes requests in, has them answered by the system they address, lets faults strike."""
+"""The web server: dispatches requests to the three systems and injects faults."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Server:
-    """Answers the requests to all three systems. Belongs to one event loop.
+    """Answers requests to all three systems, in one event loop.
 
-    :param site: what the systems share
+    :param site: shared state of the systems
     """
 
     def __init__(self, site: Site) -> None:
@@ -64,7 +64,7 @@ class Server:
             statistics.recorded.append(
                 RecordedRequest(endpoint, call.method, request.raw_path, call.headers, _json_or_none(body))
             )
-        # What is left if a callback of the user's fails: aiohttp then answers 500.
+        # Used if a callback of the user fails: aiohttp then answers 500.
         status = 500
         try:
             new_cookie = self._stick(request, call) if settings.sticky_cookie else None
@@ -76,7 +76,7 @@ class Server:
             if self._injector.resets_before(endpoint):
                 status = RESET
                 _break_connection(request)
-                # Never sent: the connection is gone.
+                # Never sent, because the connection is closed.
                 return web.Response()
             if self._injector.resets_midway(endpoint):
                 status = RESET
@@ -122,7 +122,7 @@ class Server:
             return http_failure(400, str(bad))
 
     def _stick(self, request: web.BaseRequest, call: Call) -> str | None:
-        """Note the client's cookie; the Set-Cookie header for a client that has none yet."""
+        """Set the call's cookie; return the Set-Cookie header for a client without one."""
         call.cookie = request.cookies.get(COOKIE, "")
         if call.cookie:
             return None
@@ -152,7 +152,7 @@ def _break_connection(request: web.BaseRequest) -> None:
     transport = request.transport
     if transport is None:
         return
-    # Without this the peer would see an orderly end of the connection.
+    # Otherwise the peer would see a regular end of the connection.
     transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
     transport.abort()
 

@@ -1,10 +1,10 @@
-"""How the simulated contact centre is set up: size, credentials, lifetimes, readings of the manual.
+"""Settings of the simulated contact center: size, credentials, lifetimes, interpretation of the manual.
 
-Where the manual leaves a question open, or two of its pages disagree, the answer is a setting, so that a
-client can be tried against either. What goes wrong is not set here but in `faults`.
+Where the manual leaves a question open, or its pages disagree, there is a setting, so that a client can be
+tested against every interpretation. Faults are in the module `faults`.
 """
 
-# ruff: noqa: S105 - the secrets below are made up and open nothing
+# ruff: noqa: S105 - the secrets below are invented
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-#: SIP servers told to an agent that signs in: the manual's own sample, and a WebRTC node with every field.
+#: SIP servers for an agent that signs in: the manual's sample, and a WebRTC node with all fields.
 SIP_SERVERS: tuple[dict[str, str], ...] = (
     {"sipServiceIp": "10.10.10.11", "sipServicePort": "33", "type": "0"},
     {"sipServiceIp": "10.10.10.12", "sipServicePort": "8443", "node": "1", "type": "1"},
@@ -21,78 +21,78 @@ SIP_SERVERS: tuple[dict[str, str], ...] = (
 
 @dataclass
 class Settings:
-    """Everything that is fixed about a simulated contact centre.
+    """Settings of a simulated contact center.
 
-    The first seven (`agents` to `certificate`) are read once, at start; all others at every request, and may
-    be changed while the simulator runs. Times and lifetimes are in seconds. The secrets are made up and
-    look like nothing else, so that a leak of one can be searched for.
+    The first seven (`agents` to `certificate`) are read once, at start. All others are read at every request
+    and may be changed while the simulator runs. Times and lifetimes are in seconds. The secrets are invented
+    and unique, so that a test can search for leaks.
 
-    :param agents: number of computed agents, 0 to 10,000,000; memory does not grow with it
-    :param seed: what agents and injected faults are computed from
-    :param tls: HTTPS with a self-made certificate authority; otherwise plain HTTP
+    :param agents: number of computed agents, 0 to 10,000,000; they use no memory
+    :param seed: seed for agents and injected faults
+    :param tls: HTTPS with a generated certificate authority; otherwise plain HTTP
     :param host: address to listen on
     :param port: port to listen on; 0 takes a free one
-    :param cert_dir: where to keep the certificates; a complete set found there is used again, so that a
-        connection made for an earlier run stays valid. None: a private temporary one, removed at the end
-    :param certificate: what the server shows: a certificate signed by the authority, which it keeps to itself
-        or sends along, or one with something wrong: signed by itself, expired, made out for another host
+    :param cert_dir: folder for the certificates. A complete set in it is reused, so that connections of an
+        earlier run stay valid. None: a temporary folder, removed at the end
+    :param certificate: the server's certificate: signed by the authority, whose own certificate is sent only
+        with ``signed_with_ca``; or self-signed, expired, or issued to another host
 
     :param app_key: CC-Management application key
     :param app_secret: its secret
     :param user_name: the authenticating user of queryAgentInfoByAccount's second scenario
     :param user_password: its password
-    :param admin_id: administrator that may log in to CC-Gateway's configuration interfaces
+    :param admin_id: administrator that may sign in to CC-Gateway's configuration interfaces
     :param admin_password: its password
-    :param vdn_account: VDN account (VDN ID and 100000) that may do the same
+    :param vdn_account: VDN account (VDN ID + 100000) that may do the same
     :param vdn_password: its password
     :param isales_user: CC-iSales user
     :param isales_password: its password
-    :param tenant_space_id: when set, every CC-Management call must carry it as X-TenantSpaceID
+    :param tenant_space_id: if set, every CC-Management call must send it as X-TenantSpaceID
 
-    :param token_lifetime: longest life of an AccessToken; a shorter one asked for is granted
+    :param token_lifetime: maximum lifetime of an AccessToken; a shorter requested one is granted
     :param expires_in: unit of `Expires` in the reply of tokenByAkSk
-    :param new_token_cancels_old: an AccessToken dies when the next one is issued
-    :param guid_lifetime: life of a configuration Guid
-    :param agent_timeout: an agent that has not polled events for this long is signed out
-    :param event_poll: longest wait of an event poll
-    :param isales_token_lifetime: life of an iSales token
-    :param isales_refresh_lifetime: life of an iSales refresh token
+    :param new_token_cancels_old: a new AccessToken ends the previous one
+    :param guid_lifetime: lifetime of a config Guid
+    :param agent_timeout: time without an event poll after which an agent is signed out
+    :param event_poll: maximum duration of an event poll
+    :param isales_token_lifetime: lifetime of an iSales token
+    :param isales_refresh_lifetime: lifetime of an iSales refresh token
 
-    :param authmode: 2: every event poll replaces the agent's Guid; 1: the Guid of the sign-in stays
-    :param guid_from_poll_only: with `authmode` 2, logininfo refuses the Guid of the sign-in (the strictest
-        reading of its page), so that one event poll must have come first
-    :param config_guid_in: where config/login puts the Guid: reply body, reply header or both
-    :param isales_header: request header in which iSales business calls carry their session
-    :param isales_token_kind: which of the two tokens they carry
+    :param authmode: 2: every event poll replaces the agent's Guid; 1: the Guid of the sign-in stays valid
+    :param guid_from_poll_only: with `authmode` 2, logininfo rejects the Guid of the sign-in, so that an event
+        poll must come first (the strictest interpretation of its page)
+    :param config_guid_in: place of config/login's Guid: reply body, reply header or both
+    :param isales_header: request header that carries the session of iSales calls
+    :param isales_token_kind: which of the two tokens the header carries
 
-    :param paths: spelling of CC-Management's paths: as in the manual, all in lower case, or without `/rest`
-    :param clock_ahead: how far the centre's clock is ahead, in the header Date and in CreateTime
-    :param refused_status: answer of tokenByAkSk and auth/login to wrong credentials; 200: a business code
-    :param expired_status: answer to a missing, wrong or expired token
+    :param paths: spelling of CC-Management's paths: as in the manual, in lower case, or without `/rest`
+    :param clock_ahead: seconds by which the contact center's clock is ahead, in Date and CreateTime
+    :param refused_status: status of tokenByAkSk and auth/login for wrong credentials; 200: a business code
+    :param expired_status: status for a missing, wrong or expired token
     :param missing_account_code: returnCode of queryAgentInfoByAccount for an account that does not exist
     :param max_page_size: largest pageSize of the directory
-    :param larger_pages: a larger pageSize is a business failure (HTTP 500), or is taken for the largest one;
+    :param larger_pages: a larger pageSize is a business failure (HTTP 500), or is reduced to the largest one;
         or pages are cut but numbered as if they were not, so that the lines cut off are on no page
-    :param first_page: what pageNum begins with
-    :param page_zero: with a `first_page` of 1, page 0 is the first one too, is empty, or is refused
+    :param first_page: number of the first page
+    :param page_zero: with a `first_page` of 1, page 0 is the first page, too, is empty, or is refused
     :param directory_total: what `total` is: the number of lines, as a number or as text; that of this page's
-        lines; zero; or the number of lines and one more, or one fewer, with each page asked for
+        lines; zero; or the number of lines and one more, or one fewer, with each page requested
     :param directory_order: order of lines: always the same, another one for each page number, or another one
         for each request
-    :param directory_overlap: so many lines of each page are on the next one, too
+    :param directory_overlap: number of lines of each page that are also on the next one
     :param directory_also: further lines, by their place in the directory; a query for their account has them
     :param directory_filter: a query for one account is answered; or is answered by the whole directory; or by
         the first line, whoever that is
     :param letter_case: whether accounts that differ in letter case only are two accounts
-    :param directory_omits: fields left out of directory replies. The vendor's samples have neither `workNo`
-        nor `total`, its tables have both
+    :param directory_omits: fields that directory replies omit. The vendor's samples have neither `workNo` nor
+        `total`; its tables have both
     :param sip_servers: sipServerInfo of queryAgentLoginParams
-    :param allow_listed: False: every request is refused with 403, as from an address not on the allow list
-    :param sticky_cookie: sessions are only known to who replays the cookie of the first reply
-    :param echo_secrets: error texts repeat the credential they refuse
-    :param issue: what becomes of each new token and Guid before it is sent: to mark them, or to shorten them
+    :param allow_listed: False: every request gets a 403, as from an address that is not on the allow list
+    :param sticky_cookie: sessions are valid only with the cookie of the first reply
+    :param echo_secrets: error texts repeat the rejected credential
+    :param issue: function that changes each new token and Guid, for example to mark or shorten it
 
-    :param record: keep every request (method, path, headers, JSON body) in the statistics
+    :param record: record every request (method, path, headers, JSON body) in the statistics
     :param count_accounts: count requests per account
     """
 

@@ -1,4 +1,4 @@
-"""The simulated contact centre as a test or a command line holds it: start, stop, agents, statistics."""
+"""The simulator for tests and the command line: start, stop, agents, statistics."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ from airflow_provider_cc.simulator.site import Site
 from airflow_provider_cc.simulator.statistics import Statistics
 
 _T = TypeVar("_T")
-#: Connections the operating system accepts ahead of the server; load tests open hundreds at once.
+#: Backlog of the listening socket; load tests open hundreds of connections at once.
 _BACKLOG = 1024
-#: Seconds that requests still being answered at the end are given.
+#: Time for unfinished requests when the simulator stops, in seconds.
 _SHUTDOWN_SECONDS = 0.2
 _LAST_ACCEPT_SECONDS = 0.01
 
 
 class Simulator:
-    """A contact centre in a thread of its own, on a port of its own.
+    """A simulated contact center with its own thread and port.
 
     Use it as a context manager, or call `start` and `stop`. Once stopped it can be started again, with its
     agents and statistics as they were, but with new certificates unless `Settings.cert_dir` is given.
 
-    :param settings: how the centre is set up; all but the first seven may be changed while it runs
-    :param faults: what goes wrong; may be changed while it runs
+    :param settings: settings of the contact center; all but the first seven may be changed while it runs
+    :param faults: injected faults; may be changed while it runs
     """
 
     def __init__(self, settings: Settings | None = None, faults: Faults | None = None) -> None:
@@ -58,9 +58,9 @@ class Simulator:
         self._temporary: Path | None = None
 
     def start(self) -> Self:
-        """Listen and answer. Returns once requests are being accepted; OSError when the port is taken."""
+        """Start the server and return once it accepts requests. Raises OSError if the port is in use."""
         if self._thread is not None:
-            raise RuntimeError("the simulator is running already")
+            raise RuntimeError("the simulator is already running")
         self._socket = socket.create_server((self.settings.host, self.settings.port), backlog=_BACKLOG)
         try:
             context = self._tls_context() if self.settings.tls else None
@@ -76,9 +76,9 @@ class Simulator:
         return self
 
     def stop(self) -> None:
-        """Close all connections and remove the temporary certificates. Does nothing when not running."""
+        """Close all connections and remove the temporary certificates. Does nothing if not running."""
         if self._thread is not None and self._loop is not None and self._stopping is not None:
-            # The loop has ended already when it failed to start.
+            # If the start failed, the loop has already ended.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join()
@@ -104,7 +104,7 @@ class Simulator:
         if self.settings.cert_dir is None:
             self._temporary = Path(tempfile.mkdtemp(prefix="cc-simulator-"))
         self._certificates = provide_certificates(
-            # Absolute, since the connections that name it are used from anywhere.
+            # Absolute, because connections with this path are used in any folder.
             Path(self.settings.cert_dir or self._temporary or "").absolute(),
             self.settings.certificate,
         )
@@ -141,16 +141,16 @@ class Simulator:
                     transport.abort()
             await asyncio.sleep(0)
 
-    # Where it is
+    # Address
 
     @property
     def host(self) -> str:
-        """Address it listens on."""
+        """Address that the server listens on."""
         return self.settings.host
 
     @property
     def port(self) -> int:
-        """Port it listens on."""
+        """Port that the server listens on."""
         if self._socket is None:
             raise RuntimeError("the simulator is not running")
         port: int = self._socket.getsockname()[1]
@@ -158,7 +158,7 @@ class Simulator:
 
     @property
     def url(self) -> str:
-        """Base URL of all systems, without a slash at the end."""
+        """Base URL of all systems, without a trailing slash."""
         return f"{self._schema}://{self.host}:{self.port}"
 
     @property
@@ -171,7 +171,7 @@ class Simulator:
         return None if self._certificates is None else str(self._certificates.ca)
 
     def connections(self) -> dict[str, dict[str, Any]]:
-        """Give Airflow connections to all systems, by connection ID, in the form Airflow reads from JSON.
+        """Return Airflow connections to all systems, by connection ID, in Airflow's JSON format.
 
         `cc_agent_default` is the first agent of the directory, and absent when there is none.
         """
@@ -214,14 +214,14 @@ class Simulator:
         return connections
 
     def environment(self) -> dict[str, str]:
-        """Give the connections as environment variables that Airflow reads."""
+        """Return the connections as environment variables for Airflow."""
         return {
             f"AIRFLOW_CONN_{connection_id.upper()}": json.dumps(connection)
             for connection_id, connection in self.connections().items()
         }
 
     def secrets(self) -> set[str]:
-        """Collect what must not leak: configured secrets, the latest 10,000 tokens and Guids issued."""
+        """Return what must not leak: the configured secrets, and the latest 10,000 tokens and Guids."""
         settings = self.settings
         return {
             settings.app_secret,
@@ -232,37 +232,37 @@ class Simulator:
             *tuple(self._site.issued),
         }
 
-    # Who works there
+    # Agents
 
     def accounts(self, limit: int | None = None) -> Iterator[str]:
-        """Give the account codes in the order of the directory, at most `limit`."""
+        """Return the account codes in the order of the directory, at most `limit`."""
         return itertools.islice(self._site.population.accounts(), limit)
 
     def agent(self, account: str) -> Agent:
-        """Return one agent. KeyError when there is none."""
+        """Return one agent. Raises KeyError if there is none."""
         agent = self._site.population.find(account)
         if agent is None:
             raise KeyError(account)
         return agent
 
     def add_agent(self, account: str, **attributes: Any) -> Agent:
-        """Add an agent to the end of the directory. Attributes not given are made up."""
+        """Add an agent to the end of the directory. Missing attributes are computed."""
         return self._site.population.add(account, attributes)
 
     def change_agent(self, account: str, **attributes: Any) -> Agent:
-        """Change attributes of an agent. KeyError when there is none."""
+        """Change attributes of an agent. Raises KeyError if there is none."""
         return self._site.population.change(account, attributes)
 
     def remove_agent(self, account: str) -> None:
-        """Remove an agent. KeyError when there is none."""
+        """Remove an agent. Raises KeyError if there is none."""
         self._site.population.remove(account)
 
     def lock_agent(self, account: str) -> Agent:
-        """Refuse every sign-in of an agent; `change_agent(account, locked=False)` takes it back."""
+        """Reject every sign-in of an agent; `change_agent(account, locked=False)` reverts it."""
         return self.change_agent(account, locked=True)
 
     def signed_in_agents(self) -> list[int]:
-        """List the IDs of the agents who are signed in."""
+        """Return the IDs of the agents who are signed in."""
         return list(self._in_server(self._server.gateway.signed_in))
 
     def status_of(self, agent_id: int) -> int:
@@ -272,16 +272,16 @@ class Simulator:
         """
         return self._in_server(self._server.gateway.signed_in)[agent_id]
 
-    # What happens
+    # Statistics and sessions
 
     @property
     def stats(self) -> Statistics:
-        """What was asked and answered."""
+        """Statistics of requests and replies."""
         return self._site.statistics
 
     @property
     def on_directory_page(self) -> Callable[[int], object] | None:
-        """Called with the page number when a directory page is asked for, before it is put together.
+        """Function that is called with the page number before a page of the directory is built.
 
         It runs in the server's thread and may change agents. None: nothing is called.
         """
@@ -296,7 +296,7 @@ class Simulator:
         self._in_server(self._server.expire_sessions)
 
     def _in_server(self, function: Callable[[], _T]) -> _T:
-        """Run a function where nothing is answered meanwhile: the sessions belong to the server's thread."""
+        """Run a function in the server's thread, which owns the sessions."""
         if self._loop is None or threading.current_thread() is self._thread:
             return function()
         result: Future[_T] = Future()

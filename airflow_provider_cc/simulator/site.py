@@ -1,4 +1,4 @@
-"""What the three systems of one simulated contact centre share: settings, agents, sessions, books."""
+"""Shared state of the three systems of a simulated contact center: settings, agents, sessions, statistics."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from airflow_provider_cc.simulator.population import Agent, Population
 from airflow_provider_cc.simulator.settings import Settings
 from airflow_provider_cc.simulator.statistics import Statistics
 
-#: So many of the latest tokens and Guids are remembered for `Simulator.secrets`; a load test issues millions.
+#: Number of latest tokens and Guids in `Simulator.secrets`; a load test issues millions.
 _REMEMBERED = 10_000
-#: Lapsed sessions are swept out when so many are held.
+#: Number of sessions above which lapsed ones are removed.
 _SWEEP_ABOVE = 10_000
 
 
 class Session(NamedTuple):
     """One issued token or Guid.
 
-    :param expires: end of its life on the monotonic clock
-    :param cookie: stickiness cookie of the client it was issued to
+    :param expires: time when it lapses, on the monotonic clock
+    :param cookie: sticky cookie of the client it was issued to
     """
 
     expires: float
@@ -35,28 +35,28 @@ class Sessions:
         self._open: dict[str, Session] = {}
 
     def open(self, value: str, lifetime: float, cookie: str) -> None:
-        """Remember a new one."""
+        """Store a new session."""
         now = time.monotonic()
         if len(self._open) >= _SWEEP_ABOVE:
             self._open = {key: session for key, session in self._open.items() if session.expires > now}
         self._open[value] = Session(now + lifetime, cookie)
 
     def valid(self, value: str, cookie: str) -> bool:
-        """Tell whether it was issued to this client and still lives."""
+        """Return whether a session was issued to this client and is still valid."""
         session = self._open.get(value)
         return session is not None and session.expires > time.monotonic() and session.cookie == cookie
 
     def close(self, value: str) -> None:
-        """End one."""
+        """End a session."""
         self._open.pop(value, None)
 
     def clear(self) -> None:
-        """End all."""
+        """End all sessions."""
         self._open.clear()
 
 
 class Site:
-    """The common ground of CC-Management, CC-Gateway and CC-iSales."""
+    """Shared state of CC-Management, CC-Gateway and CC-iSales."""
 
     def __init__(self, settings: Settings, faults: Faults) -> None:
         self.settings = settings
@@ -66,7 +66,7 @@ class Site:
         self.issued: deque[str] = deque(maxlen=_REMEMBERED)
 
     def issue(self, value: str) -> str:
-        """Give a new token or Guid its final form, and note it as a secret."""
+        """Return a new token or Guid in its final form, and record it as a secret."""
         value = self.settings.issue(value)
         self.issued.append(value)
         return value
@@ -79,9 +79,9 @@ class Site:
         return agent
 
     def blame(self, text: str, secret: object) -> str:
-        """Word an error, repeating the credential when the settings say so."""
+        """Return an error text; with `echo_secrets`, it repeats the credential."""
         return f"{text}: {secret}" if self.settings.echo_secrets else text
 
     def refuses(self, system: str) -> bool:
-        """Tell whether every sign-in to a system is refused at the moment."""
+        """Return whether every sign-in to a system is currently rejected."""
         return system in self.faults.refuse_sign_ins

@@ -17,10 +17,18 @@ from airflow_provider_cc.sync.schema import Tables
 
 log = logging.getLogger(__name__)
 
-#: Examples that a dry run shows.
+#: Examples that a dry run shows, of all kinds together.
 EXAMPLES = 50
 #: What an answer may mean for the table, besides "rejected", "later" and "none".
 CHANGES = ("added", "changed", "unchanged", "reactivated", "deactivated")
+#: What a dry run says of them.
+_VERBS = {
+    "added": "add",
+    "changed": "change",
+    "reactivated": "reactivate",
+    "deactivated": "deactivate",
+    "rejected": "reject",
+}
 
 
 class Application:
@@ -119,7 +127,10 @@ class Application:
             (agent.c.account.is_(None), "added"),
             (late, "later"),
             (~agent.c.is_active, "reactivated"),
-            (self._differs(stage, agent, self._delivered), "changed"),
+            (
+                sa.or_(self._differs(stage, agent, self._delivered), agent.c.is_active.is_(None)),
+                "changed",
+            ),
             else_="unchanged",
         )
 
@@ -130,7 +141,8 @@ class Application:
             agent.c.tenant == tenant,
             agent.c.account == stage.c.account,
             self._is_mine(),
-            agent.c.synced_at < stage.c.read_at,
+            # A column that was added to a table of the user's is null at first.
+            sa.or_(agent.c.synced_at < stage.c.read_at, agent.c.synced_at.is_(None)),
         )
         values = {name: stage.c[name] for name in self._delivered}
         moved = {"changed_at": stage.c.read_at, "synced_at": stage.c.read_at}
@@ -227,37 +239,33 @@ class Application:
         connection.execute(reject.insert().from_select(columns, rows, include_defaults=False))
 
     def _show(self, connection: sa.engine.Connection) -> None:
-        """Log examples of what would change."""
+        """Log examples of what would change, and of rejects, which a dry run writes nowhere."""
         stage, agent = self._tables.stage, self._tables.agent
-        change = self._change().label("change")
         pairs = [
             column
             for name in self._delivered
             for column in (agent.c[name].label(f"old_{name}"), stage.c[name].label(f"new_{name}"))
         ]
-        inner = sa.select(stage.c.account, change, *pairs).select_from(self._joined()).where(self._is_mine())
-        found = inner.subquery()
+        told = (stage.c.account, self._change().label("change"), stage.c.endpoint, stage.c.message)
+        found = sa.select(*told, *pairs).select_from(self._joined()).where(self._is_mine()).subquery()
         rows = connection.execute(
             sa.select(found)
-            .where(found.c.change.in_(("added", "changed", "reactivated", "deactivated")))
+            .where(found.c.change.in_(tuple(_VERBS)))
             .order_by(found.c.account)
             .limit(EXAMPLES)
         )
-        verbs = {
-            "added": "add",
-            "changed": "change",
-            "reactivated": "reactivate",
-            "deactivated": "deactivate",
-        }
-        for account, what, *values in rows:
-            told = zip(self._delivered, values[::2], values[1::2], strict=True)
-            if what == "added":
-                text = ", ".join(f"{name} {new}" for name, _, new in told)
-            elif what == "deactivated":
+        for account, change, endpoint, message, *values in rows:
+            described = list(zip(self._delivered, values[::2], values[1::2], strict=True))
+            if change == "rejected":
+                text = f": {endpoint}: {message}"
+            elif change == "deactivated":
                 text = ""
+            elif change == "added":
+                text = ": " + ", ".join(f"{name} {new}" for name, _, new in described)
             else:
-                text = ", ".join(f"{name} {old} → {new}" for name, old, new in told if old != new)
-            log.info("would %s %s%s", verbs[what], printable(account), text and f": {text}")
+                text = ", ".join(f"{name} {old} → {new}" for name, old, new in described if old != new)
+                text = f": {text or 'as before'}"
+            log.info("would %s %s", _VERBS[change], printable(account + text))
 
     def _joined(self) -> Any:
         stage, agent = self._tables.stage, self._tables.agent

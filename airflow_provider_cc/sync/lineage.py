@@ -57,7 +57,7 @@ def lineage(
     :param sql_conn_id: connection to the database
     :param written: the tables, each with its number of rows, as :func:`rows_written` tells
     :param accounts_sql: the query for the accounts, if there is one
-    :param asked: addresses of contact centres, each with the path of an interface
+    :param asked: addresses of contact centers, each with the path of an interface
     """
     from airflow.providers.common.compat.openlineage.facet import InputDataset
     from airflow.providers.openlineage.extractors import OperatorLineage

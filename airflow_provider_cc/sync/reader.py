@@ -25,16 +25,15 @@ from airflow_provider_cc.exceptions import (
     CCResponseError,
     ErrorCode,
 )
-from airflow_provider_cc.hooks.bulk import BulkClient
 from airflow_provider_cc.hooks.lockout import Credential
 from airflow_provider_cc.hooks.management import CCManagementHook
+from airflow_provider_cc.hooks.transport import BulkClient
 from airflow_provider_cc.sync import spool as states
 from airflow_provider_cc.sync.answers import GONE, REJECT, ROW, Answer, Store
 from airflow_provider_cc.sync.batches import Batches
 from airflow_provider_cc.sync.columns import Column, Reading
 from airflow_provider_cc.sync.counts import Counts
 from airflow_provider_cc.sync.failures import ACCOUNT_ERRORS, Failures
-from airflow_provider_cc.sync.sources import spool_codes
 from airflow_provider_cc.sync.spool import UNSETTLED, Spool, batches
 
 log = logging.getLogger(__name__)
@@ -69,7 +68,7 @@ class Reader:
 
     :param hook: of the contact center
     :param store: where answers go
-    :param spool: an open, empty one
+    :param spool: an open one, with the source's codes
     :param reading: reads answers into columns, see :func:`reading_for`
     :param from_directory: whether the directory is the source, and not a list
     :param softphones: "directory", "login_params" or "none"
@@ -111,15 +110,16 @@ class Reader:
         self._lookup_worked = False
         self._begun = self._logged = time.monotonic()
 
-    def load(self, codes: Iterable[Any] | None, staged: Iterable[tuple[str, str]] = ()) -> None:
+    def load(self, spooled: tuple[int, int] | None, staged: Iterable[tuple[str, str]] = ()) -> None:
         """Take the source's accounts and what earlier attempts have read. Blocks; talks to Airflow.
 
-        :param codes: account codes, ``None`` for the directory
+        :param spooled: how many codes the spool was given, and how many different ones; ``None`` for the
+            directory
         :param staged: account and outcome of each answer that is still valid
         """
         counts = self.counts
-        if codes is not None:
-            counts.requested, counts.unique = spool_codes(codes, self.spool)
+        if spooled is not None:
+            counts.requested, counts.unique = spooled
             counts.duplicates = counts.requested - counts.unique
         for batch in batches(staged, states.BATCH):
             self._has_staged = True
@@ -211,7 +211,6 @@ class Reader:
                 return
             answer = Answer(account, ROW, self.store.now(), values)
         self._count(answer.outcome, 1)
-        self._check_rejects()
         await self._batches.add([answer], replacing=again)
 
     async def _known(self, account: str) -> tuple[Any, ...]:

@@ -26,6 +26,8 @@ RUN_KEY = ("dag_id", "task_id", "run_id", "map_index", "tenant")
 COUNT_COLUMNS = {
     field.name: "unique_accounts" if field.name == "unique" else field.name for field in fields(Counts)
 }
+#: The ledger's columns that the first release did not have.
+_LATER_COLUMNS = {"unconfirmed", "skipped", "run_key", "deployment"}
 
 
 @dataclass(frozen=True)
@@ -225,8 +227,7 @@ def prepare(database: Database, tables: Tables) -> None:
                     for index in indexes(tables, database.dialect):
                         if index.table is table:
                             connection.execute(CreateIndex(index))
-        missing = _missing(connection, tables.run)
-        for column in missing:
+        for column in _later_columns(connection, tables.run):
             connection.exec_driver_sql(_add_column(connection, tables.run, column))
         check(connection, database.dialect, tables.present())
 
@@ -247,7 +248,7 @@ def _needed(connection: sa.engine.Connection, dialect: Dialect, tables: Tables) 
     wanted = [index for index in indexes(tables, dialect) if index.table in absent]
     yield from statements(absent, wanted, connection.dialect)
     if tables.run not in absent:
-        for column in _missing(connection, tables.run):
+        for column in _later_columns(connection, tables.run):
             yield _add_column(connection, tables.run, column)
 
 
@@ -277,8 +278,7 @@ def _problems(
     """Iterate over what does not fit, each with the statement that changes it."""
     quote = connection.dialect.identifier_preparer
     name = quote.format_table(table)
-    missing = _missing(connection, table)
-    for column in missing:
+    for column in _missing(connection, table):
         yield f"column {column.name} is missing", _add_column(connection, table, column)
     found = dialect.columns(connection, table)
     for column in table.columns:
@@ -293,7 +293,7 @@ def _problems(
             )
     key = [column.name for column in table.primary_key]
     keys = [{name.lower() for name in names if name} for names in dialect.keys(connection, table)]
-    if key and not missing and set(key) not in keys:
+    if key and set(key) not in keys:
         names = ", ".join(quote.quote(column) for column in key)
         yield (
             f"it has no unique key ({', '.join(key)})",
@@ -310,6 +310,12 @@ def _missing(connection: sa.engine.Connection, table: sa.Table) -> list[sa.Colum
     nothing = connection.execute(sa.select(sa.text("*")).select_from(table).limit(0))
     found = {str(name).lower() for name in nothing.keys()}  # noqa: SIM118 - a result, no dict
     return [column for column in table.columns if column.name.lower() not in found]
+
+
+def _later_columns(connection: sa.engine.Connection, run: sa.Table) -> list[sa.Column[Any]]:
+    """Return what the ledger of an earlier release lacks; nothing if the table is no ledger at all."""
+    missing = _missing(connection, run)
+    return missing if {column.name for column in missing} <= _LATER_COLUMNS else []
 
 
 def _add_column(connection: sa.engine.Connection, table: sa.Table, column: sa.Column[Any]) -> str:

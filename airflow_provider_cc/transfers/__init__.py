@@ -1,1 +1,1 @@
-"""From the contact centre into a database."""
+"""From the contact center into a database."""

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgspec
 
 from airflow_provider_cc.api.management import AGENT_INFO, DIRECTORY, LOGIN_PARAMS
+from airflow_provider_cc.api.secret import without_locals
 from airflow_provider_cc.compat import Asset, BaseHook, BaseOperator, deployment
 from airflow_provider_cc.exceptions import CCConfigError, CCError
 from airflow_provider_cc.hooks.management import CCManagementHook
-from airflow_provider_cc.hooks.tracebacks import without_locals
 from airflow_provider_cc.sync.apply import Application
 from airflow_provider_cc.sync.columns import AGENT_COLUMNS, Column
 from airflow_provider_cc.sync.counts import Counts
@@ -27,7 +27,7 @@ from airflow_provider_cc.sync.lineage import lineage, rows_written
 from airflow_provider_cc.sync.reader import Reader, reading_for
 from airflow_provider_cc.sync.rehearsal import rehearsal
 from airflow_provider_cc.sync.schema import Tables, define, prepare
-from airflow_provider_cc.sync.sources import AccountList, rows_of_one_column
+from airflow_provider_cc.sync.sources import AccountList, rows_of_one_column, spool_codes
 from airflow_provider_cc.sync.spool import Spool
 from airflow_provider_cc.sync.stage import Staging
 
@@ -174,7 +174,7 @@ class CCAgentsToSqlOperator(BaseOperator):
         passwords = self.account_passwords() if self.softphones == "login_params" else {}
         # Both connections are read and checked here, before anything runs in another thread.
         warehouse = database_of(self.sql_conn_id)
-        self.hook.sessions  # noqa: B018
+        self.hook.sessions, self.hook.page_size  # noqa: B018
         with closing(warehouse):
             counts = work.run(lambda: self._sync(context, work, warehouse, passwords))
         return self._result(context, counts, time.monotonic() - began)
@@ -187,17 +187,19 @@ class CCAgentsToSqlOperator(BaseOperator):
     def _sync(
         self, context: Context, work: Interruptible, warehouse: Database, passwords: Mapping[str, str]
     ) -> Counts:
-        tenant = self.tenant or self.cc_conn_id
-        if self._dry_run:
-            database, tables = rehearsal(warehouse, self._tables, self.columns, tenant)
-        else:
-            database, tables = warehouse, self._tables
-            prepare(database, tables)
-        reading = reading_for(self.columns, self._source == "directory", self.softphones)
-        ledger = Ledger(database, tables, self._run_key(context, tenant), deployment())
-        earlier = ledger.begin(self._source) or Counts()
-        staging = Staging(database, tables, ledger, reading.names)
+        database, tables, tenant = warehouse, self._tables, self.tenant or self.cc_conn_id
         with Spool() as spool:
+            # What is wrong with the source is told before anything is made or asked.
+            codes = self._codes(warehouse)
+            spooled = None if codes is None else spool_codes(codes, spool)
+            if self._dry_run:
+                database, tables = rehearsal(warehouse, tables, self.columns, tenant)
+            else:
+                prepare(database, tables)
+            reading = reading_for(self.columns, self._source == "directory", self.softphones)
+            ledger = Ledger(database, tables, self._run_key(context, tenant), deployment())
+            earlier = ledger.begin(self._source) or Counts()
+            staging = Staging(database, tables, ledger, reading.names)
             reader = Reader(
                 hook=self.hook,
                 store=staging,
@@ -214,7 +216,7 @@ class CCAgentsToSqlOperator(BaseOperator):
             counts = self._counts = reader.counts
             try:
                 try:
-                    reader.load(self._codes(warehouse), staging.staged())
+                    reader.load(spooled, staging.staged())
                     work.loop(reader.read())
                 finally:
                     counts.requests += earlier.requests

@@ -1,1 +1,1 @@
-"""What waits in the triggerer, without holding a worker."""
+"""Triggers, which wait in the triggerer without occupying a worker."""

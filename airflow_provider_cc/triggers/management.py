@@ -10,31 +10,31 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_cc.api.secret import without_locals
 from airflow_provider_cc.compat import AirflowNotFoundException, in_thread
 from airflow_provider_cc.exceptions import CCConfigError, CCError
 from airflow_provider_cc.hooks.management import CCManagementHook
-from airflow_provider_cc.hooks.tracebacks import without_locals
-from airflow_provider_cc.triggers.look import AgentLook
-from airflow_provider_cc.triggers.outcome import failure
+from airflow_provider_cc.triggers.events import failure
+from airflow_provider_cc.triggers.poll import AgentPoll
 
 log = logging.getLogger(__name__)
 
 
 class CCAgentTrigger(BaseTrigger):
-    """Asks until an account resolves to an agent, then fires one event and ends.
+    """Polls until an account is an agent, then fires one event and ends.
 
-    The event is ``{"agent": …}``, ``None`` in it if the time is over; or, for whatever failure, that of
-    :func:`airflow_provider_cc.triggers.outcome.failure`. It never fails by itself, so that the task raises
-    the right exception: after a refused credential no retry follows.
+    The event is ``{"agent": …}``, with ``None`` after a time-out. After a failure it is the event of
+    :func:`airflow_provider_cc.triggers.events.failure`. The trigger itself never fails, so that the task can
+    raise the right exception: a rejected credential must not be retried.
 
-    All of its state is in its arguments: in another triggerer it goes on, after one more sign-in.
+    Its arguments are its whole state. In another triggerer it continues after one more sign-in.
 
     :param account_code: sign-in account, at most 64 characters
-    :param agent_status: the status that the agent must have; ``None``: any
+    :param agent_status: the status that the agent must have; ``None`` for any
     :param cc_conn_id: connection of type ``cc_management``
-    :param poke_interval: seconds between an answer and the next question
-    :param max_unanswered: how many questions in a row may stay without an answer
-    :param ends_at: when to ask for the last time, in UTC
+    :param poke_interval: seconds between an answer and the next query
+    :param max_unanswered: maximum number of consecutive queries without an answer
+    :param ends_at: time of the last query, in UTC
     """
 
     def __init__(
@@ -56,13 +56,13 @@ class CCAgentTrigger(BaseTrigger):
         self.ends_at = ends_at
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return what it takes to go on in another triggerer; no secret is in it."""
+        """Return what another triggerer needs to continue. It contains no secret."""
         names = ("account_code", "agent_status", "cc_conn_id", "poke_interval", "max_unanswered", "ends_at")
         path = f"{type(self).__module__}.{type(self).__qualname__}"
         return path, {name: getattr(self, name) for name in names}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait, and fire. By then all connections are closed, as they are when the triggerer cancels it."""
+        """Wait, close all connections, and fire. Canceling the trigger closes them, too."""
         yield TriggerEvent(await self._event())  # type: ignore[no-untyped-call]
 
     async def _event(self) -> dict[str, Any]:
@@ -71,21 +71,21 @@ class CCAgentTrigger(BaseTrigger):
         except CCError as error:
             return failure(error)
         except AirflowNotFoundException:
-            return failure(CCConfigError(f"connection {self.cc_conn_id!r} is not known to the triggerer"))
+            return failure(CCConfigError(f"connection {self.cc_conn_id!r} is not defined in the triggerer"))
         except Exception as error:
-            log.exception("The wait for account %r ended.", self.account_code)
-            # Its text may hold anything, and an event is kept in the metadata database.
-            return failure(CCError(f"the trigger failed: {type(error).__name__}, see its log"))
+            log.exception("Waiting for account %r failed.", self.account_code)
+            # Its text may contain secrets, and events are stored in the metadata database.
+            return failure(CCError(f"the trigger failed: {type(error).__name__}; see the trigger's log"))
 
     @without_locals
     async def _agent(self) -> dict[str, Any] | None:
-        look = AgentLook(self.account_code, self.agent_status, self.max_unanswered)
+        poll = AgentPoll(self.account_code, self.agent_status, self.max_unanswered)
         async with await in_thread(CCManagementHook(self.cc_conn_id).bulk)() as client:
             while True:
-                # First this: the worker has just asked. And a task that comes back while its executor has
-                # not yet reported that it had been deferred, Airflow takes for a failed one.
+                # Sleep first, because the worker has just queried. Also, Airflow considers a task failed that
+                # resumes before its executor has reported the deferral.
                 await asyncio.sleep(max(0, min(self.poke_interval, self._left())))
-                agent = await look.once(client)
+                agent = await poll.once(client)
                 if agent is not None or self._left() <= 0:
                     return agent
 

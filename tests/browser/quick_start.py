@@ -35,7 +35,7 @@ INSTALL, CENTRE, AIRFLOW = code("bash")
 
 
 class NewUser:
-    """Somebody who follows the page; in a ``with`` block, the contact centre and Airflow run.
+    """Somebody who follows the page; in a ``with`` block, the contact center and Airflow run.
 
     :param directory: where they work
     :param wheel: what they install instead of a checkout

@@ -10,7 +10,7 @@ from unittest import mock
 
 import pytest
 
-from airflow_provider_cc.hooks import retries
+from airflow_provider_cc.hooks import transport
 from airflow_provider_cc.simulator import Simulator
 from tests.transfers.conftest import (  # noqa: F401 - fixtures
     MakeCentre,
@@ -64,7 +64,7 @@ def surroundings(
     for agent in agents:
         (folder / agent.account).write_text(f"{agent.password}\n")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(retries, "FIRST_BACK_OFF", 0.01)
+    monkeypatch.setattr(transport, "FIRST_BACK_OFF", 0.01)
     with mock.patch.dict(os.environ):  # a snippet may add to it
         for conn_id, connection in connections.items():
             os.environ[f"AIRFLOW_CONN_{conn_id.upper()}"] = json.dumps(connection)

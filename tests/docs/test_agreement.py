@@ -21,9 +21,9 @@ from airflow_provider_cc.get_provider_info import CONNECTION_TYPES, get_provider
 from airflow_provider_cc.hooks.connection import CCSettings, read_settings
 from airflow_provider_cc.simulator import Faults
 from airflow_provider_cc.simulator.__main__ import _parser
-from airflow_provider_cc.transfers import tables as definitions
-from airflow_provider_cc.transfers.columns import AGENT_COLUMNS
-from airflow_provider_cc.transfers.counts import Counts
+from airflow_provider_cc.sync.columns import AGENT_COLUMNS
+from airflow_provider_cc.sync.counts import Counts
+from airflow_provider_cc.sync.schema import define
 from tests.conftest import CHECKOUT
 from tests.docs.pages import PAGES, blocks, code_words, name, page, section, tables
 
@@ -193,9 +193,7 @@ def test_counts() -> None:
 
 
 def test_columns() -> None:
-    defined = definitions.define(
-        AGENT_COLUMNS, "cc_agent", "cc_agent_history", "cc_agent_reject", "cc_sync_run"
-    )
+    defined = define(AGENT_COLUMNS, "cc_agent", "cc_agent_history", "cc_agent_reject", "cc_sync_run")
     for table in defined.present():
         told = tables(section("docs/tables.md", f"## {table.name}"))[0]
         assert [(code_words(row[0])[0], row[1]) for row in told[1:]] == [

@@ -35,7 +35,8 @@ def tables(database: Database, centre: Simulator, sync: Sync) -> Database:
     database.execute(
         f"CREATE TABLE call_log (call_id INTEGER, softphone_number VARCHAR(64), started_at {kind})"
     )
-    first, second, *_ = runs(database)
+    begun = "SELECT valid_from FROM cc_agent_history WHERE account = :account ORDER BY valid_from"
+    (first,), (second,) = database.query(begun, account=ANN)[0], database.query(begun, account=BOB)[-1]
     moments = [first - timedelta(days=1), first, second - (second - first) / 2, second]
     database.execute(
         "INSERT INTO call_log VALUES (:call_id, :number, :moment)",
@@ -94,14 +95,13 @@ def test_queries_tell_the_truth(tables: Database, centre: Simulator, sync: Sync)
     assert sum(agents for _, _, agents in per_type) == 39
 
     rejects = tables.query(below("Rejects of the last run"))
-    assert rejects == [
-        ("cc_management_default", "queryAgentInfoByAccount", "no_agent", 2),
-        ("other", "queryAgentInfoByAccount", "no_agent", 2),
-    ]
+    assert rejects == [("cc_management_default", "queryAgentInfoByAccount", "no_agent", 2)]
+    staged = tables.query(below("Rejects of a run that failed"))
+    assert staged == [("other", "queryAgentInfoByAccount", "no_agent", 2)]
 
     ((tenant, active, oldest, finished),) = tables.query(below("Freshness"))
     assert (tenant, active) == ("cc_management_default", 39)
-    assert oldest == runs(tables)[2] <= finished
+    assert runs(tables)[2] <= oldest <= finished
 
     ((*_, error),) = tables.query(below("Runs that did not end"))
     assert "max_rejects" in error

@@ -56,7 +56,7 @@ def test_an_authority_that_is_not_sent_has_to_be_asked_for(shown, examine, tmp_p
     trusted = bool(examined.findings["tls"].extra)
     # From Python 3.13 on, a certificate that is trusted needs no authority.
     assert trusted == bool(ssl.create_default_context().verify_flags & ssl.VERIFY_X509_PARTIAL_CHAIN)
-    assert trusted or "ask the centre's administrator for it" in examined.findings["tls"].advice
+    assert trusted or "Ask the contact center's administrator" in examined.findings["tls"].advice
     assert (tmp_path / "ca.pem").exists() == trusted
 
 
@@ -71,7 +71,7 @@ def test_a_self_signed_certificate_can_be_saved(shown, connect, examine, tmp_pat
 
 @pytest.mark.parametrize(
     ("kind", "seen", "advice"),
-    [("expired", "expired", "renew"), ("other_host", "another host", "Set host to a name")],
+    [("expired", "expired", "renew"), ("other_host", "another host", "Set host, or extra server_name")],
 )
 def test_what_no_extra_can_heal(start, examine, tmp_path, kind, seen, advice):
     cc = start(agents=3, record=True, certificate=kind)
@@ -81,7 +81,7 @@ def test_what_no_extra_can_heal(start, examine, tmp_path, kind, seen, advice):
     assert advice in examined.findings["tls"].advice
     assert examined.findings["tls"].extra == {}
     assert not (tmp_path / "ca.pem").exists()
-    assert examined.verdict("front_door") == examined.verdict("sign_in") == "skipped"
+    assert examined.verdict("unauthenticated_request") == examined.verdict("sign_in") == "skipped"
     assert cc.stats.requests() == 0
 
 

@@ -48,7 +48,7 @@ def test_something_failed_and_a_report_goes_to_a_file(cc, reconnect, doctor, tmp
     done = doctor(MANAGEMENT, "--report", str(tmp_path / "report.md"))
     assert done.returncode == 1
     report = (tmp_path / "report.md").read_text()
-    assert "| sign_in | fail | refused: 403 with JSON |" in report
+    assert "| sign_in | fail | rejected: 403 with JSON |" in report
     assert "wrong-password" not in done.stdout + done.stderr + report
     assert cc.stats.refused() == 1
 
@@ -56,7 +56,7 @@ def test_something_failed_and_a_report_goes_to_a_file(cc, reconnect, doctor, tmp
 @pytest.mark.slow
 def test_only_the_report_goes_to_standard_output(cc, doctor):
     done = doctor(MANAGEMENT, "--report", "-")
-    assert done.stdout.startswith("# Doctor's report\n")
+    assert done.stdout.startswith("# Connection check\n")
     assert "what to do" in done.stderr
 
 
@@ -72,7 +72,7 @@ def test_a_certificate_is_saved_once(start, connect, doctor, tmp_path):
 
     again = doctor(MANAGEMENT, "--save-ca", str(saved))
     assert again.returncode == 2
-    assert "is there already" in again.stderr
+    assert "already exists" in again.stderr
 
 
 @pytest.mark.slow

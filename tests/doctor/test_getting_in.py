@@ -18,7 +18,7 @@ EVERY_SYSTEM = pytest.mark.parametrize("conn_id", SYSTEMS)
 def test_a_firewall_is_told_from_a_wrong_key(cc, examine, conn_id, empty):
     cc.settings.allow_listed, cc.faults.empty = False, empty
     examined = examine(conn_id)
-    assert examined.verdict("front_door") == "warn"
+    assert examined.verdict("unauthenticated_request") == "warn"
     assert examined.verdict("sign_in") == "fail"
     assert examined.verdict("allow_list") == "fail"
     assert "allow list" in examined.findings["allow_list"].advice
@@ -33,7 +33,7 @@ def test_a_wrong_key_is_told_from_a_firewall(cc, reconnect, examine, conn_id, st
     examined = examine(conn_id)
     assert examined.verdict("sign_in") == "fail"
     assert examined.verdict("allow_list") == "ok"
-    assert "the centre itself" in examined.findings["allow_list"].seen
+    assert "the contact center itself" in examined.findings["allow_list"].seen
     assert "lock accounts" in examined.findings["sign_in"].advice
     assert cc.stats.refused() == 1
 
@@ -44,7 +44,7 @@ def test_what_was_refused_is_not_sent_again_before_its_rest_is_lifted(cc, reconn
     reconnect(conn_id, password="wrong-password")
     examine(conn_id)
     examined = examine(conn_id)
-    assert examined.findings["sign_in"].seen == "blocked, and so not sent"
+    assert examined.findings["sign_in"].seen == "blocked, therefore not sent"
     assert "airflow variables delete cc_blocked__" in examined.findings["sign_in"].private
     assert cc.stats.refused() == 1
     reconnect(conn_id)
@@ -57,7 +57,7 @@ def test_a_refusal_inside_a_200(cc, reconnect, examine, conn_id):
     reconnect(conn_id, password="wrong-password")
     examined = examine(conn_id)
     assert examined.verdict("sign_in") == "fail"
-    assert "refused" in examined.findings["sign_in"].seen
+    assert "rejected" in examined.findings["sign_in"].seen
     assert examined.verdict("allow_list") == "ok"
     assert cc.stats.refused() == 1
 
@@ -126,7 +126,7 @@ def test_a_shorter_life_than_asked_for(cc, examine):
     cc.settings.token_lifetime = 600
     examined = examine()
     assert examined.verdict("lifetime") == "warn"
-    assert "600 s granted, 3600 s asked for" in examined.findings["lifetime"].seen
+    assert "600 s granted, 3600 s requested" in examined.findings["lifetime"].seen
     assert examined.findings["lifetime"].extra == {"token_lifetime": 600}
 
 
@@ -152,7 +152,7 @@ def test_a_clock_that_is_wrong(cc, examine, conn_id, ahead):
     assert examined.verdict("clock") == "warn"
     assert ("ahead" if ahead > 0 else "behind") in examined.findings["clock"].seen
     if conn_id == MANAGEMENT:
-        assert f"CreateTime is {'+' if ahead > 0 else '-'}7" in examined.findings["lifetime"].seen
+        assert f"CreateTime differs by {'+' if ahead > 0 else '-'}7" in examined.findings["lifetime"].seen
 
 
 def test_a_tenant_space_that_is_missing(cc, reconnect, examine):

@@ -104,7 +104,7 @@ def test_a_small_directory_proves_its_page_by_its_total(start, examine):
     examined = examine()
     assert (examined.verdict("page_size"), examined.findings["page_size"].seen) == (
         "ok",
-        "7 lines came for 100",
+        "7 entries for a page of 100",
     )
 
 

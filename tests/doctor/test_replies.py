@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_cc.api import management
 from airflow_provider_cc.api.protocol import Reply
-from airflow_provider_cc.doctor.replies import listen
+from airflow_provider_cc.doctor.replies import record
 
 CANARY = "Canary-teal-otter-52"
 CALL = management.query_agent_info("agent000001")
@@ -23,7 +23,7 @@ VALUES = st.recursive(
 
 
 def heard(body, status=200, **headers):
-    return listen(CALL, Reply(status, headers, body), now=0.0)
+    return record(CALL, Reply(status, headers, body), now=0.0)
 
 
 def test_keys_and_types():

@@ -131,7 +131,7 @@ def test_a_proxy_that_speaks_tls_is_passed_by_whole_calls(cc, examine, serve, ce
     examined = examine()
     assert examined.verdict("proxy") == "warn"
     assert (examined.verdict("tcp"), examined.verdict("tls")) == ("skipped", "skipped")
-    assert (examined.verdict("front_door"), examined.verdict("page_numbers")) == ("ok", "ok")
+    assert (examined.verdict("unauthenticated_request"), examined.verdict("page_numbers")) == ("ok", "ok")
     assert {line.split()[0] for line in seen} == {b"CONNECT"}
 
 

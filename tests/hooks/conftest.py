@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_cc.hooks import retries, session
+from airflow_provider_cc.hooks import session, transport
 from airflow_provider_cc.hooks.gateway import CCGatewayHook
 from airflow_provider_cc.hooks.isales import CCISalesHook
 from airflow_provider_cc.hooks.management import CCManagementHook
@@ -36,8 +36,8 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Back off for milliseconds; everything else about retries stays."""
-    monkeypatch.setattr(retries, "FIRST_BACK_OFF", 0.01)
-    monkeypatch.setattr(retries, "LONGEST_BACK_OFF", 0.02)
+    monkeypatch.setattr(transport, "FIRST_BACK_OFF", 0.01)
+    monkeypatch.setattr(transport, "LONGEST_BACK_OFF", 0.02)
 
 
 @pytest.fixture(autouse=True)
@@ -154,6 +154,9 @@ class Clock:
 
     def monotonic(self) -> float:
         return time.monotonic() + self.ahead
+
+    def time(self) -> float:
+        return time.time()
 
 
 @pytest.fixture

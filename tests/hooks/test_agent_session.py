@@ -108,8 +108,7 @@ def test_an_agent_who_was_signed_out_meanwhile_is_no_failure(cc, seat, logged):
 
 def test_an_agent_who_signed_out_elsewhere_is_no_failure(cc, agent, seat, logged):
     with seat() as signed_in:
-        elsewhere = CCGatewayHook()
-        elsewhere._sign_out_at_once(agent.agent_id, signed_in.guid)  # the block's own then gets 100-008
+        signed_in._sign_out_at_once(signed_in.guid)  # the block's own then gets 100-008
     assert cc.stats.requests("logout") == 2
     assert "could not be signed out" not in logged.text()
 

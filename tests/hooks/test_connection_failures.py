@@ -17,12 +17,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from airflow_provider_cc.api import lenient
 from airflow_provider_cc.api.protocol import understand
 from airflow_provider_cc.exceptions import CCConfigError, CCError, CCResponseError, CCTransientError
-from airflow_provider_cc.hooks import bulk, wire
-from airflow_provider_cc.hooks.blocking import BlockingClient
-from airflow_provider_cc.hooks.bulk import BulkClient
+from airflow_provider_cc.hooks import transport
 from airflow_provider_cc.hooks.connection import CCSettings
+from airflow_provider_cc.hooks.transport import BlockingClient, BulkClient
 from tests.hooks.support import OK, http, info, read_request, reset, says, unused_port
 
 JSON = {"Content-Type": "application/json"}
@@ -235,8 +235,8 @@ def endless(connection):
 
 @pytest.fixture
 def small_limit(monkeypatch):
-    assert wire.MAX_BODY == bulk.MAX_BODY == 16 * 1024 * 1024
-    for module in (wire, bulk):
+    assert lenient.MAX_BODY == transport.MAX_BODY == 16 * 1024 * 1024
+    for module in (lenient, transport):
         monkeypatch.setattr(module, "MAX_BODY", 1_000_000)
 
 

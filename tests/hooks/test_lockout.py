@@ -13,9 +13,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography.fernet import Fernet
 
+from airflow_provider_cc import compat
 from airflow_provider_cc.exceptions import CCAuthError, CCBusinessError, CCError
 from airflow_provider_cc.hooks import lockout
-from airflow_provider_cc.hooks import variables as airflow_variables
 from airflow_provider_cc.hooks.gateway import CCGatewayHook
 from airflow_provider_cc.hooks.isales import CCISalesHook
 from airflow_provider_cc.hooks.lockout import Credential, Lockout
@@ -506,10 +506,10 @@ def test_without_variables_the_rules_within_a_task_hold_and_a_line_is_logged(
 
 @pytest.mark.parametrize("error", [RuntimeError("password"), TimeoutError()])
 def test_a_failing_store_fails_no_task(cc, management, monkeypatch, logged, error):
-    def fail(*_):
+    def fail():
         raise error
 
-    monkeypatch.setattr(airflow_variables, "get_variable", fail)
+    monkeypatch.setattr(compat, "_variables", fail)
     management.send(info())
     assert "cannot be read" in logged.text()
 

@@ -8,10 +8,10 @@ import pytest
 
 from airflow_provider_cc.api import gateway, management
 from airflow_provider_cc.exceptions import CCError
-from airflow_provider_cc.hooks.blocking import BlockingClient
 from airflow_provider_cc.hooks.gateway import CCGatewayHook
 from airflow_provider_cc.hooks.isales import CCISalesHook
 from airflow_provider_cc.hooks.management import CCManagementHook
+from airflow_provider_cc.hooks.transport import BlockingClient
 from tests.hooks.support import CLIENTS, PLAIN, http, read_request, reset, says, unused_port
 
 SECRET = "canary-password"

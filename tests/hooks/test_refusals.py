@@ -11,7 +11,7 @@ from airflow_provider_cc.exceptions import (
     CCSignInUnavailable,
     CCTransientError,
 )
-from airflow_provider_cc.hooks import retries
+from airflow_provider_cc.hooks import transport
 from airflow_provider_cc.hooks.gateway import CCGatewayHook
 from airflow_provider_cc.hooks.isales import CCISalesHook
 from airflow_provider_cc.hooks.management import CCManagementHook
@@ -126,8 +126,8 @@ def test_a_sign_in_that_times_out_is_not_repeated(cc, reconnect):
 
 
 def test_a_refused_connection_is_tried_twice_by_one_of_all_who_wait(connect, monkeypatch):
-    monkeypatch.setattr(retries, "FIRST_BACK_OFF", 1.0)  # so that all wait while it is tried
-    monkeypatch.setattr(retries, "LONGEST_BACK_OFF", 1.0)
+    monkeypatch.setattr(transport, "FIRST_BACK_OFF", 1.0)  # so that all wait while it is tried
+    monkeypatch.setattr(transport, "LONGEST_BACK_OFF", 1.0)
     with unused_port() as port:
         connect("cc_management_default", PLAIN, port=port)
         hook = CCManagementHook()

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from airflow_provider_cc.exceptions import CCBusinessError, CCResponseError, CCTransientError
-from airflow_provider_cc.hooks import retries
+from airflow_provider_cc.hooks import transport
 from airflow_provider_cc.hooks.management import CCManagementHook
 from tests.hooks.support import CLIENTS, INFO, PLAIN, TOKEN, at_once, http, info, read_request
 
@@ -94,7 +94,7 @@ def test_no_call_is_made_more_than_five_times(scripted, ask, reply):
     hook, script = scripted(reply)
     with pytest.raises(CCTransientError):
         ask(hook, info())
-    assert len(script.calls) == retries.MAX_TRIES == 5
+    assert len(script.calls) == transport.MAX_TRIES == 5
 
 
 @EVERY_CLIENT
@@ -139,7 +139,7 @@ def test_a_retry_after_is_waited_for(scripted, ask):
 
 @EVERY_CLIENT
 def test_a_retry_after_is_waited_for_no_longer_than_the_limit(scripted, ask, monkeypatch):
-    monkeypatch.setattr(retries, "MAX_WAIT", 0.1)
+    monkeypatch.setattr(transport, "MAX_WAIT", 0.1)
     hook, script = scripted(http(b"", "503 Later", "Retry-After: 86400\r\n"), http())
     monkeypatch.setattr("airflow_provider_cc.hooks.rate_limit.MAX_PAUSE", 0.1)
     ask(hook, info())
@@ -148,10 +148,10 @@ def test_a_retry_after_is_waited_for_no_longer_than_the_limit(scripted, ask, mon
 
 @EVERY_CLIENT
 def test_no_try_begins_after_the_time_for_all_is_over(scripted, ask, monkeypatch):
-    monkeypatch.setattr(retries, "MAX_SECONDS", 0.3)
-    monkeypatch.setattr(retries, "FIRST_BACK_OFF", 0.4)
-    monkeypatch.setattr(retries, "LONGEST_BACK_OFF", 0.4)
-    monkeypatch.setattr(retries.random, "uniform", lambda least, most: most)
+    monkeypatch.setattr(transport, "MAX_SECONDS", 0.3)
+    monkeypatch.setattr(transport, "FIRST_BACK_OFF", 0.4)
+    monkeypatch.setattr(transport, "LONGEST_BACK_OFF", 0.4)
+    monkeypatch.setattr(transport.random, "uniform", lambda least, most: most)
     hook, script = scripted(http(b"", "503 Later"))
     with pytest.raises(CCTransientError):
         ask(hook, info())
@@ -159,10 +159,10 @@ def test_no_try_begins_after_the_time_for_all_is_over(scripted, ask, monkeypatch
 
 
 def test_the_wait_doubles_up_to_a_limit_and_is_jittered(monkeypatch):
-    monkeypatch.setattr(retries, "FIRST_BACK_OFF", 1.0)
-    monkeypatch.setattr(retries, "LONGEST_BACK_OFF", 20.0)
+    monkeypatch.setattr(transport, "FIRST_BACK_OFF", 1.0)
+    monkeypatch.setattr(transport, "LONGEST_BACK_OFF", 20.0)
     for tries, longest in enumerate([1, 2, 4, 8, 16, 20, 20], start=1):
-        waits = [retries.pause(None, tries) for _ in range(500)]
+        waits = [transport.pause(None, tries) for _ in range(500)]
         assert 0 < min(waits) < 0.2 * longest
         assert 0.8 * longest < max(waits) <= longest
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from airflow_provider_cc.hooks import shared_session
+from airflow_provider_cc.hooks import session
 from airflow_provider_cc.hooks.isales import CCISalesHook
 from airflow_provider_cc.hooks.management import CCManagementHook
 from tests.hooks.support import INFO, TASKS, at_once, info
@@ -122,7 +122,7 @@ def test_a_session_near_its_end_is_not_taken(shared, monkeypatch, lifetime, age,
     shared.settings.token_lifetime = lifetime
     CCManagementHook().send(info())
     now = time.time()
-    monkeypatch.setattr(shared_session.time, "time", lambda: now + age)
+    monkeypatch.setattr(session.time, "time", lambda: now + age)
     CCManagementHook().send(info())
     assert shared.stats.sign_ins() == sign_ins
 
@@ -130,7 +130,7 @@ def test_a_session_near_its_end_is_not_taken(shared, monkeypatch, lifetime, age,
 def test_a_session_in_the_middle_of_its_life_is_taken_and_renewed_in_time(shared, monkeypatch, clock):
     CCManagementHook().send(info())
     now = time.time()
-    monkeypatch.setattr(shared_session.time, "time", lambda: now + 3000 + clock.ahead)
+    monkeypatch.setattr(session.time, "time", lambda: now + 3000 + clock.ahead)
     hook = CCManagementHook()
     hook.send(info())
     clock.ahead = 500

@@ -10,9 +10,9 @@ import traceback
 import pytest
 from rich.pretty import pretty_repr
 
+from airflow_provider_cc.api.secret import without_locals
 from airflow_provider_cc.hooks import agent as agent_module
 from airflow_provider_cc.hooks.management import CCManagementHook
-from airflow_provider_cc.hooks.tracebacks import without_locals
 from tests.hard.canaries.asking import connections, questions, shown
 from tests.hard.canaries.canaries import Search
 from tests.hard.canaries.centre import FAULTS, SETTINGS, canary_centre

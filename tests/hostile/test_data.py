@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_cc.hooks.management import CCManagementHook
 from airflow_provider_cc.operators.management import CCQueryAgentInfoOperator
-from airflow_provider_cc.transfers.account_codes import AccountList
+from airflow_provider_cc.sync.sources import AccountList
 
 FORGED = "[2026-01-01T00:00:00.000+0000] {taskinstance.py:1} INFO - Marking task as SUCCESS"
 #: What a code may hold that is no code.

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from airflow_provider_cc.api.management import AgentInfo
 from airflow_provider_cc.api.protocol import understand
 from airflow_provider_cc.exceptions import CCError, CCResponseError, CCTransientError
-from airflow_provider_cc.hooks.blocking import BlockingClient
+from airflow_provider_cc.hooks.transport import BlockingClient
 from airflow_provider_cc.simulator.certificates import provide_certificates
 from tests.hooks.support import OK, http, info, read_request, says
 from tests.hostile.replies import bodies

@@ -15,12 +15,12 @@ from airflow_provider_cc.exceptions import (
     CCResponseError,
     CCTransientError,
 )
-from airflow_provider_cc.hooks import retries
+from airflow_provider_cc.hooks import transport
 from airflow_provider_cc.operators.management import (
     CCQueryAgentInfoOperator,
     CCQueryAgentLoginParamsOperator,
 )
-from airflow_provider_cc.operators.rows import MAX_REFUSED
+from airflow_provider_cc.operators.rows import MAX_REJECTED
 from airflow_provider_cc.simulator import Simulator
 from tests.operators.conftest import Connect, MakeCentre, assert_no_secret
 
@@ -209,7 +209,7 @@ def test_after_so_many_refused_accounts_no_further_one_is_asked_for(
     with pytest.raises(CCAuthError, match=f"HTTP {status}"):
         info(accounts, on_error="collect")
 
-    assert (centre.stats.sign_ins(), centre.stats.requests(INFO)) == (1, MAX_REFUSED)
+    assert (centre.stats.sign_ins(), centre.stats.requests(INFO)) == (1, MAX_REJECTED)
 
 
 @REFUSALS
@@ -247,7 +247,7 @@ def test_a_refused_sign_in_fails_the_task_and_is_not_repeated(centre: Simulator,
 def test_a_silent_server_fails_the_task_even_if_errors_are_collected(
     centre: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retries, "FIRST_BACK_OFF", 0.001)
+    monkeypatch.setattr(transport, "FIRST_BACK_OFF", 0.001)
     centre.faults.errors, centre.faults.only = {503: 1.0}, {INFO}
 
     with pytest.raises(CCTransientError):
@@ -418,7 +418,7 @@ def test_a_connection_without_password_is_named_before_anything_is_asked(
 
 @pytest.mark.parametrize("ids", [None, 7, [7], {"agent_0": 1}])
 def test_what_is_no_connection_id_is_refused(centre: Simulator, ids: Any) -> None:
-    with pytest.raises(ValueError, match="account_conn_ids must be a text or a list of texts"):
+    with pytest.raises(ValueError, match="account_conn_ids must be a string or a list of strings"):
         params(ids)
 
     assert centre.stats.requests() == 0

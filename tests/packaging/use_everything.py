@@ -52,7 +52,7 @@ def import_everything() -> None:
 
 
 def use_everything() -> None:
-    """Run each hook, operator, sensor, trigger and the sync once, against a contact centre over TLS."""
+    """Run each hook, operator, sensor, trigger and the sync once, against a contact center over TLS."""
     from airflow_provider_cc.simulator import Settings, Simulator
 
     with tempfile.TemporaryDirectory() as folder, Simulator(Settings(agents=5, seed=7)) as centre:

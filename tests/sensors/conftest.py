@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_cc.hooks import retries
+from airflow_provider_cc.hooks import transport
 from tests.operators.conftest import centre, certificates, connect, make_centre  # noqa: F401 - fixtures
 from tests.transfers.conftest import (  # noqa: F401 - fixtures
     database,
@@ -19,4 +19,4 @@ from tests.transfers.conftest import (  # noqa: F401 - fixtures
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nobody wait for a hook's own tries."""
-    monkeypatch.setattr(retries, "FIRST_BACK_OFF", 0.001)
+    monkeypatch.setattr(transport, "FIRST_BACK_OFF", 0.001)

@@ -24,7 +24,7 @@ from airflow_provider_cc.exceptions import (
 )
 from airflow_provider_cc.sensors.management import GRACE, CCAgentSensor
 from airflow_provider_cc.simulator import Simulator
-from airflow_provider_cc.triggers.outcome import failure
+from airflow_provider_cc.triggers.events import failure
 from tests.operators.conftest import Connect, MakeCentre, assert_no_secret
 from tests.operators.test_management import expected
 

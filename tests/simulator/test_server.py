@@ -106,7 +106,7 @@ def test_stopping_closes_everything_and_starting_again_works():
     before = threading.active_count()
     cc.start()
     port = cc.port
-    with pytest.raises(RuntimeError, match="running already"):
+    with pytest.raises(RuntimeError, match="already running"):
         cc.start()
     with socket.create_connection((cc.host, port), 5) as idle:
         cc.stop()

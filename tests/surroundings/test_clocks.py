@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from airflow_provider_cc.api.protocol import retry_after
-from airflow_provider_cc.hooks import retries
+from airflow_provider_cc.hooks import transport
 from airflow_provider_cc.hooks.isales import CCISalesHook
 from airflow_provider_cc.hooks.management import CCManagementHook
 from tests.hooks.support import CLIENTS, TASKS, info
@@ -77,8 +77,8 @@ def test_a_retry_after_with_a_date_never_means_a_long_wait(wall, jump):
     asked = retry_after(now)
     assert asked is not None
     assert asked >= 0
-    error = retries.CCTransientError("endpoint", "HTTP 429", "later", retry_after=asked)
-    assert 0 <= retries.pause(error, 1) <= retries.MAX_WAIT + 1
+    error = transport.CCTransientError("endpoint", "HTTP 429", "later", retry_after=asked)
+    assert 0 <= transport.pause(error, 1) <= transport.MAX_WAIT + 1
 
 
 @pytest.fixture

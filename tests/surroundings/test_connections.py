@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from airflow_provider_cc.hooks import retries
+from airflow_provider_cc.hooks import transport
 from airflow_provider_cc.hooks.management import CCManagementHook
 from scripts.ports import free_port
 from tests.hooks.support import OK, PLAIN, TOKEN, http, info, read_request, reset
@@ -24,13 +24,13 @@ PATIENCE = 30
 def pauses(monkeypatch):
     """The failed tries after which a call was made again."""
     seen = []
-    original = retries.pause
+    original = transport.pause
 
     def pause(error, tries):
         seen.append(error)
         return original(error, tries)
 
-    monkeypatch.setattr(retries, "pause", pause)
+    monkeypatch.setattr(transport, "pause", pause)
     return seen
 
 
@@ -185,7 +185,7 @@ def test_a_server_that_is_started_anew_in_mid_run_costs_tries_and_no_row(
                     centre.expire_sessions()
         return 0.01
 
-    monkeypatch.setattr(retries, "pause", pause)
+    monkeypatch.setattr(transport, "pause", pause)
     do_at_chunk(3, stop)
 
     counts = sqlite_sync(**everybody(centre))

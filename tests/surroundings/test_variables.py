@@ -8,8 +8,7 @@ import pytest
 
 from airflow_provider_cc.compat import get_variable
 from airflow_provider_cc.exceptions import CCAuthError
-from airflow_provider_cc.hooks import lockout
-from airflow_provider_cc.hooks import variables as store
+from airflow_provider_cc.hooks import lockout, session
 from airflow_provider_cc.hooks.management import CCManagementHook
 from tests.hooks.support import info
 from tests.transfers.meddling import connect
@@ -32,7 +31,8 @@ def test_a_run_without_variables_asks_for_few_and_loses_nothing(
 ):
     """Each look costs a task of Airflow 3 up to a minute and more, when the API server does not answer."""
     looks = []
-    monkeypatch.setattr(store, "get_variable", lambda name: looks.append(name) or get_variable(name))
+    for module in (lockout, session):
+        monkeypatch.setattr(module, "get_variable", lambda name: looks.append(name) or get_variable(name))
     do_at_chunk(3, centre.expire_sessions)
     with variables.away():
         counts = sqlite_sync(**everybody(centre))

@@ -19,6 +19,7 @@ from airflow_provider_cc.sync.answers import GONE, ROW, Answer
 from airflow_provider_cc.sync.columns import AGENT_COLUMNS
 from airflow_provider_cc.sync.counts import Counts
 from airflow_provider_cc.sync.reader import Reader, reading_for
+from airflow_provider_cc.sync.sources import spool_codes
 from airflow_provider_cc.sync.spool import Spool
 
 #: Starts a contact center over TLS and tells Airflow of it.
@@ -121,7 +122,7 @@ def read(
         reader = Reader(
             CCManagementHook(), store, spool, reading, codes is None, softphones=softphones, **arguments
         )
-        reader.load(codes, staged)
+        reader.load(None if codes is None else spool_codes(codes, spool), staged)
         asyncio.run(reader.read())
     assert reader.counts.requests == store.spent.requests
     return reader.counts

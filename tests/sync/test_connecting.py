@@ -41,7 +41,7 @@ def tell(monkeypatch: pytest.MonkeyPatch, connection: dict[str, Any], **changes:
 def driver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """Have the hook use each version of psycopg."""
     if request.param == 3 and sa.__version__ < "2":
-        pytest.skip("Airflow before 3.0 has no psycopg 3 for SQLAlchemy")
+        pytest.skip("SQLAlchemy 1.4 has no psycopg 3")
     monkeypatch.setattr(hooks, "USE_PSYCOPG3", request.param == 3)
     return int(request.param)
 

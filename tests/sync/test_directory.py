@@ -14,7 +14,7 @@ from airflow_provider_cc.exceptions import (
     CCResponseError,
     CCTransientError,
 )
-from airflow_provider_cc.hooks import retries
+from airflow_provider_cc.hooks import transport
 from airflow_provider_cc.hooks.management import CCManagementHook
 from airflow_provider_cc.simulator import Simulator
 from tests.sync.support import DIRECTORY, INFO, MemoryStore, Start, connect, read
@@ -515,7 +515,7 @@ def test_too_many_closed_at_once_fail_even_if_others_came(synced: Simulator, sto
 def test_a_directory_that_has_stopped_answering_is_not_asked_for_everybody(
     start: Start, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retries, "FIRST_BACK_OFF", 0.001)
+    monkeypatch.setattr(transport, "FIRST_BACK_OFF", 0.001)
     center = start(1000)
     leavers = list(center.accounts())[:400]
     store.active = set(center.accounts())

@@ -17,7 +17,7 @@ from airflow_provider_cc.exceptions import (
     CCSignInUnavailable,
     CCTransientError,
 )
-from airflow_provider_cc.hooks import retries
+from airflow_provider_cc.hooks import transport
 from airflow_provider_cc.simulator import Simulator
 from airflow_provider_cc.sync.answers import Answer
 from airflow_provider_cc.sync.counts import Counts
@@ -31,7 +31,7 @@ PARAMS = "queryAgentLoginParams"
 @pytest.fixture
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try calls again after hundredths of a second."""
-    monkeypatch.setattr(retries, "FIRST_BACK_OFF", 0.002)
+    monkeypatch.setattr(transport, "FIRST_BACK_OFF", 0.002)
 
 
 def expected(center: Simulator, softphones: bool = True) -> dict[str, tuple[Any, ...]]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -18,6 +19,7 @@ from airflow_provider_cc.sync.counts import Counts
 from airflow_provider_cc.sync.ledger import Ledger
 from airflow_provider_cc.sync.stage import Staging
 from tests.sync.runs import NAMES, Bench
+from tests.transfers.database import Database as Warehouse
 
 ACCOUNTS = ["ann", "Ann", "böb", "o'neil", "%s:x\\", "張"]
 VALUES: list[Any] = [None, 1, 2, 7]
@@ -198,3 +200,25 @@ def test_what_a_column_cannot_hold_is_a_reject(bench: Bench) -> None:
     ]
     staging.append(answers, Counts())
     assert dict(staging.staged()) == {"ann": "row", "long": "reject", "large": "reject", "zero": "reject"}
+
+
+def test_stamps_are_in_utc_wherever_the_server_is(
+    database: Warehouse, warehouse: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Asia/Shanghai")
+    time.tzset()
+    try:
+        if database.kind == "postgres":
+            database.execute("ALTER DATABASE postgres SET timezone = 'Asia/Shanghai'")
+        bench = Bench()
+        before = datetime.now(tz=UTC) - timedelta(milliseconds=2)  # SQLite's clock has milliseconds
+        bench.sync("one", {"ann": 1})
+        bench.sync("two", {"ann": 2})
+        agents, history = bench.held()
+        assert before < agents["ann"][2] < agents["ann"][4] < datetime.now(tz=UTC) + timedelta(milliseconds=2)
+        assert [begin for _, begin, _ in history["ann"]] == [agents["ann"][2], agents["ann"][3]]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+        if database.kind == "postgres":
+            database.execute("ALTER DATABASE postgres RESET timezone")

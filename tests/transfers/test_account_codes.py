@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_cc.exceptions import CCError
 from airflow_provider_cc.simulator import Simulator
-from airflow_provider_cc.transfers.account_codes import AccountList
+from airflow_provider_cc.sync.sources import AccountList
 from tests.transfers.conftest import MakeCentre, Sync
 from tests.transfers.database import Database
 
@@ -48,16 +48,16 @@ BAD = [
     ("", "must not be empty"),
     ("   ", "must not be empty"),
     ("\t", "must not be empty"),
-    (" before", "begins or ends with blanks"),
-    ("after ", "begins or ends with blanks"),
-    ("after\n", "begins or ends with blanks"),
+    (" before", "begins or ends with whitespace"),
+    ("after ", "begins or ends with whitespace"),
+    ("after\n", "begins or ends with whitespace"),
     ("y" * 65, "at most 64 characters, not 65"),
     ("🤖" * 65, "at most 64 characters, not 65"),
     (None, "NULL"),
-    (4711.5, "must be a text, not float"),
-    (True, "must be a text, not bool"),
-    (b"bytes", "must be a text, not bytes"),
-    (["nested"], "must be a text, not list"),
+    (4711.5, "must be a string, not float"),
+    (True, "must be a string, not bool"),
+    (b"bytes", "must be a string, not bytes"),
+    (["nested"], "must be a string, not list"),
     ("nul\0", "NUL character"),
     ("\0nul", "NUL character"),
     ("half \ud83e", "cannot be sent"),
@@ -97,7 +97,17 @@ def test_an_odd_code_is_closed(odd_centre: Simulator, database: Database, sync: 
     for account in ODD[1:]:
         odd_centre.remove_agent(account)
 
-    counts = sync(accounts=ODD, softphones="none", history_table="cc_agent_history", max_rejects=1.0)
+    arguments = {
+        "accounts": ODD,
+        "softphones": "none",
+        "history_table": "cc_agent_history",
+        "max_rejects": 1.0,
+    }
+
+    with pytest.raises(CCError, match="min_snapshot_ratio"):
+        sync(**arguments)
+    assert database.query("SELECT COUNT(*) FROM cc_agent WHERE is_active") == [(len(ODD),)]
+    counts = sync(**arguments, min_snapshot_ratio=0.0)
 
     assert counts["deactivated"] == counts["rejected"] == len(ODD) - 1
     assert database.query("SELECT account FROM cc_agent WHERE is_active") == [(ODD[0],)]
@@ -159,8 +169,8 @@ def test_a_bad_code_looks_the_same_in_the_rejects_of_every_run(
         sync(accounts=["\x1b[31mred ", "agent000001"], softphones="none", run_id=run_id)
 
     assert database.query("SELECT run_id, account FROM cc_agent_reject ORDER BY run_id") == [
-        ("one", "[31mred "),
-        ("two", "[31mred "),
+        ("one", r"'\x1b[31mred '"),
+        ("two", r"'\x1b[31mred '"),
     ]
 
 

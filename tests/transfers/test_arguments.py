@@ -75,7 +75,7 @@ def test_a_database_connection_that_does_not_exist(centre: Simulator) -> None:
 
 
 def test_a_connection_that_is_no_database(centre: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(CCConfigError, match="'cc_gateway_default' is no database"):
+    with pytest.raises(CCConfigError, match="'cc_gateway_default' is not a supported database"):
         CCAgentsToSqlOperator(task_id="t", sql_conn_id="cc_gateway_default").execute({})
 
     assert centre.stats.requests() == 0

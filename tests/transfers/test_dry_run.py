@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from airflow_provider_cc.exceptions import CCConfigError
 from airflow_provider_cc.simulator import Simulator
-from tests.transfers.conftest import Log, Sync
+from tests.transfers.conftest import Log, MakeCentre, Sync
 from tests.transfers.database import Database
 
 HISTORY = "cc_agent_history"
@@ -92,7 +92,35 @@ def test_it_says_who_would_be_reactivated(centre: Simulator, sqlite_sync: Sync, 
 def test_it_says_which_account_codes_are_bad(centre: Simulator, sqlite_sync: Sync, log: Log) -> None:
     sqlite_sync(accounts=[" padded\x1b", *centre.accounts()], softphones="none", dry_run=True)
 
-    assert any(message.startswith("would reject  padded: ") for message in log.messages)
+    said = [message for message in log.messages if message.startswith("would reject")]
+    assert said == [
+        r"would reject ' padded\x1b': account_code: the account code begins or ends with whitespace: "
+        "TRIM it in the source"
+    ]
+
+
+def test_it_says_which_accounts_are_rejected_and_why(centre: Simulator, sqlite_sync: Sync, log: Log) -> None:
+    """A dry run writes no reject table that could be asked."""
+    centre.faults.overrides = {"agent000003": (500, "")}
+
+    sqlite_sync(accounts=list(centre.accounts()), softphones="none", dry_run=True)
+
+    (said,) = (message for message in log.messages if message.startswith("would reject"))
+    assert said.startswith("would reject agent000003: queryAgentInfoByAccount: ")
+
+
+def test_it_shows_no_more_than_fifty_examples(
+    make_centre: MakeCentre, database: Database, sync: Sync, log: Log
+) -> None:
+    make_centre(120)
+
+    counts = sync(dry_run=True)
+
+    assert counts["added"] == 120
+    said = [message for message in log.messages if message.startswith("would")]
+    assert [message.partition(":")[0] for message in said] == [
+        f"would add agent{number:06d}" for number in range(50)
+    ]
 
 
 def test_what_it_says_cannot_forge_a_line(centre: Simulator, sqlite_sync: Sync, log: Log) -> None:

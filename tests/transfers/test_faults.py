@@ -16,7 +16,7 @@ import pytest
 import sqlalchemy as sa
 
 from airflow_provider_cc.exceptions import CCAuthError, CCError, CCSignInUnavailable, CCTransientError
-from airflow_provider_cc.hooks import retries
+from airflow_provider_cc.hooks import transport
 from airflow_provider_cc.simulator import Simulator
 from tests.transfers.conftest import MakeCentre, Sync
 from tests.transfers.database import Database
@@ -35,7 +35,7 @@ def do_at_chunk(monkeypatch: pytest.MonkeyPatch) -> AtChunk:
 @pytest.fixture
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try calls again after hundredths of a second."""
-    monkeypatch.setattr(retries, "FIRST_BACK_OFF", 0.02)
+    monkeypatch.setattr(transport, "FIRST_BACK_OFF", 0.02)
 
 
 @pytest.fixture
@@ -427,7 +427,7 @@ def test_a_server_that_hangs_is_given_up_after_one_round(
         sqlite_sync(**everybody(centre))
 
     # What was under way when it began to hang, and its tries; of the calls after these, the first ones only.
-    assert centre.stats.requests(INFO) - asked[0] <= (in_a_row + 2 * concurrency) * retries.MAX_TRIES
+    assert centre.stats.requests(INFO) - asked[0] <= (in_a_row + 2 * concurrency) * transport.MAX_TRIES
     ((chunks,),) = sqlite_database.query("SELECT commits FROM cc_sync_run")
     assert_intact(sqlite_database, chunks, "calls in a row failed")
     centre.faults.latency = 0.0

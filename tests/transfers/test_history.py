@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -36,9 +36,20 @@ def versions(database: Database) -> dict[str, list[tuple[Any, ...]]]:
     return chains
 
 
-def starts(database: Database) -> list[datetime]:
-    """Return when each run began."""
-    return [begun for (begun,) in database.query("SELECT started_at FROM cc_sync_run ORDER BY started_at")]
+def spans(database: Database) -> list[tuple[datetime, datetime]]:
+    """Return when each run began and ended."""
+    sql = "SELECT started_at, finished_at FROM cc_sync_run ORDER BY started_at"
+    return [(began, ended) for began, ended in database.query(sql)]
+
+
+def is_within(moment: datetime, span: tuple[datetime, datetime]) -> bool:
+    began, ended = span
+    return began <= moment <= ended
+
+
+def changed_at(database: Database) -> dict[str, datetime]:
+    """Return when each row was last changed."""
+    return dict(database.query("SELECT account, changed_at FROM cc_agent"))
 
 
 def assert_agrees(database: Database) -> None:
@@ -58,17 +69,24 @@ def assert_agrees(database: Database) -> None:
         assert begun < ended if ended else active
         assert list(attributes) == values
         assert changed_at == (begun if active else ended)
+        assert all(begun < ended for begun, ended, *_ in chain[:-1])
         for (_, end, *_), (begin, *_) in pairwise(chain):
             assert end is not None
             assert end <= begin
 
 
-def test_a_first_version_begins_with_the_run(centre: Simulator, database: Database, sync: Sync) -> None:
+def test_a_first_version_begins_when_the_account_was_read(
+    centre: Simulator, database: Database, sync: Sync
+) -> None:
     sync(history_table=HISTORY)
 
-    (begun,) = starts(database)
-    assert all([begin, end] == [begun, None] for ((begin, end, *_),) in versions(database).values())
-    assert len(versions(database)) == 12
+    (run,) = spans(database)
+    seen = dict(database.query("SELECT account, first_seen_at FROM cc_agent"))
+    assert {name: (begin, end) for name, ((begin, end, *_),) in versions(database).items()} == {
+        name: (moment, None) for name, moment in seen.items()
+    }
+    assert all(is_within(moment, run) for moment in seen.values())
+    assert len(seen) == 12
 
 
 def test_a_change_closes_one_version_and_opens_the_next(
@@ -80,10 +98,13 @@ def test_a_change_closes_one_version_and_opens_the_next(
 
     sync(history_table=HISTORY)
 
-    first, second = starts(database)
+    first, second = spans(database)
+    moment = changed_at(database)[ANN]
     (before, after) = versions(database)[ANN]
-    assert (before[0], before[1], before[-1]) == (first, second, old)
-    assert (after[0], after[1], after[-1]) == (second, None, "555")
+    assert is_within(before[0], first)
+    assert is_within(moment, second)
+    assert (before[1], before[-1]) == (moment, old)
+    assert (after[0], after[1], after[-1]) == (moment, None, "555")
     assert sum(map(len, versions(database).values())) == 13
 
 
@@ -106,9 +127,11 @@ def test_absence_is_a_gap_between_two_versions(centre: Simulator, database: Data
 
     counts = sync(history_table=HISTORY)
 
-    first, gone, _, back = starts(database)
+    runs = spans(database)
     assert counts["reactivated"] == 1
-    assert [version[:2] for version in versions(database)[ANN]] == [(first, gone), (back, None)]
+    (begun, ended), (back, end) = (version[:2] for version in versions(database)[ANN])
+    assert end is None
+    assert all(is_within(moment, runs[number]) for moment, number in ((begun, 0), (ended, 1), (back, 3)))
     assert_agrees(database)
 
 
@@ -146,25 +169,33 @@ def test_history_can_be_switched_on_later(centre: Simulator, database: Database,
 
     sync(history_table=HISTORY)
 
-    assert {version[:2] for chain in versions(database).values() for version in chain} == {
-        (starts(database)[1], None)
+    first, second = spans(database)
+    moments = changed_at(database)
+    assert {account: [version[:2] for version in chain] for account, chain in versions(database).items()} == {
+        account: [(moments[account], None)] for account in centre.accounts()
     }
-    assert set(versions(database)) == set(centre.accounts())
+    new = {ANN, "newcomer"}
+    for account in centre.accounts():
+        assert is_within(moments[account], second if account in new else first)
 
 
 def test_history_can_be_switched_off_for_a_while(centre: Simulator, database: Database, sync: Sync) -> None:
     sync(history_table=HISTORY)
+    old = centre.agent(ANN).softphone_number
     centre.change_agent(ANN, softphone_number="555")
     sync()
 
     counts = sync(history_table=HISTORY)
 
     assert counts["changed"] == 0
-    first, _, third = starts(database)
-    assert [(begin, end, number) for begin, end, *_, number in versions(database)[ANN]] == [
-        (first, third, versions(database)[ANN][0][-1]),
-        (third, None, "555"),
-    ]
+    first, second, _ = spans(database)
+    moment = changed_at(database)[ANN]
+    before, after = versions(database)[ANN]
+    assert is_within(before[0], first)
+    assert is_within(moment, second)
+    assert (before[1], before[-1]) == (moment, old)
+    assert (after[0], after[1], after[-1]) == (moment, None, "555")
+    assert_agrees(database)
     assert sum(map(len, versions(database).values())) == 13
 
 
@@ -178,7 +209,9 @@ def test_who_was_closed_while_history_was_off_is_closed_in_it_later(
     sync(history_table=HISTORY)
 
     assert_agrees(database)
-    assert versions(database)[ANN][-1][1] == starts(database)[1]
+    ended = versions(database)[ANN][-1][1]
+    assert ended == changed_at(database)[ANN]
+    assert is_within(ended, spans(database)[1])
 
 
 def test_who_held_a_softphone_at_a_moment(centre: Simulator, database: Database, sync: Sync) -> None:
@@ -195,10 +228,13 @@ def test_who_held_a_softphone_at_a_moment(centre: Simulator, database: Database,
             when = when.isoformat(" ", "microseconds")
         return [name for (name,) in database.query(HELD_BY, softphone=number, moment=when)]
 
-    first, second, third = starts(database)
-    assert [holders(moment) for moment in (first, first + (second - first) / 2)] == [[ANN], [ANN]]
-    assert [holders(moment) for moment in (second, second + (third - second) / 2)] == [[], []]
-    assert holders(third) == ["agent000004"]
+    first, second, third = spans(database)
+    begun, lost = (version[0] for version in versions(database)[ANN])
+    gained = changed_at(database)["agent000004"]
+    instant = timedelta(microseconds=1)
+    assert [holders(moment) for moment in (begun, first[1], second[0], lost - instant)] == [[ANN]] * 4
+    assert [holders(moment) for moment in (lost, second[1], third[0], gained - instant)] == [[]] * 4
+    assert [holders(moment) for moment in (gained, third[1])] == [["agent000004"]] * 2
 
 
 def test_two_tenants_have_a_history_each(make_centre: MakeCentre, database: Database, sync: Sync) -> None:
@@ -244,7 +280,7 @@ def test_no_gap_and_no_overlap_in_any_series_of_changes(
         assert_agrees(database)
 
     chains = versions(database)
-    for moment, numbers in zip(starts(database), truth, strict=True):
+    for (_, moment), numbers in zip(spans(database), truth, strict=True):
         then = {
             account: number
             for account, chain in chains.items()

@@ -205,7 +205,8 @@ def test_a_dry_run_has_no_outputs(told: Told) -> None:
 
 
 def test_a_try_that_failed_tells_what_it_wrote(told: Told) -> None:
-    assert _rows(told.event("all_rejected", "FAIL")["outputs"]) == [0, 1, 1]
+    """Its line of the ledger, and nothing else: not even its reject is applied."""
+    assert _rows(told.event("all_rejected", "FAIL")["outputs"]) == [0, 0, 1]
 
 
 def test_a_try_that_never_began_tells_nothing(told: Told) -> None:

@@ -19,7 +19,7 @@ import pytest
 import sqlalchemy as sa
 
 from airflow_provider_cc.exceptions import CCAuthError, CCError
-from airflow_provider_cc.hooks.bulk import BulkClient
+from airflow_provider_cc.hooks.transport import BulkClient
 from airflow_provider_cc.simulator import Settings, Simulator
 from airflow_provider_cc.sync.dialects.postgresql import PostgreSQL
 from tests.transfers.conftest import MakeCentre, Sync

@@ -192,7 +192,7 @@ def test_a_null_in_the_query_is_a_reject(centre: Simulator, database: Database, 
     counts = sync(accounts_sql="SELECT account FROM crm", softphones="none")
 
     assert (counts["requested"], counts["duplicates"], counts["rejected"]) == (15, 1, 2)
-    assert sorted(database.query("SELECT account FROM cc_agent_reject")) == [(" padded",), ("NULL",)]
+    assert sorted(database.query("SELECT account FROM cc_agent_reject")) == [("' padded'",), ("<NULL>",)]
 
 
 def test_a_number_column_is_a_column_of_account_codes(

@@ -13,7 +13,7 @@ from pathlib import Path
 SPOOL = """
 import json, os
 from pathlib import Path
-from airflow_provider_cc.transfers.spool import Spool
+from airflow_provider_cc.sync.spool import Spool
 with Spool() as spool:
     assert spool.add(f"account{number:055}" for number in range(100_000)) == 100_000
     links = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]

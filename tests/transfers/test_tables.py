@@ -18,19 +18,29 @@ OLD_TABLES = {
     HISTORY: f"CREATE TABLE {HISTORY} ({KEY}, valid_from TIMESTAMP, valid_to TIMESTAMP)",
     "cc_agent_reject": "CREATE TABLE cc_agent_reject (account VARCHAR(100))",
     "cc_sync_run": "CREATE TABLE cc_sync_run (dag_id VARCHAR(250), task_id VARCHAR(250))",
+    "cc_agent_stage": "CREATE TABLE cc_agent_stage (run_key VARCHAR(32), read_at TIMESTAMP)",
 }
+ALL = {*TABLES, "cc_agent_stage"}
+
+
+def statements(error: BaseException) -> list[str]:
+    """Return the statements that an error has for a table that does not fit."""
+    shown = r"^Table .+ does not fit: .+\. Run these statements, or use a different table: (.+)$"
+    found = re.search(shown, str(error))
+    assert found
+    return found[1].split("; ")
 
 
 def test_absent_tables_are_made(centre: Simulator, database: Database, sync: Sync) -> None:
     sync(history_table=HISTORY)
 
-    assert database.tables() == set(TABLES)
+    assert database.tables() == ALL
 
 
 def test_no_history_table_is_made_unless_wanted(centre: Simulator, database: Database, sync: Sync) -> None:
     sync()
 
-    assert database.tables() == set(TABLES) - {HISTORY}
+    assert database.tables() == ALL - {HISTORY}
 
 
 def test_tables_have_the_names_that_they_were_given(
@@ -38,7 +48,7 @@ def test_tables_have_the_names_that_they_were_given(
 ) -> None:
     sync(table="who", history_table="was", reject_table="not_read", run_table="Runs of CC")
 
-    assert database.tables() == {"who", "was", "not_read", "Runs of CC"}
+    assert database.tables() == {"who", "who_stage", "was", "not_read", "Runs of CC"}
 
 
 @pytest.mark.parametrize("second_run", [{}, {"dry_run": True}])
@@ -57,7 +67,7 @@ def test_tables_may_be_in_a_schema(
     sync(**names)
 
     assert sync(**names, **second_run)["unchanged"] == 12
-    for name in names.values():
+    for name in (*names.values(), f"{names['table']}_stage"):
         database.query(f"SELECT * FROM {name}")
     assert database.query(f"SELECT COUNT(*) FROM {names['history_table']}") == [(12,)]
 
@@ -82,18 +92,17 @@ def test_columns_of_ones_own_are_left_alone(centre: Simulator, database: Databas
     ]
 
 
-@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("table", OLD_TABLES)
 def test_the_statements_for_missing_columns_work(
     centre: Simulator, database: Database, sync: Sync, table: str
 ) -> None:
     database.execute(OLD_TABLES[table])
 
-    with pytest.raises(CCConfigError, match=f"table {table} lacks columns") as caught:
+    with pytest.raises(CCConfigError, match=f"^Table {table} does not fit: .* is missing") as caught:
         sync(history_table=HISTORY)
 
     assert centre.stats.requests() == 0
-    statements = re.findall(r"ALTER TABLE [^;]+", str(caught.value))
-    database.execute(*statements)
+    database.execute(*statements(caught.value))
     assert sync(history_table=HISTORY)["added"] == 12
 
 
@@ -106,16 +115,16 @@ def test_rows_from_before_a_column_was_added_are_taken_over(
     )
     with pytest.raises(CCConfigError) as caught:
         sync(history_table=HISTORY)
-    database.execute(*re.findall(r"ALTER TABLE [^;]+", str(caught.value)))
+    database.execute(*statements(caught.value))
 
-    counts = sync(history_table=HISTORY)
-
-    assert (counts["synced"], counts["added"]) == (12, 11)
-    ((agent_id, note, synced_at),) = database.query(
-        "SELECT agent_id, note, synced_at FROM cc_agent WHERE account = 'agent000003'"
+    for counts in (sync(history_table=HISTORY, dry_run=True), sync(history_table=HISTORY)):
+        assert (counts["synced"], counts["added"], counts["changed"]) == (12, 11, 1)
+    ((agent_id, note, active, changed_at, synced_at),) = database.query(
+        "SELECT agent_id, note, is_active, changed_at, synced_at FROM cc_agent WHERE account = 'agent000003'"
     )
-    assert (agent_id, note) == (centre.agent("agent000003").agent_id, 7)
-    assert synced_at is not None
+    assert (agent_id, note, bool(active)) == (centre.agent("agent000003").agent_id, 7, True)
+    assert changed_at == synced_at is not None
+    assert database.query(f"SELECT COUNT(*) FROM {HISTORY} WHERE valid_to IS NULL") == [(12,)]
     assert sync(history_table=HISTORY)["unchanged"] == 12
 
 

@@ -1,8 +1,10 @@
-"""What a run leaves in the database: stamps of one clock, a ledger that adds up, nothing touched in vain."""
+"""What a run leaves in the database: true stamps, a ledger that adds up, nothing touched in vain."""
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -26,12 +28,21 @@ COUNTS = (
     "resumed",
     "requests",
     "sign_ins",
+    "unconfirmed",
+    "skipped",
 )
 LEDGER = f"SELECT unique_accounts, {', '.join(COUNTS)} FROM cc_sync_run ORDER BY started_at DESC"
 
 
 def starts(database: Database) -> list[Any]:
     return [at for (at,) in database.query("SELECT started_at FROM cc_sync_run ORDER BY started_at")]
+
+
+def span(database: Database, number: int) -> tuple[Any, Any]:
+    """Return when a run began and ended, the first one being 0."""
+    ledger = "SELECT started_at, finished_at FROM cc_sync_run ORDER BY started_at"
+    began, ended = database.query(ledger)[number]
+    return began, ended
 
 
 def changes(counts: dict[str, Any]) -> dict[str, int]:
@@ -121,15 +132,38 @@ def test_any_other_value_is_a_change(
 # Stamps
 
 
-def test_every_stamp_is_the_start_of_its_run(centre: Simulator, database: Database, sync: Sync) -> None:
+def test_every_stamp_lies_within_its_run(centre: Simulator, database: Database, sync: Sync) -> None:
     sync(history_table=HISTORY)
     centre.change_agent("agent000003", softphone_number="555")
     sync(history_table=HISTORY)
 
-    first, second = starts(database)
-    stamps = "SELECT first_seen_at, changed_at, synced_at FROM cc_agent WHERE account"
-    assert database.query(f"{stamps} = 'agent000003'") == [(first, second, second)]
-    assert set(database.query(f"{stamps} <> 'agent000003'")) == {(first, first, second)}
+    (first, first_end), (second, second_end) = span(database, 0), span(database, 1)
+    rows = database.query("SELECT account, first_seen_at, changed_at, synced_at FROM cc_agent")
+    assert len(rows) == 12
+    for account, seen, changed, synced in rows:
+        assert first <= seen <= first_end <= second <= synced <= second_end
+        assert changed == (synced if account == "agent000003" else seen)
+
+
+def test_a_stamp_is_when_the_answer_was_read(
+    centre: Simulator, database: Database, sync: Sync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One account after the other, by a centre that takes its time."""
+    connection = centre.connections()["cc_management_default"]
+    connection["extra"] |= {"max_concurrency": 1}
+    monkeypatch.setenv("AIRFLOW_CONN_CC_MANAGEMENT_DEFAULT", json.dumps(connection))
+    centre.faults.latency, centre.faults.only = 0.2, {"queryAgentInfoByAccount"}
+    accounts = list(centre.accounts(limit=3))
+
+    sync(accounts=accounts, softphones="none", history_table=HISTORY)
+
+    began, ended = span(database, 0)
+    rows = database.query("SELECT account, first_seen_at FROM cc_agent ORDER BY account")
+    moments = [began, *(at for _, at in rows)]
+    assert [account for account, _ in rows] == accounts
+    assert all(later - earlier >= timedelta(seconds=0.2) for earlier, later in pairwise(moments))
+    assert moments[-1] <= ended
+    assert dict(database.query(f"SELECT account, valid_from FROM {HISTORY}")) == dict(rows)
 
 
 def test_the_ledger_ends_after_it_starts(centre: Simulator, database: Database, sync: Sync) -> None:
@@ -142,12 +176,12 @@ def test_the_ledger_ends_after_it_starts(centre: Simulator, database: Database, 
 
 def test_no_two_runs_share_a_stamp(centre: Simulator, database: Database, sync: Sync) -> None:
     """Even if the database's clock has been set back meanwhile."""
-    sync(accounts=[])
+    sync(accounts=[], run_id="again")
     future = "'2999-01-01 00:00:00.000000'"
     database.execute(f"UPDATE cc_sync_run SET started_at = {future}")
 
     for _ in range(3):
-        sync(accounts=[])
+        sync(accounts=[], run_id="again")
 
     moments = starts(database)
     assert len(set(moments)) == 4
@@ -155,7 +189,7 @@ def test_no_two_runs_share_a_stamp(centre: Simulator, database: Database, sync: 
 
 
 def test_a_later_stamp_is_never_overwritten(centre: Simulator, database: Database, sync: Sync) -> None:
-    """A run that began later has been here: its rows stay, changed, closed or not."""
+    """A later answer has been written: its row stays, changed, closed or not."""
     sync(history_table=HISTORY)
     database.execute(
         "UPDATE cc_agent SET synced_at = '2999-01-01 00:00:00.000000'"
@@ -190,21 +224,23 @@ def test_ledger_tables_and_return_value_agree(
     counts = sync(**arguments, chunk_size=40)
 
     assert database.query(LEDGER)[0] == (counts["unique"], *(counts[name] for name in COUNTS))
-    last = starts(database)[-1]
-    at = last.strftime("%Y-%m-%d %H:%M:%S.%f") + ("" if database.kind == "sqlite" else "+00")
+    zone = "" if database.kind == "sqlite" else "+00"
+    began, ended = (f"'{at:%Y-%m-%d %H:%M:%S.%f}{zone}'" for at in span(database, 1))
+    within = f"BETWEEN {began} AND {ended}"
 
     def number(sql: str) -> int:
         ((found,),) = database.query(sql)
         return int(found)
 
-    assert counts["synced"] == number(f"SELECT COUNT(*) FROM cc_agent WHERE synced_at = '{at}' AND is_active")
-    assert counts["added"] == number(f"SELECT COUNT(*) FROM cc_agent WHERE first_seen_at = '{at}'")
-    assert counts["rejected"] == number(f"SELECT COUNT(*) FROM cc_agent_reject WHERE rejected_at = '{at}'")
+    assert counts["synced"] == number(f"SELECT COUNT(*) FROM cc_agent WHERE synced_at {within} AND is_active")
+    assert counts["added"] == number(f"SELECT COUNT(*) FROM cc_agent WHERE first_seen_at {within}")
+    assert counts["rejected"] == number(f"SELECT COUNT(*) FROM cc_agent_reject WHERE rejected_at = {began}")
     assert counts["deactivated"] == number(
-        f"SELECT COUNT(*) FROM cc_agent WHERE changed_at = '{at}' AND NOT is_active"
+        f"SELECT COUNT(*) FROM cc_agent WHERE changed_at {within} AND NOT is_active"
     )
     assert counts["requested"] == counts["unique"] + counts["duplicates"]
-    assert counts["unique"] == counts["synced"] + counts["rejected"]
+    assert counts["unique"] == counts["synced"] + counts["rejected"] + counts["skipped"]
+    assert number("SELECT COUNT(*) FROM cc_agent_stage") == 0
 
 
 def test_the_ledger_counts_what_the_centre_counts(centre: Simulator, database: Database, sync: Sync) -> None:
@@ -239,6 +275,7 @@ def test_a_failed_run_says_why_and_is_not_finished(centre: Simulator, database: 
     ((finished, error),) = database.query("SELECT finished_at, error FROM cc_sync_run")
     assert finished is None
     assert error.startswith("tokenByAkSk: HTTP 403")
+    assert database.query("SELECT * FROM cc_agent") == []
 
 
 def test_a_finished_run_starts_anew_under_the_same_id(

@@ -26,8 +26,8 @@ from airflow_provider_cc.exceptions import (
 )
 from airflow_provider_cc.hooks.management import CCManagementHook
 from airflow_provider_cc.simulator import Simulator
+from airflow_provider_cc.triggers.events import failure_of
 from airflow_provider_cc.triggers.management import CCAgentTrigger
-from airflow_provider_cc.triggers.outcome import failure_of
 from tests.operators.conftest import Connect, assert_no_secret
 from tests.operators.test_management import expected
 
@@ -189,7 +189,7 @@ async def test_a_connection_that_only_workers_know_is_an_event(centre: Simulator
     error = failure_of(await fire(trigger(cc_conn_id="nowhere")))
 
     assert type(error) is CCConfigError
-    assert "'nowhere' is not known to the triggerer" in str(error)
+    assert "'nowhere' is not defined in the triggerer" in str(error)
 
 
 async def test_a_declined_question_is_an_event(centre: Simulator) -> None:

@@ -1,4 +1,4 @@
-"""A failure on its way from the triggerer to the task, which is told of it by an event."""
+"""Events that carry a failure from the trigger to the task."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from airflow_provider_cc.exceptions import CCError
 
 
 def failure(error: CCError) -> dict[str, Any]:
-    """Return the event that tells of a failure; like the exception, it holds no secret.
+    """Return the event for a failure. Like the exception, it contains no secret.
 
-    :param error: what happened
+    :param error: the failure
     """
     return {"error": type(error).__name__, "arguments": list(error.args)}
 
 
 def failure_of(event: dict[str, Any]) -> CCError | None:
-    """Return the exception that an event tells of, if it tells of one.
+    """Return the exception for the failure in an event, or ``None`` if there is none.
 
-    :param event: what the trigger sent
+    :param event: the trigger's event
     """
     if "error" not in event:
         return None

@@ -1,4 +1,4 @@
-"""One look for an agent: the same in a poke and in the trigger."""
+"""Query whether an account is an agent: the same for the sensor's poke and the trigger."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from airflow_provider_cc.exceptions import (
     CCTransientError,
     ErrorCode,
 )
-from airflow_provider_cc.hooks.bulk import BulkClient
+from airflow_provider_cc.hooks.transport import BulkClient
 
 log = logging.getLogger(__name__)
 
 
-class AgentLook:
-    """Looks whether an account resolves to an agent, as often as it is asked to.
+class AgentPoll:
+    """Queries whether an account is an agent, and counts consecutive queries without an answer.
 
     :param account_code: sign-in account, at most 64 characters
-    :param agent_status: the status that the agent must have; ``None``: any
-    :param max_unanswered: how many looks in a row may stay without an answer
+    :param agent_status: the status that the agent must have; ``None`` for any
+    :param max_unanswered: maximum number of consecutive queries without an answer
     """
 
     def __init__(self, account_code: str, agent_status: str | None, max_unanswered: int) -> None:
@@ -38,17 +38,17 @@ class AgentLook:
         self._unanswered = 0
 
     async def once(self, client: BulkClient) -> dict[str, Any] | None:
-        """Return the agent as a dict, or ``None`` while it is not there or has another status.
+        """Return the agent as a dict, or ``None`` if there is no agent or it has another status.
 
-        :param client: asks the contact centre
-        :raises ValueError: an account code that the manual does not allow
-        :raises CCTransientError: no answer, once more than may be
-        :raises CCError: any other failure, as ``CCManagementHook.query_agent_info``
+        :param client: client of the contact center
+        :raises ValueError: the manual does not allow this account code
+        :raises CCTransientError: no answer, more than ``max_unanswered`` times in a row
+        :raises CCError: any other failure, as in ``CCManagementHook.query_agent_info``
         """
         try:
             agent = await self._agent(client)
         except CCTransientError as error:
-            self._bear(error)
+            self._count_unanswered(error)
             return None
         self._unanswered = 0
         if agent is None:
@@ -59,7 +59,7 @@ class AgentLook:
                 "Account %r is agent %d, with status %r.", self._account, agent.agent_id, agent.agent_status
             )
             return None
-        # By way of JSON, as XCom keeps it: it looks the same before and after.
+        # Converted to JSON and back, so that it equals the value that XCom returns.
         row: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(agent))
         return row
 
@@ -72,20 +72,20 @@ class AgentLook:
             return None
 
     async def _is_unlisted(self, client: BulkClient) -> bool:
-        """Ask the directory whether a declined account is one that does not exist: no code says so."""
+        """Query the directory whether an account does not exist: no code of the account query says so."""
         try:
             return await client.call(query_account(self._account)) == []
         except (CCAuthError, CCBusinessError, CCResponseError):
-            return False  # it cannot say, so the account query's own answer stands
+            return False  # unknown, so the error of the account query stands
 
-    def _bear(self, error: CCTransientError) -> None:
+    def _count_unanswered(self, error: CCTransientError) -> None:
         self._unanswered += 1
-        # Nobody knows what became of the credential, so it is not sent again before Airflow's own retry.
+        # It is unknown whether the credential arrived, so it is not sent again before Airflow's own retry.
         undecided = isinstance(error, CCSignInUnavailable) and error.code not in NOTHING_SENT
         if undecided or self._unanswered > self._max_unanswered:
             raise error
         log.warning(
-            "No answer (%s). Asking again at the next poke: %d in a row, %d are borne.",
+            "No answer (%s), %d time(s) in a row, at most %d allowed. Retrying at the next poke.",
             error,
             self._unanswered,
             self._max_unanswered,

@@ -1,0 +1,293 @@
+"""How calls travel: one by one over requests, many at a time over aiohttp, repeated where it may help."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import aiohttp
+import requests
+import urllib3.exceptions
+from yarl import URL
+
+from airflow_provider_cc.api.lenient import MAX_BODY, decompress
+from airflow_provider_cc.api.protocol import Call, Reply, Request, retry_after
+from airflow_provider_cc.api.secret import without_locals
+from airflow_provider_cc.compat import in_thread
+from airflow_provider_cc.exceptions import NOTHING_SENT, CCError, CCSignInUnavailable, CCTransientError
+from airflow_provider_cc.hooks import wire
+from airflow_provider_cc.hooks.connection import CCSettings
+from airflow_provider_cc.hooks.rate_limit import RateLimiter
+from airflow_provider_cc.hooks.session import ActiveSession, Flow, call_flow
+
+if TYPE_CHECKING:
+    from airflow_provider_cc.hooks.base import CCHook
+
+T = TypeVar("T")
+
+#: Attempts of one call, the first included; of a call that carries a password.
+MAX_TRIES = 5
+MAX_TRIES_WITH_SECRET = 2
+#: Seconds after which no further attempt begins.
+MAX_SECONDS = 120.0
+#: Longest wait before the second attempt, in seconds; twice as long before each further one …
+FIRST_BACK_OFF = 1.0
+#: … up to this.
+LONGEST_BACK_OFF = 20.0
+#: The part of a server's Retry-After beyond this many seconds is ignored.
+MAX_WAIT = 60.0
+
+#: Headers of both clients. Other compressions are not read.
+_HEADERS = {
+    "User-Agent": f"airflow-provider-cc/{version('airflow-provider-cc')}",
+    "Accept-Encoding": "gzip, deflate",
+}
+#: Replies that ask to slow down: "too many requests", and the vendor's web firewall.
+_TOO_FAST = (418, 429)
+#: Bytes of a body that are read at a time.
+_PIECE = 65536
+
+
+def repeated(call: Call[Any], attempt: Callable[[], Flow[T]]) -> Flow[T]:
+    """Repeat the attempts of a call where that may help.
+
+    A call that carries a password is repeated only if it is certain that nothing was sent: accounts are
+    locked after three wrong passwords, and a server that does not answer may have counted.
+    """
+    begun, tries = time.monotonic(), 0
+    while True:
+        tries += 1
+        try:
+            return (yield from attempt())
+        except CCTransientError as error:
+            wait = pause(error, tries)
+            if (
+                isinstance(error, CCSignInUnavailable)
+                or (call.secrets and error.code not in NOTHING_SENT)
+                or tries >= (MAX_TRIES_WITH_SECRET if call.secrets else MAX_TRIES)
+                or time.monotonic() + wait >= begun + MAX_SECONDS
+            ):
+                raise
+        yield wait
+
+
+def pause(error: CCTransientError | None, tries: int) -> float:
+    """Return the seconds to wait after an attempt: what the server asks for, or a growing random time."""
+    asked = error.retry_after if error is not None else None
+    longest = min(LONGEST_BACK_OFF, FIRST_BACK_OFF * 2 ** (tries - 1))
+    own = random.uniform(longest / 20, longest)  # noqa: S311 - spreads load, guards nothing
+    return own if asked is None else min(asked, MAX_WAIT) + own / 10
+
+
+class BlockingClient:
+    """Sends requests and reads their replies, with one kept connection and every wait bounded.
+
+    :param settings: the connection
+    """
+
+    def __init__(self, settings: CCSettings) -> None:
+        self._settings = settings
+        self.session = requests.Session()
+        self.session.headers.update(_HEADERS)
+        wire.mount(self.session, settings)
+        if settings.verify is False:
+            # Warned of once, by the hook, in words that name the setting. Not by catch_warnings around each
+            # request: that is not safe in threads, and an event poll lasts for seconds.
+            message = f"Unverified HTTPS request is being made to host '{re.escape(settings.host)}'"
+            warnings.filterwarnings("ignore", message, urllib3.exceptions.InsecureRequestWarning)
+
+    def run(self, flow: Flow[T]) -> T:
+        """Do what a flow asks for, and return its result."""
+        try:
+            step = next(flow)
+            while True:
+                try:
+                    done: Any = None
+                    if isinstance(step, Request):
+                        done = self.send(step)
+                    elif isinstance(step, float):
+                        time.sleep(step)
+                    else:
+                        done = step()
+                except CCError as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(done)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    def send(self, request: Request) -> Reply:
+        """Send a request once, and read its reply."""
+        settings = self._settings
+        try:
+            response = self.session.request(
+                request.method,
+                settings.url(request.path),
+                data=request.body,
+                auth=_signature(request.headers),
+                timeout=(settings.timeout, settings.timeout + request.longest),
+                verify=settings.verify,
+                allow_redirects=False,
+                stream=True,
+            )
+            with response:
+                return Reply(response.status_code, response.headers, _body(request.name, response))
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            failure = wire.connection_failure(request.name, error, settings)
+        # Raised out here, so that the library's exception, which holds the request, is not its context.
+        raise failure
+
+
+def _signature(headers: Mapping[str, str]) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
+    """Return headers as credentials: without credentials, requests reads ``~/.netrc``."""
+
+    def sign(request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers.update(headers)
+        return request
+
+    return sign
+
+
+def _body(name: str, response: requests.Response) -> bytes:
+    body = bytearray()
+    try:
+        for piece in response.raw.stream(_PIECE, decode_content=False):
+            body += piece
+            if len(body) > MAX_BODY:
+                break
+    except ValueError:  # urllib3 takes a chunk's length as it is, below zero, too
+        raise wire.not_http(name, "invalid chunk size") from None
+    return decompress(name, bytes(body), response.headers.get("Content-Encoding"))
+
+
+class BulkClient:
+    """Sends calls concurrently, signed with a hook's session: ``async with hook.bulk() as cc``.
+
+    Nothing in here talks to Airflow: the connection was read before, and a sign-in runs in a thread.
+
+    :param hook: whose connection and session to use
+    """
+
+    def __init__(self, hook: CCHook) -> None:
+        self._settings = hook.settings
+        self._sessions = hook.sessions
+        self._cookies = hook.client.session.cookies
+        self._ssl = self._settings.ssl_context()  # reads a file, and so not in the event loop
+        self._limiter = RateLimiter(self._settings.requests_per_second)
+        self._proxy = wire.environment_proxy(self._settings.base_url)
+        self._url = lru_cache(256)(lambda path: URL(self._settings.url(path)))
+        self._sent, self._probes_before = 0, self._sessions.probes
+        #: The headers that aiohttp adds to every request, and the session whose cookies it has.
+        self._headers: Mapping[str, str] = {}
+        self._active: ActiveSession | None = None
+        self._http: aiohttp.ClientSession
+
+    async def __aenter__(self) -> BulkClient:
+        # unsafe: gateways are reached by address, and a load balancer's cookie comes from there too.
+        self._http = aiohttp.ClientSession(
+            connector=wire.Connector(self._ssl),
+            timeout=aiohttp.ClientTimeout(total=self._settings.timeout),
+            headers=_HEADERS,
+            auto_decompress=False,
+            cookie_jar=aiohttp.CookieJar(unsafe=True),
+            max_line_size=wire.MAX_LINE,
+            max_field_size=wire.MAX_LINE,
+        )
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._http.close()
+
+    @property
+    def requests(self) -> int:
+        """Requests sent so far, repeated ones included, sign-ins not."""
+        return self._sent + self._sessions.probes - self._probes_before
+
+    @without_locals
+    async def call(self, call: Call[T]) -> T:
+        """Make a call, repeated where that may help.
+
+        :param call: the call
+        :raises CCError: as the hook's own calls
+        """
+        flow = repeated(call, partial(call_flow, call, self._sessions))
+        try:
+            step = next(flow)
+            while True:
+                try:
+                    done: Any = None
+                    if isinstance(step, Request):
+                        done = await self._send(step)
+                    elif isinstance(step, float):
+                        await asyncio.sleep(step)
+                    else:
+                        done = await in_thread(step)()
+                except CCError as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(done)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    async def _send(self, request: Request) -> Reply:
+        if self._limiter.limits:
+            await self._limiter.turn()
+        self._sent += 1
+        if request.headers is not self._headers:
+            self._change_headers(request.headers)
+        try:
+            response = await self._http.request(
+                request.method,
+                self._url(request.path),
+                data=request.body,
+                allow_redirects=False,
+                proxy=self._proxy,
+                server_hostname=self._settings.server_name,
+            )
+            headers, length = response.headers, response.content_length
+            if length is not None and length <= MAX_BODY and "Content-Encoding" not in headers:
+                body = await response.read()
+            else:
+                body = await _body_in_bulk(request.name, response)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            failure = wire.connection_failure(request.name, error, self._settings)
+        else:
+            if response.status in _TOO_FAST or (response.status != 200 and "Retry-After" in headers):
+                self._limiter.refused(retry_after(headers.get("Retry-After")))
+            else:
+                self._limiter.accepted()
+            return Reply(response.status, headers, body)
+        # Raised out here, so that the library's exception, which holds the request, is not its context.
+        raise failure
+
+    def _change_headers(self, headers: Mapping[str, str]) -> None:
+        """Let aiohttp add headers to each request: it has less to do than with those of one request.
+
+        They change with the session, and so does the node that knows it, of which the sign-in has a cookie.
+        """
+        for name in self._headers:
+            self._http.headers.pop(name, None)
+        self._http.headers.update(headers)
+        self._headers = headers
+        if self._sessions.current is not self._active:
+            self._active = self._sessions.current
+            self._http.cookie_jar.update_cookies(self._cookies.get_dict(), URL(self._settings.base_url))
+
+
+async def _body_in_bulk(name: str, response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async with response:
+        async for piece in response.content.iter_chunked(_PIECE):
+            body += piece
+            if len(body) > MAX_BODY:
+                break
+    return decompress(name, bytes(body), response.headers.get("Content-Encoding"))
