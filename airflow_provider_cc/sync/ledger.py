@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -39,9 +40,17 @@ class Ledger:
         self.run_key: str
         #: Batches that are staged.
         self.commits = 0
-        #: When the run began, and when this attempt did, by the database's clock.
+        #: When the run began, by the database's clock.
         self.started_at: datetime
-        self.now: datetime
+        self._now: datetime
+
+    def now(self) -> datetime:
+        """Return the database's time: its clock when the attempt began, and what has passed since.
+
+        It begins after the end of the tenant's last run: a clock that was set back must not make new answers
+        look older than those that the tables hold.
+        """
+        return self._now + timedelta(seconds=time.monotonic() - self._monotonic)
 
     def begin(self, source: str) -> Counts | None:
         """Enter the run, or take up an unfinished one with the answers that it has staged.
@@ -56,8 +65,13 @@ class Ledger:
 
         def work(connection: sa.engine.Connection) -> Counts | None:
             self._database.dialect.lock(connection, self._lock_name)
-            self.now = self._database.dialect.now(connection)
-            connection.execute(sa.delete(stage).where(stage.c.read_at < self.now - LEFT_OVER))
+            latest = connection.execute(
+                sa.select(sa.func.max(run.c.finished_at)).where(run.c.tenant == self.tenant)
+            ).scalar()
+            now = self._database.dialect.now(connection)
+            self._now = now if latest is None else max(now, latest)
+            self._monotonic = time.monotonic()
+            connection.execute(sa.delete(stage).where(stage.c.read_at < self._now - LEFT_OVER))
             earlier = connection.execute(
                 sa.select(run)
                 .where(self._is_run(), run.c.finished_at.is_(None), run.c.run_key.is_not(None))
@@ -70,7 +84,7 @@ class Ledger:
                 return None
             self.run_key, self.started_at = earlier.run_key, earlier.started_at
             self._try, self.commits = earlier.tries + 1, earlier.commits
-            stale = stage.c.read_at < self.now - MAX_AGE
+            stale = stage.c.read_at < self._now - MAX_AGE
             if earlier.error is not None:
                 stale = sa.or_(stale, stage.c.outcome != "row")
             connection.execute(sa.delete(stage).where(stage.c.run_key == self.run_key, stale))
@@ -84,7 +98,7 @@ class Ledger:
         latest = connection.execute(sa.select(sa.func.max(run.c.started_at)).where(self._is_run())).scalar()
         # Two runs of a task never share a start, not even if the database's clock is coarse or was set back.
         self.started_at = (
-            self.now if latest is None or self.now > latest else latest + timedelta(milliseconds=1)
+            self._now if latest is None or self._now > latest else latest + timedelta(milliseconds=1)
         )
         self.run_key, self._try, self.commits = uuid.uuid4().hex, 1, 0
         connection.execute(
@@ -136,9 +150,7 @@ class Ledger:
         :param connection: in the transaction that applies it
         :param counts: over all attempts
         """
-        self._update(
-            connection, finished_at=self._database.dialect.now(connection), error=None, **_columns(counts)
-        )
+        self._update(connection, finished_at=self.now(), error=None, **_columns(counts))
 
     def fail(self, counts: Counts, error: str) -> None:
         """Note why this attempt failed; the next one goes on from here.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -40,11 +38,8 @@ class Staging:
         self._names = ("run_key", "account", "outcome", "read_at", "endpoint", "code", "message", *delivered)
         self._limits = [_limit(tables.agent.c[name].type) for name in delivered]
         self._encoding = database.transaction(database.dialect.encoding)
-        self._began, self._monotonic = run.now, time.monotonic()
-
-    def now(self) -> datetime:
-        """Return the database's time: its clock when the attempt began, and what has passed since."""
-        return self._began + timedelta(seconds=time.monotonic() - self._monotonic)
+        #: When an answer is read that arrives now.
+        self.now = run.now
 
     def append(self, answers: Sequence[Answer], spent: Counts) -> None:
         """Stage answers; an answer that the database cannot hold is staged as a reject.

@@ -24,7 +24,10 @@ FORBIDDEN_CALLS = {
 UNBOUNDED = {"acquire", "get", "join", "result", "wait"}
 BOUNDED_THEMSELVES = {
     "hooks/agent.py: self._poller.join()",  # its polls have their time-outs and their tries
-    "transfers/writer.py: self._room.wait()",  # until a transaction ends, which is tried eight times
+    "sync/batches.py: self._room.wait()",  # until a transaction ends, which is tried eight times
+    "sync/interruptible.py: self._wake.get()",  # until the work ends, or Airflow stops it
+    "sync/interruptible.py: done.result()",  # of work that is done
+    "sync/reader.py: task.result()",  # of a task that is done
 }
 
 

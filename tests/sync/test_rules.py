@@ -84,7 +84,7 @@ def test_statements_and_interpreter_agree(bench: Bench, seed: int) -> None:
     """Random answers of two DAGs with different columns, applied in another order than they were read."""
     chance = random.Random(seed)  # noqa: S311 - to be repeated
     rules = Interpreter()
-    start = bench.run("first", NAMES)[0].now
+    start = bench.run("first", NAMES)[0].now()
     moments = [start + timedelta(seconds=second, microseconds=second) for second in range(1, 60)]
     for number in range(10):
         delivered = chance.choice([NAMES, NAMES[:3], ["softphone_number"]])

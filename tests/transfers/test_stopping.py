@@ -169,8 +169,8 @@ def test_it_ends_at_random_moments(centre: Simulator, database: Database, sync: 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_what_is_staged_stays(centre: Simulator, database: Database, sync: Sync, way: Way) -> None:
-    centre.faults.latency = 0.1
-    assert stop(way, 1.0, **arguments(centre)) < AT_MOST
+    centre.faults.latency = 0.3
+    assert stop(way, 3.0, **arguments(centre)) < AT_MOST
     kept, asked = staged(database), centre.stats.requests(INFO)
     assert 10 <= kept <= asked <= kept + 2 * 10 + 8
     centre.faults.latency = 0.0
