@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,6 +10,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+#: Whether what is left to chance is tried often: `make test-hard`.
+THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 TABLES = ("cc_agent", "cc_agent_history", "cc_agent_reject", "cc_sync_run")
 
 

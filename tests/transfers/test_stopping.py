@@ -22,7 +22,7 @@ from airflow_provider_cc.exceptions import CCError
 from airflow_provider_cc.simulator import Simulator
 from airflow_provider_cc.transfers.agents_to_sql import CCAgentsToSqlOperator
 from tests.transfers.conftest import MakeCentre, Sync
-from tests.transfers.database import Database
+from tests.transfers.database import THOROUGH, Database
 from tests.transfers.killing import Moment
 from tests.transfers.meddling import connect
 
@@ -137,14 +137,14 @@ def stop(way: Way, seconds: float, run_id: str = "daily", **arguments: Any) -> f
 
 @pytest.mark.parametrize("way", WAYS)
 def test_it_ends_at_random_moments(centre: Simulator, database: Database, sync: Sync, way: Way) -> None:
-    """Thirty that are stopped, for each way and database, none of which has anything left from another."""
+    """Many that are stopped, for each way and database, none of which has anything left from another."""
     chance = random.Random(way.__name__ + database.kind)  # noqa: S311 - to be repeated
     centre.faults.latency = 0.02
     run = arguments(centre)
     seconds = sync(**run)["seconds"]
     stopped = number = kept = 0
 
-    while stopped < 30:
+    while stopped < (30 if THOROUGH else 5) or not kept:
         number += 1
         for account in run["accounts"]:
             centre.change_agent(account, agent_type=number)  # everybody changes in every attempt
@@ -163,8 +163,7 @@ def test_it_ends_at_random_moments(centre: Simulator, database: Database, sync: 
         assert staged(database) >= kept
         kept = staged(database)
 
-    assert number < 60
-    assert kept > 0
+    assert number < 2 * stopped + 10
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -255,14 +254,16 @@ def test_a_table_that_somebody_has_locked_does_not_hold_it_up(
     moment, what = LOCKS[when]
     disarm = moment.arm(lambda: somebody.lock(what)) if moment else somebody.lock(what)
 
-    late = stop(way, 2.5, **run)
+    try:
+        late = stop(way, 5.0, **run)
+    finally:
+        if disarm:
+            disarm()
 
     waiting = "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
     assert postgres_database.query(waiting) == [(1,)]  # that was why
     assert late < AT_MOST
     somebody.go()
-    if disarm:
-        disarm()
     others = "SELECT COUNT(*) FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid()"
     while postgres_database.query(others) != [(0,)]:
         time.sleep(0.02)
