@@ -129,7 +129,7 @@ def database_of(conn_id: str) -> Database:
     if name not in DIALECTS:
         raise CCConfigError(
             f"connection {conn_id!r} is not a supported database ({name}): it must be one of "
-            f"{', '.join(DIALECTS)}. docs/sync.md shows how to add one, and how to feed others through dlt"
+            f"{', '.join(DIALECTS)}. docs/extending.md shows how to add one"
         )
     return Database(DIALECTS[name](hook), f"connection {conn_id!r}")
 

@@ -18,7 +18,7 @@ from airflow_provider_cc.sync.schema import COUNT_COLUMNS, RUN_KEY, Tables, chec
 #: Staged answers that are older are read anew; what runs that never ended have left is removed later.
 MAX_AGE, LEFT_OVER = timedelta(hours=6), timedelta(days=7)
 #: What an attempt hands on to the next one; everything else is counted again.
-_HANDED_ON = ("requests", "sign_ins", "unconfirmed")
+_HANDED_ON = ("requests", "sign_ins")
 
 
 class Ledger:
