@@ -55,8 +55,10 @@ class Batches:
         :param replacing: whether their accounts may have answers in this run; then they have to be stored
         """
         (self._replacing if replacing else self._new).extend(answers)
-        if len(self) < self._size:
-            return
+        if len(self._new) + len(self._replacing) >= self._size:
+            await self._write_full()
+
+    async def _write_full(self) -> None:
         if self._writing.locked():
             self._room.clear()  # the one who writes sees to this batch next
             return

@@ -43,6 +43,8 @@ MAX_DENIED = 10
 #: Seconds between two log lines on the progress.
 LOG_EVERY = 10.0
 
+#: Outcome of an account → its count; none means that it is not an agent.
+_COUNTED_AS = {ROW: "synced", REJECT: "rejected", GONE: "rejected", "": "skipped"}
 #: The endpoint in rejects of codes that could not be asked for.
 ACCOUNT_CODE = "account_code"
 
@@ -523,7 +525,7 @@ class Reader:
 
     def _count(self, outcome: str, by: int) -> None:
         """Count accounts by their outcome; none means that they are not agents."""
-        name = {ROW: "synced", REJECT: "rejected", GONE: "rejected"}.get(outcome, "skipped")
+        name = _COUNTED_AS[outcome]
         setattr(self.counts, name, getattr(self.counts, name) + by)
 
     def _check_rejects(self) -> None:

@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,6 +18,7 @@ from airflow_provider_cc.sync.dialects.base import Dialect, driver_cursor
 #: Types whose values have a plain text form for COPY. A subclass of the operator may have added any other.
 _PLAIN = (sa.Boolean, sa.Date, sa.DateTime, sa.Integer, sa.Numeric, sa.String, sa.types.TypeDecorator)
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+_ESCAPED = re.compile(r"[\\\t\n\r]")
 #: Conflicts, shut-downs, and too many connections.
 _MAY_PASS = re.compile("08...|40001|40P01|55P03|57P0[123]|53300")
 #: The server refused a connection, for a reason that may pass. There is no error code then.
@@ -114,7 +116,9 @@ def _text(value: Any) -> str:
     if value is None:
         return r"\N"
     if isinstance(value, str):
-        return value.translate(_ESCAPES)
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return str(value)
+        return value.translate(_ESCAPES) if _ESCAPED.search(value) else value
+    return _moment(value) if isinstance(value, datetime) else str(value)
+
+
+#: All rows of a page have the same moment.
+_moment = lru_cache(64)(datetime.isoformat)
