@@ -18,7 +18,6 @@ from airflow_provider_cc.sync.dialects.base import Dialect, driver_cursor
 #: Types whose values have a plain text form for COPY. A subclass of the operator may have added any other.
 _PLAIN = (sa.Boolean, sa.Date, sa.DateTime, sa.Integer, sa.Numeric, sa.String, sa.types.TypeDecorator)
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
-_ESCAPED = re.compile(r"[\\\t\n\r]")
 #: Conflicts, shut-downs, and too many connections.
 _MAY_PASS = re.compile("08...|40001|40P01|55P03|57P0[123]|53300")
 #: The server refused a connection, for a reason that may pass. There is no error code then.
@@ -33,9 +32,8 @@ class PostgreSQL(Dialect):
     name = "postgresql"
     partial_indexes = True
 
-    def __init__(self, hook: Any) -> None:
-        super().__init__(hook)
-        self._first: Any = None
+    #: The connection by which the driver was found out, until it is used.
+    _first: Any = None
 
     def driver(self) -> str:
         """Find out which driver the hook uses: only its connections tell."""
@@ -97,12 +95,9 @@ class PostgreSQL(Dialect):
         if code:
             return _MAY_PASS.fullmatch(code) is not None
         said = str(error.orig)
-        if "FATAL" in said and _BUSY.search(said) is None:
+        if ("FATAL" in said or "SSL was required" in said) and _BUSY.search(said) is None:
             return False
-        return (
-            isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError)
-            and "SSL was required" not in said
-        )
+        return isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError)
 
     def encoding(self, connection: sa.engine.Connection) -> str | None:
         """Return the encoding of the database, which may know few of the world's letters."""
@@ -116,7 +111,7 @@ def _text(value: Any) -> str:
     if value is None:
         return r"\N"
     if isinstance(value, str):
-        return value.translate(_ESCAPES) if _ESCAPED.search(value) else value
+        return value if value.isprintable() and "\\" not in value else value.translate(_ESCAPES)
     return _moment(value) if isinstance(value, datetime) else str(value)
 
 
