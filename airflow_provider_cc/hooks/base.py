@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from abc import abstractmethod
 from collections.abc import Mapping
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, ClassVar, TypeVar
 
 from airflow_provider_cc.api.protocol import Call, Request, Session, fits_header, understand
@@ -16,7 +16,7 @@ from airflow_provider_cc.get_provider_info import CCForm
 from airflow_provider_cc.hooks.connection import CCSettings, read_settings
 from airflow_provider_cc.hooks.lockout import Credential, Lockout
 from airflow_provider_cc.hooks.session import SessionManager, SharedSession, call_flow, unsigned_flow
-from airflow_provider_cc.hooks.transport import BlockingClient, BulkClient, repeated
+from airflow_provider_cc.hooks.transport import BlockingClient, BulkClient
 
 T = TypeVar("T")
 
@@ -141,7 +141,7 @@ class CCHook(CCForm, BaseHook):
         :raises CCResponseError: the reply is not what the manual says
         """
         sessions = self.sessions  # first, as it names all that the connection lacks
-        return self.client.run(repeated(call, partial(call_flow, call, sessions)))
+        return self.client.run(call_flow, call, sessions)
 
     def test_connection(self) -> tuple[bool, str]:
         """Sign in without the shared session. Returns (success, message); never raises."""
@@ -181,7 +181,7 @@ class CCHook(CCForm, BaseHook):
         """Make a call that this hook's session does not sign, repeated where that may help."""
         if call.secrets:
             self.client.session.close()  # over a new connection: the server may just be closing a kept one
-        return self.client.run(repeated(call, partial(unsigned_flow, call, headers, secrets)))
+        return self.client.run(unsigned_flow, call, headers, secrets)
 
     def _begin_session(self, call: Call[Session], done: str) -> Session:
         session = self._exchange(call, self._headers(None), (self.settings.password,))

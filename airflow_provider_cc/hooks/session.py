@@ -46,9 +46,9 @@ MAX_UNUSED = 3
 #: Sessions that one call is tried with.
 MAX_SESSIONS = 5
 
-#: What a flow, which does no I/O, asks its client for: to send a request and return the reply, to wait so
-#: many seconds, or to call a function that may block, and so not inside an event loop.
-Step: TypeAlias = Request | float | Callable[[], Any]
+#: What a flow, which does no I/O, asks its client for: to send a request and return the reply, or to call a
+#: function that may block, and so not inside an event loop.
+Step: TypeAlias = Request | Callable[[], Any]
 Flow: TypeAlias = Generator[Step, Any, T]
 
 
