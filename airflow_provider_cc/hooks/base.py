@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, ClassVar, TypeVar
 
-from airflow_provider_cc.api.protocol import Call, Request, Session, fits_header, understand
+from airflow_provider_cc.api.protocol import Call, Request, Session, fits_header
 from airflow_provider_cc.api.secret import without_locals
 from airflow_provider_cc.compat import BaseHook, mask_secret
 from airflow_provider_cc.exceptions import CCConfigError, CCError
@@ -57,10 +57,6 @@ class CCHook(CCForm, BaseHook):
     @abstractmethod
     def _headers(self, session: Session | None) -> Mapping[str, str]:
         """Return the headers that a session adds to a call; without one, those of an unsigned call."""
-
-    def _refresh_call(self, refresh_token: str) -> Call[Session]:
-        """Return the call that refreshes a session."""
-        raise NotImplementedError
 
     @property
     def settings(self) -> CCSettings:
@@ -167,14 +163,8 @@ class CCHook(CCForm, BaseHook):
         return self._begin_session(call, "Signed in to %s (connection %s).")
 
     def refresh_session(self, refresh_token: str) -> Session:
-        """Refresh a session, where a sign-in yields a refresh token."""
-        call = self._refresh_call(refresh_token)
-        return self._begin_session(call, "Refreshed the session of %s (connection %s).")
-
-    def send_once(self, call: Call[T], session: Session) -> T:
-        """Make a call once, signed with a session."""
-        reply = self.client.send(self.sign(call.request, session))
-        return understand(call, reply, (*session.secrets, self.settings.password))
+        """Refresh a session; overridden where a sign-in yields a refresh token."""
+        raise NotImplementedError
 
     @without_locals
     def _exchange(self, call: Call[T], headers: Mapping[str, str], secrets: tuple[str, ...] = ()) -> T:

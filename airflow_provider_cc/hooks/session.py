@@ -237,7 +237,8 @@ class SessionManager:
         sent_at = time.monotonic()
         self.probes += 1
         try:
-            self._hook.send_once(witness, active.session)
+            reply = self._hook.client.send(self.sign(witness.request, active.session))
+            understand(witness, reply, active.secrets)
         except CCAuthError:
             return False
         except CCTransientError as error:
