@@ -77,8 +77,7 @@ class CCAgentHook(CCForm, BaseHook):
         credentials = AgentCredentials(
             (connection.login or "").strip(), connection.password or "", phone_number
         )
-        if credentials.password:
-            mask_secret(credentials.password)
+        mask_secret(credentials.password)
         missing = [name for name in ("login", *names) if not getattr(credentials, name)]
         if missing:
             raise CCConfigError(f"connection {self.cc_conn_id!r} (cc_agent): needs {', '.join(missing)}")

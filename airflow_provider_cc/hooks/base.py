@@ -67,8 +67,7 @@ class CCHook(CCForm, BaseHook):
         with self._lock:
             if self._settings is None:
                 settings = read_settings(self.get_connection(self.cc_conn_id), self.default_port, self.extras)
-                if settings.password:
-                    mask_secret(settings.password)
+                mask_secret(settings.password)
                 if settings.verify is False:
                     self.log.warning(
                         "Connection %s has verify=false: the password can be intercepted (TLS verification "

@@ -98,8 +98,7 @@ class CCGatewayHook(CCHook):
         :raises CCAuthError: the password is refused
         :raises CCBusinessError: the agent is signed in already, or the phone number is not accepted
         """
-        if password:
-            mask_secret(password)
+        mask_secret(password)
         return AgentSession(self, api.agent_number(agent_id), password, phone_number, force)
 
     def sign_out_agents(self) -> None:

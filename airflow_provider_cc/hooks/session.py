@@ -264,7 +264,7 @@ class SessionManager:
         if isinstance(failure, CCSignInUnavailable) and (failures is None or self.failures <= failures):
             return
         if failure is not None:
-            raise _copy(failure)
+            raise type(failure)(*failure.args)  # a copy, as other threads raise it, too
 
     def _refreshed(self) -> ActiveSession | None:
         old = self._active
@@ -289,7 +289,7 @@ class SessionManager:
             # No verdict on the credential: this attempt fails, and the next one may send it at once.
             self.failures += 1
             self._failure = CCSignInUnavailable(*error.args)
-            raise _copy(self._failure) from None
+            raise CCSignInUnavailable(*error.args) from None
         return self._use(session, begun)
 
     def _use(self, session: Session, begun: float) -> ActiveSession:
@@ -297,11 +297,6 @@ class SessionManager:
             self._store.save(session)
         self._active = ActiveSession(session, self._hook.settings.password, begun)
         return self._active
-
-
-def _copy(error: CCError) -> CCError:
-    """Return an exception's copy, for another thread to raise."""
-    return type(error)(*error.args)
 
 
 class _Shared(msgspec.Struct):
