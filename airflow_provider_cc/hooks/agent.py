@@ -150,10 +150,7 @@ class AgentSession:
 
     @without_locals
     def poll(self) -> None:
-        """Poll events once, and follow the Guid.
-
-        :raises CCError: it failed
-        """
+        """Poll events once, and follow the Guid."""
         with self._lock:
             guid = self._call(api.agent_events(self.agent_id))
             if guid is not None and self.guid:

@@ -78,12 +78,7 @@ def _end(begun: float, lifetime: float | None) -> float:
 
 
 def call_flow(call: Call[T], sessions: SessionManager) -> Flow[T]:
-    """Make a call, signed with a session that is renewed if it has lapsed.
-
-    :raises CCAuthError: the credential is refused, or every call is
-    :raises CCPermissionError: this call is refused although the session works for others
-    :raises CCError: as :func:`airflow_provider_cc.api.protocol.understand`
-    """
+    """Make a call, signed with a session that is renewed if it has lapsed; raises as ``CCHook.send``."""
     failures = sessions.failures
     for _ in range(MAX_SESSIONS):
         active = sessions.current
@@ -200,19 +195,13 @@ class SessionManager:
             self._acquire(failures, refused.session.token)
 
     def sign_in(self) -> ActiveSession:
-        """Sign in now, even if there is a session.
-
-        :raises CCAuthError: refused
-        """
+        """Sign in now, even if there is a session; raises as :meth:`get`."""
         with self._lock:
             self._raise_failure()
             return self._signed_in()
 
     def refresh(self) -> ActiveSession:
-        """Refresh the session now; sign in where that is not possible.
-
-        :raises CCAuthError: refused
-        """
+        """Refresh the session now; sign in where that is not possible; raises as :meth:`get`."""
         with self._lock:
             self._raise_failure()
             return self._refreshed() or self._signed_in()
