@@ -48,8 +48,7 @@ MAX_SESSIONS = 5
 
 #: What a flow, which does no I/O, asks its client for: to send a request and return the reply, or to call a
 #: function that may block, and so not inside an event loop.
-Step: TypeAlias = Request | Callable[[], Any]
-Flow: TypeAlias = Generator[Step, Any, T]
+Flow: TypeAlias = Generator[Request | Callable[[], Any], Any, T]
 
 
 class ActiveSession:
