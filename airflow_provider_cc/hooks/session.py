@@ -167,12 +167,9 @@ class SessionManager:
     def replace(
         self, refused: ActiveSession, call: Call[Any], refusal: CCSessionRefused, at: float, failures: int
     ) -> None:
-        """Replace a session that has lapsed, so that a refused call can be repeated. May block.
+        """Replace the session that signed a refused call if it has lapsed. May block.
 
-        :param refused: the session that signed the call
-        :param call: the call
-        :param refusal: how it was refused
-        :param at: when, on the monotonic clock
+        :param at: when the refusal came, on the monotonic clock
         :param failures: :attr:`failures` when the call began
         :raises CCPermissionError: the session has not lapsed: only this call is refused
         :raises CCSessionRefused: no call has worked yet, so nobody knows
