@@ -84,7 +84,7 @@ class CCGatewayHook(CCHook):
     def agent_session(
         self, agent_id: int | str, password: str, phone_number: str, *, force: bool = False
     ) -> AgentSession:
-        """Return a context manager that signs an agent in (busy), keeps the agent signed in, and signs out.
+        """Return a context manager that keeps an agent signed in (busy), and signs out whatever happens.
 
         This can end or block the agent's own session.
 
