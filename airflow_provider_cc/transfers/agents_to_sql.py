@@ -307,8 +307,13 @@ class CCAgentsToSqlOperator(BaseOperator):
 
     def _result(self, context: Context, counts: Counts, seconds: float) -> dict[str, Any]:
         result = {**asdict(counts), "seconds": round(seconds, 3)}
-        self.log.info("Synced: %s", ", ".join(f"{name} {value}" for name, value in result.items()))
-        if self._dry_run:
+        if not self._dry_run:
+            self.log.info("Synced: %s", ", ".join(f"{name} {value}" for name, value in result.items()))
+        else:
+            self.log.info(
+                "Dry run: would add %d, change %d, reactivate %d and deactivate %d agents, and reject %d.",
+                *(counts.added, counts.changed, counts.reactivated, counts.deactivated, counts.rejected),
+            )
             # Nothing was updated, so nothing that waits for these assets may start. Airflow reads the
             # outlets when the task has ended; this is the copy that it runs, the DAG's own task keeps them.
             self.outlets = []

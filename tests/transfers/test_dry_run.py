@@ -75,6 +75,7 @@ def test_it_says_who_would_be_added_changed_and_deactivated(
         f"would change agent000004: {', '.join(changes)}",
         "would deactivate agent000003",
     }
+    assert "Dry run: would add 1, change 1, reactivate 0 and deactivate 1 agents, and reject 0." in log.text
 
 
 def test_it_says_who_would_be_reactivated(centre: Simulator, sqlite_sync: Sync, log: Log) -> None:
