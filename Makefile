@@ -124,7 +124,7 @@ requirements: $(UV) ## renew the pinned requirements of every Airflow version
 	for version in $(AIRFLOWS); do \
 	  more=; [ $$version != 3.3.2 ] || more="--group lint --group browser"; \
 	  $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
-	    --no-header --no-annotate --no-emit-index-url --extra duckdb --extra postgres --group test $$more \
+	    --no-header --no-annotate --no-emit-index-url --extra duckdb --extra mysql --extra postgres --group test $$more \
 	    --constraints requirements/airflow-$$version.in --output-file requirements/airflow-$$version.txt \
 	    pyproject.toml; \
 	done
