@@ -13,6 +13,12 @@ import sqlalchemy as sa
 #: Whether what is left to chance is tried often: `make test-hard`.
 THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 TABLES = ("cc_agent", "cc_agent_history", "cc_agent_reject", "cc_sync_run")
+_OWN_SCHEMAS = "'pg_catalog', 'information_schema', 'mysql', 'performance_schema', 'sys'"
+#: Settings of MariaDB servers: as they come, and as unlike the sync's own as can be.
+_MARIADB = {
+    "utf8mb4": ("utf8mb4_general_ci", "+00:00", "STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION"),
+    "latin1": ("latin1_swedish_ci", "+08:00", ""),
+}
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class Database:
         else:
             sql = (
                 "SELECT table_name FROM information_schema.tables"
-                " WHERE table_schema NOT IN ('pg_catalog', 'information_schema')"
+                f" WHERE table_schema NOT IN ({_OWN_SCHEMAS})"
             )
         return {name for (name,) in self.query(sql)}
 
@@ -68,6 +74,21 @@ def empty_postgres(connection: Mapping[str, Any]) -> Database:
     schemas = database.query("SELECT nspname FROM pg_namespace WHERE nspname !~ '^(pg_|information_)'")
     database.execute(*(f'DROP SCHEMA "{name}" CASCADE' for (name,) in schemas), "CREATE SCHEMA public")
     return database
+
+
+def empty_mariadb(connection: Mapping[str, Any], charset: str = "utf8mb4") -> Database:
+    """Empty a MariaDB server of what other tests have left there, and set it up for the next one."""
+    host, port, login, password = (connection[name] for name in ("host", "port", "login", "password"))
+    url = f"mysql+mysqlconnector://{login}:{password}@{host}:{port}/"
+    server = Database(url, connection)
+    schemas = server.query(f"SELECT schema_name FROM information_schema.schemata WHERE schema_name NOT IN ({_OWN_SCHEMAS})")
+    collation, zone, mode = _MARIADB[charset]
+    server.execute(
+        *(f"DROP DATABASE `{name}`" for (name,) in schemas),
+        f"SET GLOBAL collation_server = '{collation}', time_zone = '{zone}', sql_mode = '{mode}'",
+        f"CREATE DATABASE warehouse COLLATE {collation}",
+    )
+    return Database(f"{url}warehouse", connection)
 
 
 def _plain(value: Any) -> Any:
