@@ -16,6 +16,8 @@ from scripts.ports import free_port
 
 #: Nothing in it is to outlive the machine, and several servers are to fit into one.
 _QUICK = (
+    "--debug-no-sync",
+    "--innodb-file-per-table=0",
     "--innodb-flush-method=nosync",
     "--innodb-flush-log-at-trx-commit=0",
     "--innodb-buffer-pool-size=64M",

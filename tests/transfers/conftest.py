@@ -58,9 +58,14 @@ def sqlite_database(tmp_path: Path) -> Database:
     return _file_database("sqlite", tmp_path)
 
 
-@pytest.fixture(params=["sqlite", "duckdb", "postgres", "mariadb", "latin1"])
+@pytest.fixture(params=["sqlite", "duckdb", "postgres", "mariadb"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
     """Give an empty database of each kind."""
+    return make_database(request, tmp_path)
+
+
+def make_database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+    """Return an empty database of the kind that the fixture's parameter names."""
     if request.param in ("sqlite", "duckdb"):
         return _file_database(request.param, tmp_path)
     found: Database = request.getfixturevalue(f"{request.param}_database")

@@ -57,8 +57,7 @@ class Database:
             sql = "SELECT name FROM sqlite_master WHERE type = 'table'"
         else:
             sql = (
-                "SELECT table_name FROM information_schema.tables"
-                f" WHERE table_schema NOT IN ({_OWN_SCHEMAS})"
+                f"SELECT table_name FROM information_schema.tables WHERE table_schema NOT IN ({_OWN_SCHEMAS})"
             )
         return {name for (name,) in self.query(sql)}
 
@@ -81,7 +80,9 @@ def empty_mariadb(connection: Mapping[str, Any], charset: str = "utf8mb4") -> Da
     host, port, login, password = (connection[name] for name in ("host", "port", "login", "password"))
     url = f"mysql+mysqlconnector://{login}:{password}@{host}:{port}/"
     server = Database(url, connection)
-    schemas = server.query(f"SELECT schema_name FROM information_schema.schemata WHERE schema_name NOT IN ({_OWN_SCHEMAS})")
+    schemas = server.query(
+        f"SELECT schema_name FROM information_schema.schemata WHERE schema_name NOT IN ({_OWN_SCHEMAS})"
+    )
     collation, zone, mode = _MARIADB[charset]
     server.execute(
         *(f"DROP DATABASE `{name}`" for (name,) in schemas),
