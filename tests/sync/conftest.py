@@ -14,9 +14,9 @@ from tests.sync.support import MemoryStore, Start
 from tests.transfers.conftest import (  # noqa: F401 - fixtures
     certificates,
     latin1_database,
+    make_database,
     mariadb_connection,
     mariadb_database,
-    make_database,
     postgres_connection,
     postgres_database,
     sqlite_database,

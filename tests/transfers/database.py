@@ -13,7 +13,6 @@ import sqlalchemy as sa
 #: Whether what is left to chance is tried often: `make test-hard`.
 THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 TABLES = ("cc_agent", "cc_agent_history", "cc_agent_reject", "cc_sync_run")
-_OWN_SCHEMAS = "'pg_catalog', 'information_schema', 'mysql', 'performance_schema', 'sys'"
 #: Settings of MariaDB servers: as they come, and as unlike the sync's own as can be.
 _MARIADB = {
     "utf8mb4": ("utf8mb4_general_ci", "+00:00", "STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION"),
@@ -55,9 +54,12 @@ class Database:
         """Return the names of all tables that are not the database's own."""
         if self.kind == "sqlite":
             sql = "SELECT name FROM sqlite_master WHERE type = 'table'"
+        elif self.kind == "mysql":
+            sql = "SELECT table_name FROM information_schema.tables WHERE table_schema = database()"
         else:
             sql = (
-                f"SELECT table_name FROM information_schema.tables WHERE table_schema NOT IN ({_OWN_SCHEMAS})"
+                "SELECT table_name FROM information_schema.tables"
+                " WHERE table_schema NOT IN ('pg_catalog', 'information_schema')"
             )
         return {name for (name,) in self.query(sql)}
 
@@ -75,21 +77,20 @@ def empty_postgres(connection: Mapping[str, Any]) -> Database:
     return database
 
 
-def empty_mariadb(connection: Mapping[str, Any], charset: str = "utf8mb4") -> Database:
-    """Empty a MariaDB server of what other tests have left there, and set it up for the next one."""
-    host, port, login, password = (connection[name] for name in ("host", "port", "login", "password"))
+def empty_mariadb(
+    connection: Mapping[str, Any], charset: str = "utf8mb4", name: str = "warehouse"
+) -> Database:
+    """Empty a database of MariaDB of what other tests have left there, and set up the server."""
+    host, port, login, password = (connection[part] for part in ("host", "port", "login", "password"))
     url = f"mysql+mysqlconnector://{login}:{password}@{host}:{port}/"
-    server = Database(url, connection)
-    schemas = server.query(
-        f"SELECT schema_name FROM information_schema.schemata WHERE schema_name NOT IN ({_OWN_SCHEMAS})"
-    )
     collation, zone, mode = _MARIADB[charset]
-    server.execute(
-        *(f"DROP DATABASE `{name}`" for (name,) in schemas),
+    Database(url, connection).execute(
         f"SET GLOBAL collation_server = '{collation}', time_zone = '{zone}', sql_mode = '{mode}'",
-        f"CREATE DATABASE warehouse COLLATE {collation}",
+        f"DROP DATABASE IF EXISTS {name}",
+        f"DROP DATABASE IF EXISTS {name}_2",
+        f"CREATE DATABASE {name} COLLATE {collation}",
     )
-    return Database(f"{url}warehouse", connection)
+    return Database(url + name, {**connection, "schema": name})
 
 
 def _plain(value: Any) -> Any:
