@@ -42,7 +42,7 @@ def mariadb(directory: Path, *options: str) -> Iterator[str]:
     data.mkdir()
     # As root, it would become another user, who cannot reach its files below a home closed to others.
     common = ["--no-defaults", f"--datadir={data}", f"--user={getpass.getuser()}", *_QUICK]
-    # Without the script that Debian has for this: it wants the packages of a whole server, which starts itself.
+    # Without Debian's script for this, whose package would start a server of its own.
     with log.open("wb") as said:
         subprocess.run(
             [program, *common, "--bootstrap"],

@@ -70,25 +70,45 @@ class Dialect:
 
     def __init__(self, hook: Any) -> None:
         self.hook = hook
+        self._first: Any = None
 
     def engine(self) -> sa.engine.Engine:
         """Return an engine whose connections are made by the hook; no row value gets into an error."""
         engine: sa.engine.Engine = sa.create_engine(
             f"{self.driver()}://", creator=self.connect, poolclass=self.pool, hide_parameters=True
         )
+        self.adjust(engine.dialect)
         return engine
 
     def sql(self) -> sa.engine.Dialect:
         """Return SQLAlchemy's dialect, to write statements without a connection."""
-        return sa.engine.make_url(f"{self.name}://").get_dialect()()
+        dialect = sa.engine.make_url(f"{self.name}://").get_dialect()()
+        self.adjust(dialect)
+        return dialect
+
+    def adjust(self, sql: Any) -> None:
+        """Change how SQLAlchemy writes statements.
+
+        :param sql: SQLAlchemy's dialect
+        """
 
     def driver(self) -> str:
         """Return SQLAlchemy's name of dialect and driver."""
         return self.name
 
+    def package(self) -> str:
+        """Return the package that the hook's connections are from: only a connection tells."""
+        self._first = self.hook.get_conn()
+        return type(self._first).__module__.partition(".")[0]
+
+    def open(self) -> Any:
+        """Open a connection exactly as the hook does."""
+        connection, self._first = self._first or self.hook.get_conn(), None
+        return connection
+
     def connect(self) -> Any:
-        """Open a connection exactly as the hook does, in the form that SQLAlchemy's driver wants."""
-        return self.hook.get_conn()
+        """Open a connection in the form that SQLAlchemy's driver wants."""
+        return self.open()
 
     def lock(self, connection: sa.engine.Connection, name: str) -> None:
         """Let no other transaction with the same lock go on until this one ends.
