@@ -208,9 +208,9 @@ def statements(dialect: Dialect, tables: Tables, absent: Sequence[sa.Table], sql
     :param absent: those to make
     :param sql: SQLAlchemy's dialect
     """
-    for table in absent:
-        for statement in _creation(dialect, tables, table):
-            yield " ".join(str(statement.compile(dialect=sql)).split())
+    made = [_creation(dialect, tables, table) for table in absent]
+    for statement in (*(first for first, *_ in made), *(index for _, *rest in made for index in rest)):
+        yield " ".join(str(statement.compile(dialect=sql)).split())
 
 
 def prepare(database: Database, tables: Tables) -> None:

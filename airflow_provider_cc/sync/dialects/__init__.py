@@ -9,6 +9,6 @@ from airflow_provider_cc.sync.dialects.postgresql import PostgreSQL
 from airflow_provider_cc.sync.dialects.sqlite import SQLite
 
 #: The databases that are supported: one more is one more class.
-DIALECTS: dict[str, type[Dialect]] = {kind.name: kind for kind in (PostgreSQL, MySQL, SQLite, DuckDB)}
+DIALECTS: dict[str, type[Dialect]] = {kind.name: kind for kind in (PostgreSQL, SQLite, DuckDB, MySQL)}
 
 __all__ = ["DIALECTS", "Dialect"]
