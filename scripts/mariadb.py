@@ -9,8 +9,9 @@ import secrets
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from scripts.ports import free_port
 
@@ -84,6 +85,16 @@ def mariadb(directory: Path, *options: str) -> Iterator[str]:
         server.kill()  # at once: nothing in it is worth a checkpoint
         server.wait(timeout=30)
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def sqlalchemy_url(connection: Mapping[str, Any], database: str = "warehouse") -> str:
+    """Return the SQLAlchemy URL of a database.
+
+    :param connection: the Airflow connection to its server
+    :param database: its name; may be empty
+    """
+    host, port, login, password = (connection[part] for part in ("host", "port", "login", "password"))
+    return f"mysql+mysqlconnector://{login}:{password}@{host}:{port}/{database}"
 
 
 def _installed() -> tuple[str, Path]:

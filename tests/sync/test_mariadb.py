@@ -255,7 +255,7 @@ def test_a_lock_ends_with_its_transaction_or_its_connection(usual: Database) -> 
                 thread.join(10)
                 raise CCError("on purpose")
 
-        failure = pytest.raises(CCError, match="on purpose|Lost connection")
+        failure = pytest.raises(CCError, match=r"on purpose|Lost connection")
         with nullcontext() if end == "commit" else failure:
             first.transaction(hold, tries=1)
         thread.join(10)

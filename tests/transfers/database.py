@@ -10,6 +10,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from scripts.mariadb import sqlalchemy_url
+
 #: Whether what is left to chance is tried often: `make test-hard`.
 THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 TABLES = ("cc_agent", "cc_agent_history", "cc_agent_reject", "cc_sync_run")
@@ -81,16 +83,14 @@ def empty_mariadb(
     connection: Mapping[str, Any], charset: str = "utf8mb4", name: str = "warehouse"
 ) -> Database:
     """Empty a database of MariaDB of what other tests have left there, and set up the server."""
-    host, port, login, password = (connection[part] for part in ("host", "port", "login", "password"))
-    url = f"mysql+mysqlconnector://{login}:{password}@{host}:{port}/"
     collation, zone, mode = _MARIADB[charset]
-    Database(url, connection).execute(
+    Database(sqlalchemy_url(connection, ""), connection).execute(
         f"SET GLOBAL collation_server = '{collation}', time_zone = '{zone}', sql_mode = '{mode}'",
         f"DROP DATABASE IF EXISTS {name}",
         f"DROP DATABASE IF EXISTS {name}_2",
         f"CREATE DATABASE {name} COLLATE {collation}",
     )
-    return Database(url + name, {**connection, "schema": name})
+    return Database(sqlalchemy_url(connection, name), {**connection, "schema": name})
 
 
 def _plain(value: Any) -> Any:
