@@ -21,6 +21,7 @@ from airflow_provider_cc.sync.answers import Answer
 from airflow_provider_cc.sync.counts import Counts
 from airflow_provider_cc.sync.database import database_of
 from airflow_provider_cc.sync.ledger import Ledger
+from airflow_provider_cc.sync.lineage import lineage, rows_written
 from tests.sync.runs import Bench
 from tests.sync.test_connecting import Recorder
 from tests.transfers.database import Database
@@ -419,3 +420,17 @@ def test_a_table_with_times_in_utc_of_mariadbs_other_type_fits(usual: Database) 
     staging.append([answer], Counts())
     bench.apply(ledger, ["agent_id"], [answer])
     assert bench.held()[0]["ann"][2] == answer.read_at
+
+
+def test_lineage_names_tables_by_server_and_database(usual: Database) -> None:
+    bench = Bench()
+    counts = bench.sync("one", {"ann": 1})
+    told = lineage("warehouse", rows_written(bench.tables, counts), "SELECT account FROM hr.person", [])
+    server = f"mysql://127.0.0.1:{usual.connection['port']}"
+    assert [(found.namespace, found.name) for found in told.inputs] == [(server, "hr.person")]
+    names = ("cc_agent", "cc_agent_history", "cc_agent_reject", "cc_sync_run")
+    assert [(found.namespace, found.name) for found in told.outputs] == [
+        (server, f"warehouse.{name}") for name in names
+    ]
+    types = {field.name: field.type for field in told.outputs[0].facets["schema"].fields}
+    assert (types["account"], types["synced_at"]) == ("VARCHAR(100)", "DATETIME(6)")
