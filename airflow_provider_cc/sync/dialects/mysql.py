@@ -35,7 +35,7 @@ class MySQL(Dialect):
 
     def __init__(self, hook: Any) -> None:
         super().__init__(hook)
-        self.schema = hook.schema or hook.get_connection().schema
+        self.schema = hook.schema or hook.get_connection(hook.get_conn_id()).schema
 
     def adjust(self, sql: Any) -> None:
         """Have tables written that do not depend on the server's settings."""
