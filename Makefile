@@ -36,8 +36,9 @@ help: ## list what can be made
 	@echo "AIRFLOW=2.11.2 make test  …with another Airflow: $(AIRFLOWS)"
 
 .PHONY: demo
-demo: $(READY) ## sync 1,000 simulated agents into a DuckDB file with Airflow, and show the tables
-	@$(BIN)/python -m scripts.demo
+demo: WAREHOUSE := duckdb
+demo: $(READY) ## sync 1,000 simulated agents into DuckDB, or WAREHOUSE=mariadb, with Airflow; show the tables
+	@$(BIN)/python -m scripts.demo $(WAREHOUSE)
 
 .PHONY: ui
 ui: $(READY) ## the same in Airflow's web interface, with PostgreSQL, until Ctrl-C
@@ -49,10 +50,12 @@ interfaces: $(READY) ## call each of the five interfaces once against the simula
 
 .PHONY: test
 test: $(READY) $(UV) ## run all tests but the browser's and the long ones; TESTS="…" chooses some
+	$(servers)
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(TESTS)
 
 .PHONY: test-hard
 test-hard: $(READY) $(UV) ## run the tests that take long; HARD="…" chooses some
+	$(servers)
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest --timeout 3600 $(or $(HARD),tests/hard tests/system/hard tests/hostile \
 	  tests/transfers/test_resume.py tests/transfers/test_stopping.py)
 
@@ -124,7 +127,7 @@ requirements: $(UV) ## renew the pinned requirements of every Airflow version
 	for version in $(AIRFLOWS); do \
 	  more=; [ $$version != 3.3.2 ] || more="--group lint --group browser"; \
 	  $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
-	    --no-header --no-annotate --no-emit-index-url --extra duckdb --extra postgres --group test $$more \
+	    --no-header --no-annotate --no-emit-index-url --extra duckdb --extra mysql --extra postgres --group test $$more \
 	    --constraints requirements/airflow-$$version.in --output-file requirements/airflow-$$version.txt \
 	    pyproject.toml; \
 	done
@@ -146,6 +149,14 @@ ci: ## everything that a change must pass
 clean: ## remove environments, caches, the demo's files and packages
 	rm -rf .venv .cache dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# MariaDB, which is in no package of Python's; whoever is not root is told by the tests how to get it.
+define servers
+	@if [ "$$(id -u)" = 0 ] && [ ! -x /usr/sbin/mariadbd ] && [ -n "$$(command -v apt-get)" ]; then \
+	  apt-get update -qq; \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends mariadb-server-core; \
+	fi
+endef
 
 # An environment is renewed when its pins or the project's metadata change.
 .venv/%/ready: requirements/%.txt pyproject.toml | $(UV)

@@ -1,15 +1,22 @@
-"""Sync 1,000 simulated agents into a DuckDB file with Airflow, and show the tables: ``make demo``."""
+"""Sync 1,000 simulated agents into a database with Airflow, and show the tables: ``make demo``.
+
+The database is a DuckDB file, or with ``WAREHOUSE=mariadb`` a MariaDB server of the demo's own.
+"""
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import json
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
 
 from scripts.airflow_home import CHECKOUT, AirflowFailed, AirflowHome
+from scripts.mariadb import mariadb, sqlalchemy_url
 from scripts.showcase import DAGS, contact_centre, fill_accounts, must_succeed, show_tables, shown, step
 
 DEMO = CHECKOUT / ".cache" / "demo"
@@ -18,38 +25,56 @@ WAREHOUSE = DEMO / "warehouse.duckdb"
 
 def main() -> int:
     """Run the demo; return the exit code."""
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.add_argument("warehouse", choices=("duckdb", "mariadb"), help="kind of database")
+    kind = parser.parse_args().warehouse
     console = Console(highlight=False)
     shutil.rmtree(DEMO, ignore_errors=True)
     try:
-        sync(console)
-    except AirflowFailed as failure:
+        with _warehouse(kind) as (connection, url):
+            sync(console, connection, url)
+            show_tables(console, url)
+    except (AirflowFailed, RuntimeError) as failure:
         console.print(f"✗ {failure}", style="red", markup=False)
         return 1
-    show_tables(console, f"duckdb:///{WAREHOUSE}")
-    python = shown(Path(sys.prefix) / "bin" / "python")
-    console.print(f"The tables are in [bold]{shown(WAREHOUSE)}[/]. Next:")
+    if kind == "duckdb":
+        python = shown(Path(sys.prefix) / "bin" / "python")
+        console.print(f"The tables are in [bold]{shown(WAREHOUSE)}[/]. Next:")
+        console.print(
+            f"• ask the tables something:\n    {python} -c"
+            f' \'import duckdb; duckdb.connect("{shown(WAREHOUSE)}").sql("FROM cc_agent").show()\'',
+            soft_wrap=True,  # so that it can be copied
+        )
+    else:
+        console.print("The server and its tables are removed. Next:")
     console.print("• see it in Airflow's web interface:\n    make ui")
-    console.print(
-        f"• ask the tables something:\n    {python} -c"
-        f' \'import duckdb; duckdb.connect("{shown(WAREHOUSE)}").sql("FROM cc_agent").show()\'',
-        soft_wrap=True,  # so that it can be copied
-    )
     console.print("• read what ran:\n    " + "\n    ".join(f"dags/{dag_id}.py" for dag_id in DAGS))
     return 0
 
 
-def sync(console: Console) -> None:
-    """Let Airflow run the two sync DAGs against a simulated contact center."""
+@contextlib.contextmanager
+def _warehouse(kind: str) -> Iterator[tuple[str, str]]:
+    """Give a database: the Airflow connection to it, as JSON, and its SQLAlchemy URL."""
+    if kind == "duckdb":
+        yield json.dumps({"conn_type": "duckdb", "host": str(WAREHOUSE)}), f"duckdb:///{WAREHOUSE}"
+        return
+    with mariadb(DEMO / "mariadb") as connection:
+        yield connection, sqlalchemy_url(json.loads(connection))
+
+
+def sync(console: Console, connection: str, url: str) -> None:
+    """Let Airflow run the two sync DAGs against a simulated contact center.
+
+    :param console: where to show what is done
+    :param connection: the Airflow connection to the database, as JSON
+    :param url: its SQLAlchemy URL
+    """
     with contact_centre(DEMO / "certificates") as centre:
         airflow = AirflowHome(
-            DEMO / "airflow",
-            {
-                **centre.environment(),
-                "AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "duckdb", "host": str(WAREHOUSE)}),
-            },
+            DEMO / "airflow", {**centre.environment(), "AIRFLOW_CONN_WAREHOUSE": connection}
         )
         console.print(f"A contact center of {centre.settings.agents:,} agents listens on {centre.url}.")
-        fill_accounts(f"duckdb:///{WAREHOUSE}", centre)
+        fill_accounts(url, centre)
         with step(console, "Airflow makes its metadata database"):
             airflow.migrate()
         for dag_id in DAGS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator
+from contextlib import closing
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 MAX_TRIES, MAX_SECONDS = 8, 60.0
 #: Rows fetched at a time where a result may be long.
 FETCH = 1000
+#: What the errors of every driver are called, by the standard for drivers.
+_DRIVERS = {"DatabaseError", "InterfaceError"}
 
 
 class Database:
@@ -62,7 +65,7 @@ class Database:
             stop=tenacity.stop_after_attempt(tries) | tenacity.stop_after_delay(MAX_SECONDS),
             wait=tenacity.wait_random_exponential(multiplier=0.1, max=10),
             retry=tenacity.retry_if_exception(self._may_pass),
-            before_sleep=_log_retry,
+            before_sleep=self._log_retry,
             reraise=True,
         )
         result: T = self._explained(retrying, attempt)
@@ -80,8 +83,9 @@ class Database:
                 result = self._explained(connection.exec_driver_sql, query)
             else:
                 result = self._explained(connection.execution_options(**options).execute, query)
-            while rows := self._explained(result.fetchmany, FETCH):
-                yield from rows
+            with closing(result):  # even if nobody reads to the end
+                while rows := self._explained(result.fetchmany, FETCH):
+                    yield from rows
 
     def close(self) -> None:
         """Close the connections. A transaction that is under way in another thread will not be committed."""
@@ -96,23 +100,25 @@ class Database:
         try:
             return function(*arguments)
         except SQLAlchemyError as error:
-            reason = first_line(error)
+            reason = self.dialect.reason(error)
         except CCError:
             raise
         except Exception as error:  # the driver's own, where the hook opens a connection by itself
-            if not hasattr(error, "pgcode") and not hasattr(error, "sqlstate"):
+            if _DRIVERS.isdisjoint(kind.__name__ for kind in type(error).__mro__):
                 raise
-            reason = first_line(error)
+            reason = self.dialect.reason(error)
         raise CCError(f"the database of {self._label} says: {reason}")
 
-
-def first_line(error: BaseException) -> str:
-    """Return what a database says, without details: these quote rows.
-
-    :param error: SQLAlchemy's or the driver's
-    """
-    said = str(getattr(error, "orig", None) or error).strip()
-    return said.splitlines()[0] if said else type(error).__name__
+    def _log_retry(self, state: tenacity.RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome is not None else None
+        log.warning(
+            "Database transaction failed (attempt %d of %d, %s: %s); retrying in %.1f s",
+            state.attempt_number,
+            MAX_TRIES,
+            type(getattr(error, "orig", error)).__name__,
+            self.dialect.reason(error) if error is not None else "",
+            state.upcoming_sleep,
+        )
 
 
 def database_of(conn_id: str) -> Database:
@@ -141,15 +147,3 @@ def _dialect_name(hook: Any) -> str:
     except Exception:  # no SQL at all, no dialect installed, a URL that cannot be made: all the same here
         return str(getattr(hook, "conn_type", type(hook).__name__))
     return engine.dialect.name
-
-
-def _log_retry(state: tenacity.RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome is not None else None
-    log.warning(
-        "Database transaction failed (attempt %d of %d, %s: %s); retrying in %.1f s",
-        state.attempt_number,
-        MAX_TRIES,
-        type(getattr(error, "orig", error)).__name__,
-        first_line(error) if error is not None else "",
-        state.upcoming_sleep,
-    )

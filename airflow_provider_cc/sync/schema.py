@@ -11,7 +11,6 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.schema import CreateIndex, CreateTable
 
 from airflow_provider_cc.exceptions import CCConfigError, CCError
 from airflow_provider_cc.sync.columns import AGENT_COLUMNS, Column
@@ -194,17 +193,24 @@ def indexes(tables: Tables, dialect: Dialect) -> list[sa.Index]:
     return found
 
 
-def statements(tables: Sequence[sa.Table], indexes: Sequence[sa.Index], sql: Any) -> Iterator[str]:
-    """Iterate over the statements that make tables and indexes.
+def _creation(dialect: Dialect, tables: Tables, table: sa.Table, **options: bool) -> list[Any]:
+    """Return the statements that make a table with its indexes."""
+    return dialect.create(
+        table, [index for index in indexes(tables, dialect) if index.table is table], **options
+    )
 
-    :param tables: the tables
-    :param indexes: the indexes
+
+def statements(dialect: Dialect, tables: Tables, absent: Sequence[sa.Table], sql: Any) -> Iterator[str]:
+    """Iterate over the statements that make tables and their indexes.
+
+    :param dialect: of the database
+    :param tables: all tables
+    :param absent: those to make
     :param sql: SQLAlchemy's dialect
     """
-    for table in tables:
-        yield " ".join(str(CreateTable(table).compile(dialect=sql)).split())
-    for index in indexes:
-        yield " ".join(str(CreateIndex(index).compile(dialect=sql)).split())
+    made = [_creation(dialect, tables, table) for table in absent]
+    for statement in (*(first for first, *_ in made), *(index for _, *rest in made for index in rest)):
+        yield " ".join(str(statement.compile(dialect=sql)).split())
 
 
 def prepare(database: Database, tables: Tables) -> None:
@@ -223,12 +229,10 @@ def prepare(database: Database, tables: Tables) -> None:
             database.dialect.lock(connection, "cc: tables")
             for table in tables.present():
                 if table in absent and not _is_there(connection, table):
-                    connection.execute(CreateTable(table, if_not_exists=True))
-                    for index in indexes(tables, database.dialect):
-                        if index.table is table:
-                            connection.execute(CreateIndex(index))
+                    for statement in _creation(database.dialect, tables, table, if_not_exists=True):
+                        connection.execute(statement)
         for column in _later_columns(connection, tables.run):
-            connection.exec_driver_sql(_add_column(connection, tables.run, column))
+            connection.exec_driver_sql(_add_column(connection, database.dialect, column))
         check(connection, database.dialect, tables.present())
 
     database.engine  # noqa: B018 - whoever may not even connect is told so by this
@@ -245,11 +249,10 @@ def prepare(database: Database, tables: Tables) -> None:
 
 def _needed(connection: sa.engine.Connection, dialect: Dialect, tables: Tables) -> Iterator[str]:
     absent = [table for table in tables.present() if not _is_there(connection, table)]
-    wanted = [index for index in indexes(tables, dialect) if index.table in absent]
-    yield from statements(absent, wanted, connection.dialect)
+    yield from statements(dialect, tables, absent, connection.dialect)
     if tables.run not in absent:
         for column in _later_columns(connection, tables.run):
-            yield _add_column(connection, tables.run, column)
+            yield _add_column(connection, dialect, column)
 
 
 def check(connection: sa.engine.Connection, dialect: Dialect, tables: Sequence[sa.Table]) -> None:
@@ -276,22 +279,20 @@ def _problems(
     connection: sa.engine.Connection, dialect: Dialect, table: sa.Table
 ) -> Iterator[tuple[str, str]]:
     """Iterate over what does not fit, each with the statement that changes it."""
-    quote = connection.dialect.identifier_preparer
+    sql = connection.dialect
+    quote = sql.identifier_preparer
     name = quote.format_table(table)
     for column in _missing(connection, table):
-        yield f"column {column.name} is missing", _add_column(connection, table, column)
+        yield f"column {column.name} is missing", _add_column(connection, dialect, column)
     found = dialect.columns(connection, table)
     for column in table.columns:
         kind = found.get(column.name.lower())
         if kind is not None and dialect.differs_in_type(column, kind):
-            wanted, bare = column.type.compile(dialect=connection.dialect), quote.quote(column.name)
-            moment = isinstance(column.type, UtcTime)
-            value = f"{bare} AT TIME ZONE 'UTC'" if moment else f"CAST({bare} AS {wanted})"
             yield (
-                f"column {column.name} is {kind!s}, not {wanted}",
-                f"ALTER TABLE {name} ALTER COLUMN {bare} TYPE {wanted} USING {value}",
+                f"column {column.name} is {kind!s}, not {dialect.column_type(column, sql)}",
+                f"ALTER TABLE {name} {dialect.change_type(column, sql)}",
             )
-    key = [column.name for column in table.primary_key]
+    key = dialect.key(table)
     keys = [{name.lower() for name in names if name} for names in dialect.keys(connection, table)]
     if key and set(key) not in keys:
         names = ", ".join(quote.quote(column) for column in key)
@@ -318,10 +319,10 @@ def _later_columns(connection: sa.engine.Connection, run: sa.Table) -> list[sa.C
     return missing if {column.name for column in missing} <= _LATER_COLUMNS else []
 
 
-def _add_column(connection: sa.engine.Connection, table: sa.Table, column: sa.Column[Any]) -> str:
+def _add_column(connection: sa.engine.Connection, dialect: Dialect, column: sa.Column[Any]) -> str:
     quote = connection.dialect.identifier_preparer
-    kind = column.type.compile(dialect=connection.dialect)
-    return f"ALTER TABLE {quote.format_table(table)} ADD COLUMN {quote.quote(column.name)} {kind}"
+    kind = dialect.column_type(column, connection.dialect)
+    return f"ALTER TABLE {quote.format_table(column.table)} ADD COLUMN {quote.quote(column.name)} {kind}"
 
 
 def main() -> None:
@@ -337,7 +338,7 @@ def main() -> None:
     wanted = parser.parse_args()
     tables = define(AGENT_COLUMNS, wanted.table, wanted.history_table, wanted.reject_table, wanted.run_table)
     database = database_of(wanted.conn_id)
-    made = statements(tables.present(), indexes(tables, database.dialect), database.dialect.sql())
+    made = statements(database.dialect, tables, tables.present(), database.dialect.sql())
     for statement in made:
         print(f"{statement};")
 

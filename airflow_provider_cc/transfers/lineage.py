@@ -96,7 +96,7 @@ def _place(database: Database, connection: Any) -> Place:
         return Place(
             SQLParser.create_namespace(info),
             info.database,
-            hook.get_openlineage_default_schema(),
+            hook.get_openlineage_default_schema() or database.dialect.schema,
             hook.get_openlineage_database_dialect(connection),
             info.is_uppercase_names,
         )

@@ -8,6 +8,8 @@ from airflow_provider_cc.hooks import transport
 from tests.operators.conftest import centre, certificates, connect, make_centre  # noqa: F401 - fixtures
 from tests.transfers.conftest import (  # noqa: F401 - fixtures
     database,
+    mariadb_connection,
+    mariadb_database,
     postgres_connection,
     postgres_database,
     sqlite_database,

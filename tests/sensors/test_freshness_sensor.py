@@ -43,6 +43,7 @@ def make_older(database: Database, by: timedelta) -> None:
     """Set back the ledger's clock: all runs began so much earlier."""
     shift = {
         "sqlite": f"strftime('%Y-%m-%d %H:%M:%f000', started_at, '-{by.total_seconds()} seconds')",
+        "mysql": f"started_at - INTERVAL {by.total_seconds():.0f} SECOND",
     }.get(database.kind, f"started_at - INTERVAL '{by.total_seconds():.0f} seconds'")
     database.execute(f"UPDATE cc_sync_run SET started_at = {shift}")
 

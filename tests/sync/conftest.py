@@ -13,7 +13,10 @@ from airflow_provider_cc.simulator import Settings, Simulator
 from tests.sync.support import MemoryStore, Start
 from tests.transfers.conftest import (  # noqa: F401 - fixtures
     certificates,
-    database,
+    latin1_database,
+    make_database,
+    mariadb_connection,
+    mariadb_database,
     postgres_connection,
     postgres_database,
     sqlite_database,
@@ -21,8 +24,14 @@ from tests.transfers.conftest import (  # noqa: F401 - fixtures
 from tests.transfers.database import Database
 
 
+@pytest.fixture(params=["sqlite", "duckdb", "postgres", "mariadb", "latin1"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+    """Give an empty database of each kind."""
+    return make_database(request, tmp_path)
+
+
 @pytest.fixture
-def warehouse(database: Database, monkeypatch: pytest.MonkeyPatch) -> str:  # noqa: F811
+def warehouse(database: Database, monkeypatch: pytest.MonkeyPatch) -> str:
     """Tell Airflow of an empty database of each kind; return the connection's id."""
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(dict(database.connection)))
     return "warehouse"

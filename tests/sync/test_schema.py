@@ -62,6 +62,7 @@ def _at(database: Database, text: str) -> str:
     return f"'2026-01-0{text} 08:00:00.000000{'' if database.kind == 'sqlite' else '+00'}'"
 
 
+@pytest.mark.parametrize("database", ["sqlite", "duckdb", "postgres"], indirect=True)
 def test_tables_of_the_former_release_go_on(database: Database, warehouse: str) -> None:
     """Nothing is to be done: rows and versions stay, the ledger gets its new columns."""
     first, second, third = (_at(database, day) for day in "123")

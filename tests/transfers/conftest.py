@@ -13,8 +13,9 @@ import pytest
 
 from airflow_provider_cc.simulator import Settings, Simulator
 from airflow_provider_cc.transfers.agents_to_sql import CCAgentsToSqlOperator
+from scripts.mariadb import mariadb
 from scripts.postgres import postgres
-from tests.transfers.database import Database, empty_postgres
+from tests.transfers.database import Database, empty_mariadb, empty_postgres
 
 #: Runs one sync of its own and returns the counts.
 Sync = Callable[..., dict[str, Any]]
@@ -33,19 +34,42 @@ def postgres_database(postgres_connection: dict[str, Any]) -> Database:
     return empty_postgres(postgres_connection)
 
 
+@pytest.fixture(scope="session")
+def mariadb_connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    with mariadb(tmp_path_factory.mktemp("mariadb") / "server") as connection:
+        yield json.loads(connection)
+
+
+@pytest.fixture
+def mariadb_database(mariadb_connection: dict[str, Any]) -> Database:
+    """Give an empty MariaDB database."""
+    return empty_mariadb(mariadb_connection)
+
+
+@pytest.fixture
+def latin1_database(mariadb_connection: dict[str, Any]) -> Database:
+    """Give an empty MariaDB database in Latin 1, on a server with other settings than the sync wants."""
+    return empty_mariadb(mariadb_connection, "latin1")
+
+
 @pytest.fixture
 def sqlite_database(tmp_path: Path) -> Database:
     """Give an empty SQLite file."""
     return _file_database("sqlite", tmp_path)
 
 
-@pytest.fixture(params=["sqlite", "duckdb", "postgres"])
+@pytest.fixture(params=["sqlite", "duckdb", "postgres", "mariadb"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
     """Give an empty database of each kind."""
-    if request.param == "postgres":
-        found: Database = request.getfixturevalue("postgres_database")
-        return found
-    return _file_database(request.param, tmp_path)
+    return make_database(request, tmp_path)
+
+
+def make_database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+    """Return an empty database of the kind that the fixture's parameter names."""
+    if request.param in ("sqlite", "duckdb"):
+        return _file_database(request.param, tmp_path)
+    found: Database = request.getfixturevalue(f"{request.param}_database")
+    return found
 
 
 def _file_database(kind: str, folder: Path) -> Database:

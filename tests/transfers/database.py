@@ -10,9 +10,16 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from scripts.mariadb import sqlalchemy_url
+
 #: Whether what is left to chance is tried often: `make test-hard`.
 THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 TABLES = ("cc_agent", "cc_agent_history", "cc_agent_reject", "cc_sync_run")
+#: Settings of MariaDB servers: as they come, and as unlike the sync's own as can be.
+_MARIADB = {
+    "utf8mb4": ("utf8mb4_general_ci", "+00:00", "STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION"),
+    "latin1": ("latin1_swedish_ci", "+08:00", ""),
+}
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,8 @@ class Database:
         """Return the names of all tables that are not the database's own."""
         if self.kind == "sqlite":
             sql = "SELECT name FROM sqlite_master WHERE type = 'table'"
+        elif self.kind == "mysql":
+            sql = "SELECT table_name FROM information_schema.tables WHERE table_schema = database()"
         else:
             sql = (
                 "SELECT table_name FROM information_schema.tables"
@@ -68,6 +77,20 @@ def empty_postgres(connection: Mapping[str, Any]) -> Database:
     schemas = database.query("SELECT nspname FROM pg_namespace WHERE nspname !~ '^(pg_|information_)'")
     database.execute(*(f'DROP SCHEMA "{name}" CASCADE' for (name,) in schemas), "CREATE SCHEMA public")
     return database
+
+
+def empty_mariadb(
+    connection: Mapping[str, Any], charset: str = "utf8mb4", name: str = "warehouse"
+) -> Database:
+    """Empty a database of MariaDB of what other tests have left there, and set up the server."""
+    collation, zone, mode = _MARIADB[charset]
+    Database(sqlalchemy_url(connection, ""), connection).execute(
+        f"SET GLOBAL collation_server = '{collation}', time_zone = '{zone}', sql_mode = '{mode}'",
+        f"DROP DATABASE IF EXISTS {name}",
+        f"DROP DATABASE IF EXISTS {name}_2",
+        f"CREATE DATABASE {name} COLLATE {collation}",
+    )
+    return Database(sqlalchemy_url(connection, name), {**connection, "schema": name})
 
 
 def _plain(value: Any) -> Any:

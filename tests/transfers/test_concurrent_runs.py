@@ -23,7 +23,7 @@ BUSY: dict[str, Any] = {"history_table": HISTORY, "chunk_size": 10}
 AtOnce = Callable[..., list[dict[str, Any]]]
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", "postgres", "mariadb"])
 def database(request: pytest.FixtureRequest) -> Database:
     """Give an empty database of those that admit several processes."""
     found: Database = request.getfixturevalue(f"{request.param}_database")

@@ -15,7 +15,7 @@ from tests.transfers.database import Database
 HISTORY = "cc_agent_history"
 
 
-@pytest.fixture(params=["sqlite_database", "postgres_database"])
+@pytest.fixture(params=["sqlite_database", "postgres_database", "mariadb_database"])
 def database(request: pytest.FixtureRequest) -> Database:
     """Give an empty database of the kind that inserts, and of the kind that copies."""
     found: Database = request.getfixturevalue(request.param)

@@ -23,7 +23,7 @@ from airflow_provider_cc.hooks.transport import BulkClient
 from airflow_provider_cc.simulator import Settings, Simulator
 from airflow_provider_cc.sync.dialects.postgresql import PostgreSQL
 from tests.transfers.conftest import MakeCentre, Sync
-from tests.transfers.database import THOROUGH, Database
+from tests.transfers.database import THOROUGH, Database, empty_mariadb
 from tests.transfers.killing import Moment, Tries
 from tests.transfers.meddling import Proxy, at_chunk, connect
 
@@ -33,12 +33,14 @@ FROM_LIST, FROM_DIRECTORY = "list", "directory"
 OF_THE_TRIES = ("resumed", "requests", "sign_ins", "seconds")
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+@pytest.fixture(scope="module", params=["sqlite", "postgres", *["mariadb"] * THOROUGH])
 def lasting(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Database:
     """Give a database of each kind that can lose a process, but not what it has committed."""
     if request.param == "sqlite":
         path = tmp_path_factory.mktemp("resume") / "warehouse.sqlite"
         return Database(f"sqlite:///{path}", {"conn_type": "sqlite", "host": str(path)})
+    if request.param == "mariadb":
+        return empty_mariadb(request.getfixturevalue("mariadb_connection"), name="resume")
     connection = request.getfixturevalue("postgres_connection")
     host, port, login = (connection[name] for name in ("host", "port", "login"))
     server = Database(f"postgresql+psycopg2://{login}@{host}:{port}/postgres", connection)

@@ -47,7 +47,7 @@ Way = Callable[[When, CCAgentsToSqlOperator, Any], float]
 pytestmark = pytest.mark.timeout(300)
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", "postgres", "mariadb"])
 def database(request: pytest.FixtureRequest) -> Database:
     """Give an empty database of those that admit a second connection."""
     found: Database = request.getfixturevalue(f"{request.param}_database")

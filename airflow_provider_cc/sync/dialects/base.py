@@ -8,6 +8,10 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+#: Rows of one statement.
+_ROWS = 1000
 
 
 class UtcTime(sa.types.TypeDecorator[datetime]):
@@ -59,32 +63,52 @@ class Dialect:
     """How connections are kept between two transactions."""
     partial_indexes: ClassVar[bool] = False
     """Whether an index may hold some rows only."""
-    schema: ClassVar[str | None] = None
+    schema: str | None = None
     """Schema of tables that are named without, where that is no matter of settings."""
     indexes: ClassVar[bool] = True
     """Whether indexes beside the primary keys help."""
 
     def __init__(self, hook: Any) -> None:
         self.hook = hook
+        self._first: Any = None
 
     def engine(self) -> sa.engine.Engine:
         """Return an engine whose connections are made by the hook; no row value gets into an error."""
         engine: sa.engine.Engine = sa.create_engine(
             f"{self.driver()}://", creator=self.connect, poolclass=self.pool, hide_parameters=True
         )
+        self.adjust(engine.dialect)
         return engine
 
     def sql(self) -> sa.engine.Dialect:
         """Return SQLAlchemy's dialect, to write statements without a connection."""
-        return sa.engine.make_url(f"{self.name}://").get_dialect()()
+        dialect = sa.engine.make_url(f"{self.name}://").get_dialect()()
+        self.adjust(dialect)
+        return dialect
+
+    def adjust(self, sql: Any) -> None:
+        """Change how SQLAlchemy writes statements.
+
+        :param sql: SQLAlchemy's dialect
+        """
 
     def driver(self) -> str:
         """Return SQLAlchemy's name of dialect and driver."""
         return self.name
 
+    def package(self) -> str:
+        """Return the package that the hook's connections are from: only a connection tells."""
+        self._first = self.hook.get_conn()
+        return type(self._first).__module__.partition(".")[0]
+
+    def open(self) -> Any:
+        """Open a connection exactly as the hook does."""
+        connection, self._first = self._first or self.hook.get_conn(), None
+        return connection
+
     def connect(self) -> Any:
-        """Open a connection exactly as the hook does, in the form that SQLAlchemy's driver wants."""
-        return self.hook.get_conn()
+        """Open a connection in the form that SQLAlchemy's driver wants."""
+        return self.open()
 
     def lock(self, connection: sa.engine.Connection, name: str) -> None:
         """Let no other transaction with the same lock go on until this one ends.
@@ -113,7 +137,9 @@ class Dialect:
         :param names: the columns
         :param rows: their values
         """
-        connection.execute(table.insert(), [dict(zip(names, row, strict=True)) for row in rows])
+        for start in range(0, len(rows), _ROWS):
+            batch = [dict(zip(names, row, strict=True)) for row in rows[start : start + _ROWS]]
+            connection.execute(table.insert(), batch)
 
     def before_apply(self, connection: sa.engine.Connection, stage: sa.Table, rows: int) -> None:
         """Prepare for set-based statements over many staged rows.
@@ -135,9 +161,51 @@ class Dialect:
         """
         return error.connection_invalidated
 
+    def reason(self, error: BaseException) -> str:
+        """Return what the database says, without details: these quote rows.
+
+        :param error: SQLAlchemy's or the driver's
+        """
+        said = str(getattr(error, "orig", None) or error).strip()
+        return said.splitlines()[0] if said else type(error).__name__
+
     def encoding(self, connection: sa.engine.Connection) -> str | None:
         """Return Python's name of the database's encoding; ``None`` if it holds every character."""
         return None
+
+    def create(
+        self, table: sa.Table, indexes: Sequence[sa.Index], if_not_exists: bool = False
+    ) -> list[CreateTable | CreateIndex]:
+        """Return the statements that make a table with its indexes.
+
+        :param table: the table
+        :param indexes: its indexes
+        :param if_not_exists: whether a table that is there already is no error
+        """
+        return [CreateTable(table, if_not_exists=if_not_exists), *map(CreateIndex, indexes)]
+
+    def key(self, table: sa.Table) -> list[str]:
+        """Return the columns that are unique together, in a table that has a key."""
+        return [column.name for column in table.primary_key]
+
+    def column_type(self, column: sa.Column[Any], sql: sa.engine.Dialect) -> str:
+        """Return the type of a column of a table that is there.
+
+        :param column: the column
+        :param sql: SQLAlchemy's dialect
+        """
+        return str(column.type.compile(dialect=sql))
+
+    def change_type(self, column: sa.Column[Any], sql: sa.engine.Dialect) -> str:
+        """Return what ``ALTER TABLE`` is told for a column that has a type that does not fit.
+
+        :param column: the column as it should be
+        :param sql: SQLAlchemy's dialect
+        """
+        name, kind = sql.identifier_preparer.quote(column.name), self.column_type(column, sql)
+        moment = isinstance(column.type, UtcTime)
+        value = f"{name} AT TIME ZONE 'UTC'" if moment else f"CAST({name} AS {kind})"
+        return f"ALTER COLUMN {name} TYPE {kind} USING {value}"
 
     def columns(self, connection: sa.engine.Connection, table: sa.Table) -> dict[str, Any]:
         """Return the columns of a table that is there, in lower case, each with SQLAlchemy's type."""

@@ -32,17 +32,13 @@ class PostgreSQL(Dialect):
     name = "postgresql"
     partial_indexes = True
 
-    #: The connection by which the driver was found out, until it is used.
-    _first: Any = None
-
     def driver(self) -> str:
-        """Find out which driver the hook uses: only its connections tell."""
-        self._first = self.hook.get_conn()
-        return f"{self.name}+{type(self._first).__module__.partition('.')[0]}"
+        """Find out which driver the hook uses."""
+        return f"{self.name}+{self.package()}"
 
     def connect(self) -> Any:
         """Open a connection as the hook does, without what would be in SQLAlchemy's or PgBouncer's way."""
-        connection, self._first = self._first or self.hook.get_conn(), None
+        connection = self.open()
         if hasattr(connection, "prepare_threshold"):  # psycopg 3
             from psycopg.rows import tuple_row
 

@@ -30,11 +30,9 @@ class SQLite(Dialect):
     pool: ClassVar[type[sa.pool.Pool]] = sa.pool.NullPool
     partial_indexes = True
 
-    def engine(self) -> sa.engine.Engine:
-        """Return an engine that writes ``UPDATE … FROM``."""
-        engine = super().engine()
-        engine.dialect.statement_compiler = _Compiler
-        return engine
+    def adjust(self, sql: Any) -> None:
+        """Have it write ``UPDATE … FROM``."""
+        sql.statement_compiler = _Compiler
 
     def lock(self, connection: sa.engine.Connection, name: str) -> None:
         """Lock the file: there is no smaller lock."""
