@@ -28,7 +28,7 @@ import os
 from datetime import timedelta
 from tempfile import TemporaryDirectory
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pendulum
 from airflow.providers.common.compat.sdk import DAG, Asset, BaseHook, Param, mask_secret, task
@@ -50,13 +50,10 @@ def destination_arguments(conn_id: str) -> dict[str, Any]:
     connection = BaseHook.get_connection(conn_id)
     arguments = dict(connection.extra_dejson)
     if secret := connection.password:
-        mask_secret(secret)
-        if secret.lstrip().startswith("{"):
-            mask_secret(credentials := json.loads(secret))
-        else:
-            credentials = secret
-            mask_secret(urlsplit(secret).password or secret)
-        arguments["credentials"] = credentials
+        is_json = secret.lstrip().startswith("{")
+        arguments["credentials"] = credentials = json.loads(secret) if is_json else secret
+        within = credentials if is_json else urlsplit(secret).password or ""
+        mask_secret([secret, within, within if is_json else unquote(within)])
     return arguments
 
 
