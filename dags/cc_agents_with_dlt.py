@@ -15,7 +15,8 @@ sends no telemetry and reads no Airflow Variables.
 2. A connection `cc_management_default` of type *CC-Management*: domain, app key, app secret.
 3. A connection `dlt_destination` of type *Generic*. Password: dlt's `credentials` for the destination, as
    JSON or a connection string. Extra: other arguments of the destination, `{"bucket_url": "s3://…"}`.
-4. The params: `destination` is dlt's name for it, `dataset` the schema or folder of the tables.
+4. The params: `destination` is dlt's name for it, `dataset` the schema or folder of the tables. With
+   `file_format` set to `parquet`, many destinations load faster and dlt needs less memory.
 
 dlt's working files, which hold the agents while they are loaded, are in a temporary folder that is deleted
 after the run. It is made in the folder that `DLT_DATA_DIR` names, if the worker's environment has it.
@@ -78,7 +79,7 @@ with DAG(
         "destination": Param("duckdb", type="string", description="dlt's name of the destination"),
         "dataset": Param("cc", type="string", description="Schema or folder for the tables"),
         "file_format": Param(
-            None, type=["null", "string"], description='Files that dlt makes: "parquet", or its choice'
+            None, type=["null", "string"], description="Format of dlt's files, parquet for example"
         ),
     },
     tags=["cc", "example"],
