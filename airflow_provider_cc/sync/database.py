@@ -135,7 +135,7 @@ def database_of(conn_id: str) -> Database:
     if kind is None:
         raise CCConfigError(
             f"connection {conn_id!r} is not a supported database ({name}): it must be one of "
-            f"{', '.join(DIALECTS)}. docs/dialects.md shows how to add one, or how to load agents with dlt"
+            f"{', '.join(DIALECTS)}. docs/dialects.md shows how to add one"
         )
     return Database(kind(hook), f"connection {conn_id!r}")
 
