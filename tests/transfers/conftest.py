@@ -14,6 +14,7 @@ import pytest
 from airflow_provider_cc.simulator import Settings, Simulator
 from airflow_provider_cc.transfers.agents_to_sql import CCAgentsToSqlOperator
 from scripts.postgres import postgres
+from tests import example_dialect
 from tests.transfers.database import Database, empty_postgres
 
 #: Runs one sync of its own and returns the counts.
@@ -39,9 +40,9 @@ def sqlite_database(tmp_path: Path) -> Database:
     return _file_database("sqlite", tmp_path)
 
 
-@pytest.fixture(params=["sqlite", "duckdb", "postgres"])
+@pytest.fixture(params=["sqlite", "duckdb", "postgres", "turso"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
-    """Give an empty database of each kind."""
+    """Give an empty database of each kind; that of the example of a dialect is one."""
     if request.param == "postgres":
         found: Database = request.getfixturevalue("postgres_database")
         return found
@@ -50,7 +51,8 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
 
 def _file_database(kind: str, folder: Path) -> Database:
     path = folder / f"warehouse.{kind}"
-    return Database(f"{kind}:///{path}", {"conn_type": kind, "host": str(path)})
+    dialect = example_dialect.sqlalchemy_name() if kind == "turso" else kind
+    return Database(f"{dialect}:///{path}", {"conn_type": kind, "host": str(path)})
 
 
 @pytest.fixture(scope="session")
