@@ -34,6 +34,7 @@ from urllib.parse import unquote, urlsplit
 import pendulum
 from airflow.providers.common.compat.sdk import DAG, Asset, BaseHook, Param, mask_secret, task
 
+from airflow_provider_cc.api.secret import without_locals
 from airflow_provider_cc.hooks.management import CCManagementHook
 from airflow_provider_cc.retry_policy import CC_RETRY_POLICY
 
@@ -86,6 +87,7 @@ with DAG(
 ):
 
     @task(outlets=[Asset("cc_agent_dlt")])
+    @without_locals  # of dlt and of drivers, which some log handlers print with an error, passwords included
     def load_agents(params: dict[str, Any]) -> int:
         agents = [
             {name: getattr(agent, name) for name in COLUMNS}
