@@ -38,8 +38,16 @@ def _isolate() -> Path:
     return home
 
 
+def _install_example() -> None:
+    """Add the example of a dialect to the packages: Airflow looks for providers when it is first imported."""
+    from tests import example_dialect
+
+    example_dialect.install(_HOME / "example_dialect")
+
+
 _HOME = _isolate()
 _DATABASE = _HOME / "airflow.db"
+_install_example()
 
 
 def pytest_unconfigure() -> None:

@@ -11,9 +11,9 @@ import sqlalchemy as sa
 import tenacity
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from airflow_provider_cc.compat import BaseHook
+from airflow_provider_cc.compat import AirflowException, BaseHook
 from airflow_provider_cc.exceptions import CCConfigError, CCError
-from airflow_provider_cc.sync.dialects import DIALECTS, Dialect
+from airflow_provider_cc.sync.dialects import DIALECTS, Dialect, find
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -128,16 +128,22 @@ def database_of(conn_id: str) -> Database:
     :raises CCConfigError: a database that is not supported
     """
     connection: Any = BaseHook.get_connection(conn_id)
-    hook: Any = connection.get_hook()
-    # Some hooks ask Airflow for the connection whenever they connect, and threads must not.
-    hook.get_connection = lambda *_: connection
-    name = _dialect_name(hook)
-    if name not in DIALECTS:
+    kind, name = find(connection.conn_type), connection.conn_type
+    try:
+        hook: Any = connection.get_hook()
+    except AirflowException:
+        kind, name = None, f"{name}, whose Airflow provider is not installed"
+    else:
+        # Some hooks ask Airflow for the connection whenever they connect, and threads must not.
+        hook.get_connection = lambda *_: connection
+        if kind is None:
+            kind = find(name := _dialect_name(hook))
+    if kind is None:
         raise CCConfigError(
             f"connection {conn_id!r} is not a supported database ({name}): it must be one of "
-            f"{', '.join(DIALECTS)}. docs/extending.md shows how to add one"
+            f"{', '.join(DIALECTS)}. docs/dialects.md shows how to add one"
         )
-    return Database(DIALECTS[name](hook), f"connection {conn_id!r}")
+    return Database(kind(hook), f"connection {conn_id!r}")
 
 
 def _dialect_name(hook: Any) -> str:

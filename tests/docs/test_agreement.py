@@ -132,7 +132,7 @@ def test_connections_in_the_environment(
         assert connection.login
         assert connection.password
     else:
-        assert connection.conn_type in ("postgres", "duckdb")
+        assert connection.conn_type in ("postgres", "duckdb", "turso")
 
 
 def test_there_are_connections_in_every_form() -> None:

@@ -34,6 +34,7 @@ PUBLIC = {
     "sensors.management": {"CCAgentSensor": []},
     "retry_policy": {"CC_RETRY_POLICY": []},
     "transfers.agents_to_sql": {"CCAgentsToSqlOperator": ["account_passwords", "columns"]},
+    "sync.dialects.base": {"Dialect": ["append", "driver", "lock", "may_pass", "now"]},
     "transfers.columns": {"Column": [], "AGENT_COLUMNS": []},
     "exceptions": {
         f"CC{kind}Error": [] for kind in ("", "Config", "Auth", "Business", "Transient", "Response")

@@ -13,6 +13,7 @@ from airflow_provider_cc.simulator import Settings, Simulator
 from tests.sync.support import MemoryStore, Start
 from tests.transfers.conftest import (  # noqa: F401 - fixtures
     certificates,
+    databases,
     latin1_database,
     make_database,
     mariadb_connection,
@@ -24,7 +25,7 @@ from tests.transfers.conftest import (  # noqa: F401 - fixtures
 from tests.transfers.database import Database
 
 
-@pytest.fixture(params=["sqlite", "duckdb", "postgres", "mariadb", "latin1"])
+@pytest.fixture(params=databases("sqlite", "duckdb", "postgres", "mariadb", "latin1"))
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
     """Give an empty database of each kind."""
     return make_database(request, tmp_path)

@@ -159,10 +159,19 @@ def test_a_role_without_create_in_public_gets_the_statements(
     assert Bench().sync("one", {"ann": 1}).added == 1
 
 
-def test_any_other_connection_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    tell(monkeypatch, {"conn_type": "cc_management", "host": "127.0.0.1"})
-    expected = r"'warehouse' is not a supported database \(cc_management\): .* postgresql, sqlite, duckdb"
+@pytest.mark.parametrize(
+    "conn_type", ["clickhouse", "databricks", "gaussdb", "gcpbigquery", "mssql", "oracle", "redshift"]
+)
+def test_any_other_database_is_refused_by_name(conn_type: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    tell(monkeypatch, {"conn_type": conn_type, "host": "127.0.0.1"})
+    expected = rf"'warehouse' is not a supported database \({conn_type}, .*: .* postgresql, sqlite, duckdb"
     with pytest.raises(CCConfigError, match=expected):
+        database_of("warehouse")
+
+
+def test_what_is_no_database_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    tell(monkeypatch, {"conn_type": "cc_management", "host": "127.0.0.1"})
+    with pytest.raises(CCConfigError, match=r"'warehouse' is not a supported database \(cc_management\): "):
         database_of("warehouse")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,11 +16,20 @@ from airflow_provider_cc.simulator import Settings, Simulator
 from airflow_provider_cc.transfers.agents_to_sql import CCAgentsToSqlOperator
 from scripts.mariadb import mariadb
 from scripts.postgres import postgres
+from tests import example_dialect
 from tests.transfers.database import Database, empty_mariadb, empty_postgres
 
 #: Runs one sync of its own and returns the counts.
 Sync = Callable[..., dict[str, Any]]
 MakeCentre = Callable[..., Simulator]
+
+
+def databases(*usual: str) -> list[str]:
+    """Return the databases to test with: the usual ones, unless WAREHOUSE names another.
+
+    :param usual: their names
+    """
+    return os.environ.get("WAREHOUSE", " ".join(usual)).split()
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +68,7 @@ def sqlite_database(tmp_path: Path) -> Database:
     return _file_database("sqlite", tmp_path)
 
 
-@pytest.fixture(params=["sqlite", "duckdb", "postgres", "mariadb"])
+@pytest.fixture(params=databases("sqlite", "duckdb", "postgres", "mariadb"))
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
     """Give an empty database of each kind."""
     return make_database(request, tmp_path)
@@ -66,7 +76,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
 
 def make_database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
     """Return an empty database of the kind that the fixture's parameter names."""
-    if request.param in ("sqlite", "duckdb"):
+    if request.param in ("sqlite", "duckdb", "turso"):
         return _file_database(request.param, tmp_path)
     found: Database = request.getfixturevalue(f"{request.param}_database")
     return found
@@ -74,7 +84,8 @@ def make_database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
 
 def _file_database(kind: str, folder: Path) -> Database:
     path = folder / f"warehouse.{kind}"
-    return Database(f"{kind}:///{path}", {"conn_type": kind, "host": str(path)})
+    dialect = example_dialect.sqlalchemy_name() if kind == "turso" else kind
+    return Database(f"{dialect}:///{path}", {"conn_type": kind, "host": str(path)})
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,8 @@ class Database:
 
     @property
     def kind(self) -> str:
-        return str(self.connection["conn_type"])
+        """Return whose SQL it is: Turso's is SQLite's."""
+        return str(self.connection["conn_type"]).replace("turso", "sqlite")
 
     def execute(self, *statements: str, rows: Sequence[Mapping[str, Any]] = ()) -> None:
         """Run statements in one transaction, each once for every row, if there are any."""

@@ -6,11 +6,13 @@ import multiprocessing
 import os
 import re
 import signal
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from types import SimpleNamespace
 from typing import Any, Literal
+from unittest import mock
 
 import sqlalchemy as sa
 
@@ -162,7 +164,9 @@ class Tries:
         process = self._context.Process(
             target=_task, args=(theirs, self._environment, run_id, dict(arguments), moment)
         )
-        process.start()
+        # The server, which the first start starts, imports from where this process does.
+        with mock.patch.dict(os.environ, {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}):
+            process.start()
         theirs.close()
         try:
             if ours.poll(patience):

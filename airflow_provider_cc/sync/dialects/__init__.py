@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import entry_points
+
 from airflow_provider_cc.sync.dialects.base import Dialect
 from airflow_provider_cc.sync.dialects.duckdb import DuckDB
 from airflow_provider_cc.sync.dialects.mysql import MySQL
@@ -11,4 +13,19 @@ from airflow_provider_cc.sync.dialects.sqlite import SQLite
 #: The databases that are supported: one more is one more class.
 DIALECTS: dict[str, type[Dialect]] = {kind.name: kind for kind in (PostgreSQL, SQLite, DuckDB, MySQL)}
 
-__all__ = ["DIALECTS", "Dialect"]
+#: The entry points of other packages that add a database, each named like its connections' type, or like
+#: SQLAlchemy's dialect.
+GROUP = "airflow_provider_cc.dialects"
+
+__all__ = ["DIALECTS", "GROUP", "Dialect", "find"]
+
+
+def find(name: str) -> type[Dialect] | None:
+    """Return the dialect of that name, of this package or of another one.
+
+    :param name: connection type, or SQLAlchemy's name of a dialect
+    """
+    if name not in DIALECTS:
+        for entry in entry_points(group=GROUP, name=name):
+            DIALECTS[name] = entry.load()
+    return DIALECTS.get(name)
