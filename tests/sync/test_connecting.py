@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -167,6 +168,27 @@ def test_any_other_database_is_refused_by_name(conn_type: str, monkeypatch: pyte
     expected = rf"'warehouse' is not a supported database \({conn_type}, .*: .* postgresql, sqlite, duckdb"
     with pytest.raises(CCConfigError, match=expected):
         database_of("warehouse")
+
+
+@pytest.mark.parametrize(
+    "version",
+    [
+        "PostgreSQL 8.0.2 on i686-pc-linux-gnu, compiled by GCC gcc (GCC) 3.4.2, Redshift 1.0.117891",
+        "(openGauss 5.0.0 build a07d57c3) compiled on x86_64-unknown-linux-gnu",
+        "CockroachDB CCL v23.1.11 (x86_64-pc-linux-gnu)",
+    ],
+)
+def test_a_server_that_only_speaks_like_postgresql_is_refused(
+    postgres_database: Database, monkeypatch: pytest.MonkeyPatch, driver: int, version: str
+) -> None:
+    postgres_database.execute(
+        "CREATE SCHEMA other",
+        f"CREATE FUNCTION other.version() RETURNS text LANGUAGE sql AS $$ SELECT '{version}' $$",
+    )
+    extra = {"options": "-c search_path=other,pg_catalog,public"}
+    tell(monkeypatch, dict(postgres_database.connection), extra=extra)
+    with pytest.raises(CCConfigError, match=re.escape(f"not PostgreSQL but {version}")):
+        Bench()
 
 
 def test_what_is_no_database_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
+from airflow_provider_cc.exceptions import CCConfigError
 from airflow_provider_cc.sync.dialects.base import Dialect, driver_cursor
 
 #: Types whose values have a plain text form for COPY. A subclass of the operator may have added any other.
@@ -22,6 +23,8 @@ _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 _MAY_PASS = re.compile("08...|40001|40P01|55P03|57P0[123]|53300")
 #: The server refused a connection, for a reason that may pass. There is no error code then.
 _BUSY = re.compile("starting up|shutting down|recovery mode|too many|connection slots|terminating")
+#: All rows of a page have the same moment.
+_moment = lru_cache(64)(datetime.isoformat)
 #: Rows from which on hash joins are the only right plan, whatever statistics say.
 _MANY = 1000
 
@@ -33,8 +36,15 @@ class PostgreSQL(Dialect):
     partial_indexes = True
 
     def driver(self) -> str:
-        """Find out which driver the hook uses."""
-        return f"{self.name}+{self.package()}"
+        """Find out which driver the hook uses, and that the server is no other one of the same protocol."""
+        connection = self._first = self.connect()
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT version()")
+            (version,) = cursor.fetchone()
+        connection.rollback()
+        if not version.startswith("PostgreSQL") or "Redshift" in version:
+            raise CCConfigError(f"the server is not PostgreSQL but {version}, which is not supported")
+        return f"{self.name}+{type(connection).__module__.partition('.')[0]}"
 
     def connect(self) -> Any:
         """Open a connection as the hook does, without what would be in SQLAlchemy's or PgBouncer's way."""
@@ -78,8 +88,8 @@ class PostgreSQL(Dialect):
     def before_apply(self, connection: sa.engine.Connection, stage: sa.Table, rows: int) -> None:
         """Choose the plan: neither staging nor tables that were just filled have statistics yet."""
         if rows >= _MANY:
-            for setting, value in (("work_mem", "64MB"), ("enable_nestloop", "off")):
-                connection.execute(sa.select(sa.func.set_config(setting, value, True)))
+            settings = (("work_mem", "64MB"), ("enable_nestloop", "off"))
+            connection.execute(sa.select(*(sa.func.set_config(*setting, True) for setting in settings)))
 
     def comparable(self, column: sa.sql.ColumnElement[Any]) -> sa.sql.ColumnElement[Any]:
         """Compare JSON as JSONB: JSON itself cannot be compared."""
@@ -97,10 +107,8 @@ class PostgreSQL(Dialect):
 
     def encoding(self, connection: sa.engine.Connection) -> str | None:
         """Return the encoding of the database, which may know few of the world's letters."""
-        name = str(connection.exec_driver_sql("SHOW server_encoding").scalar_one())
-        if name in ("UTF8", "SQL_ASCII"):
-            return None
-        return codecs.lookup(name.replace("WIN", "cp")).name
+        name: str = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
+        return None if name in ("UTF8", "SQL_ASCII") else codecs.lookup(name.replace("WIN", "cp")).name
 
 
 def _text(value: Any) -> str:
@@ -109,7 +117,3 @@ def _text(value: Any) -> str:
     if isinstance(value, str):
         return value if value.isprintable() and "\\" not in value else value.translate(_ESCAPES)
     return _moment(value) if isinstance(value, datetime) else str(value)
-
-
-#: All rows of a page have the same moment.
-_moment = lru_cache(64)(datetime.isoformat)
