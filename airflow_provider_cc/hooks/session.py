@@ -208,9 +208,9 @@ class SessionManager:
         if active.worked_at >= refused_at or (witness and self._works(active, witness, refusal)):
             raise CCPermissionError(*refusal.args)
         if time.monotonic() < active.fresh_until:  # it cannot have lapsed by itself yet
-            if witness and (not active.worked_at or refusal.status == 403):
+            if witness and refusal.status == 403:
                 raise CCAuthError(*refusal.args)
-            if not active.worked_at:
+            if not witness and not active.worked_at:
                 # Without a witness, calls of another kind may have worked before.
                 self._denied.add(refusal.endpoint)
                 raise CCPermissionError(*refusal.args) if self._has_worked else refusal

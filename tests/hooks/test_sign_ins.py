@@ -191,18 +191,39 @@ def test_a_declined_call_counts_as_a_session_that_works(cc, management):
     assert management.query_agent_info("agent000000").agent_id == 10001
 
 
-def test_a_call_that_is_refused_with_a_new_session_is_not_repeated_again(cc, management):
+def test_a_call_that_is_refused_with_every_session_is_not_repeated_for_ever(cc, management):
     management.send(info())
     cc.faults.errors, cc.faults.only = {401: 1.0}, {INFO}
     cc.stats.reset()
     with pytest.raises(CCAuthError, match="HTTP 401"):
         management.send(info())
-    # Each session: the call, and the query that worked before.
-    assert (cc.stats.requests(INFO), cc.stats.requests(TOKEN)) == (4, 1)
+    # Each session, three of them new: the call, and the query that worked before.
+    assert (cc.stats.requests(INFO), cc.stats.requests(TOKEN)) == (8, 3)
 
 
 @EVERY_WAY
-def test_calls_that_are_refused_for_ever_cause_at_most_two_sign_ins(cc, management, make):
+def test_a_session_that_lapses_before_it_is_used_is_replaced_where_others_have_worked(
+    cc, management, make, monkeypatch
+):
+    make(management, accounts(cc, 20))
+    acquire, lapsed = management.acquire_session, []
+
+    def acquire_and_lapse():
+        session = acquire()
+        if len(lapsed) < 2:
+            lapsed.append(session)
+            cc.expire_sessions()
+        return session
+
+    monkeypatch.setattr(management, "acquire_session", acquire_and_lapse)
+    cc.expire_sessions()
+    results = make(management, accounts(cc, 20))
+    assert [result.account for result in results] == list(cc.accounts(20))
+    assert cc.stats.sign_ins() == 4
+
+
+@EVERY_WAY
+def test_calls_that_are_refused_for_ever_cause_at_most_four_sign_ins(cc, management, make):
     management.send(info())
     cc.faults.errors, cc.faults.only = {401: 1.0}, {INFO}
     for _ in range(3):
@@ -211,7 +232,7 @@ def test_calls_that_are_refused_for_ever_cause_at_most_two_sign_ins(cc, manageme
                 make(management, accounts(cc, 20))
         else:
             assert {type(result) for result in make(management, accounts(cc, 20))} == {CCAuthError}
-    assert cc.stats.sign_ins() == 2
+    assert cc.stats.sign_ins() == 4
 
 
 @EVERY_WAY

@@ -389,10 +389,11 @@ def test_a_name_that_no_longer_resolves_ends_the_run(
     monkeypatch.setattr(aiohttp.TCPConnector, "__init__", no_cache)
 
     def lose_name() -> None:
-        def unknown(*arguments: Any, **options: Any) -> Any:
+        async def unknown(*arguments: Any, **options: Any) -> Any:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-        monkeypatch.setattr(socket, "getaddrinfo", unknown)
+        # Not the system's: a loop of uvloop's asks it directly.
+        monkeypatch.setattr(aiohttp.ThreadedResolver, "resolve", unknown)
         centre.faults.reset_before = 1.0  # so that connections have to be made anew
 
     do_at_chunk(3, lose_name)
