@@ -63,6 +63,11 @@ test-hard: $(READY) $(UV) ## run the tests that take long; HARD="…" chooses so
 test-browser: $(READY) $(UV) ## run the tests of Airflow's web interface; they need Chromium
 	$(BIN)/python -m pytest tests/browser
 
+.PHONY: test-databases
+test-databases: $(READY) $(UV) ## run the sync's tests on each database, and write docs/sync.md; ONLY="…" chooses some
+	$(servers)
+	$(BIN)/python -m scripts.databases $(ONLY)
+
 .PHONY: test-matrix
 test-matrix: ## run all tests on every Airflow and Python, and write docs/versions.md; ONLY="…" chooses some
 	@$(INTERPRETER) -m scripts.matrix $(ONLY)
@@ -132,7 +137,7 @@ requirements: $(UV) ## renew the pinned requirements of every Airflow version
 	    pyproject.toml; \
 	done
 	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
-	  --no-header --no-annotate --no-emit-index-url --extra duckdb --extra postgres --group test --group bench \
+	  --no-header --no-annotate --no-emit-index-url --extra duckdb --extra mysql --extra postgres --group test --group bench \
 	  --constraints requirements/airflow-3.3.2.txt --output-file requirements/bench.txt pyproject.toml
 	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
 	  --no-header --no-annotate --no-emit-index-url --group release --output-file requirements/release.txt

@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmarks.centre import centre, measure, warehouse
 from scripts.airflow_home import AirflowHome
+from scripts.mariadb import mariadb
 
 Rounds = dict[str, list[dict[str, Any]]]
 
@@ -134,16 +135,17 @@ def directory(folder: Path, rounds: int) -> str:
 
 def stage_and_apply(folder: Path, rounds: int) -> str:
     """Answers into each database, history on: seconds to stage and to apply them."""
-    sizes = {"PostgreSQL": (10_000, 100_000, 1_000_000), "SQLite": (20_000,), "DuckDB": (20_000,)}
+    sizes = {"PostgreSQL": (10_000, 100_000, 1_000_000)}
     rows: list[tuple[object, ...]] = []
-    with warehouse(folder) as postgres:
+    with warehouse(folder) as postgres, mariadb(folder / "mariadb") as connection:
         places = {
             "PostgreSQL": postgres,
+            "MariaDB": {"AIRFLOW_CONN_WAREHOUSE": connection},
             **{name: _file(folder, name.lower()) for name in ("SQLite", "DuckDB")},
         }
-        for name, counts in sizes.items():
-            for count in counts:
-                rows += _applied(name, places[name], count, rounds)
+        for name, place in places.items():
+            for count in sizes.get(name, (20_000,)):
+                rows += _applied(name, place, count, rounds)
     head = ("database", "rows", "run", "staged/s", "applied/s", "µs a row", "of COPY and upsert")
     return _table(head, rows)
 
