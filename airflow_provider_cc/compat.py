@@ -8,7 +8,9 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+from asyncio import new_event_loop
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, ParamSpec, TypeVar
 
 from airflow.providers.common.compat.sdk import (
@@ -37,6 +39,9 @@ try:  # from Airflow 3.3 on
 except ImportError:
     ExceptionRetryPolicy = RetryAction = RetryRule = None  # type: ignore[assignment,misc]
 
+with suppress(ImportError):  # Airflow 3 brings it along; it takes a tenth less CPU time
+    from uvloop import new_event_loop
+
 __all__ = [
     "AirflowException",
     "AirflowFailException",
@@ -60,6 +65,7 @@ __all__ = [
     "get_variable",
     "in_thread",
     "mask_secret",
+    "new_event_loop",
     "set_variable",
 ]
 

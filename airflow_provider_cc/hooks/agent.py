@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_cc.api import gateway as api
 from airflow_provider_cc.api.gateway import PhoneToken
@@ -15,9 +15,11 @@ from airflow_provider_cc.api.secret import Unpicklable, without_locals
 from airflow_provider_cc.compat import BaseHook, mask_secret
 from airflow_provider_cc.exceptions import CCAuthError, CCConfigError, CCError, CCSessionRefused
 from airflow_provider_cc.get_provider_info import CCForm
-from airflow_provider_cc.hooks.base import CCHook
 from airflow_provider_cc.hooks.lockout import Credential
 from airflow_provider_cc.hooks.transport import BlockingClient
+
+if TYPE_CHECKING:
+    from airflow_provider_cc.hooks.gateway import CCGatewayHook
 
 log = logging.getLogger(__name__)
 
@@ -75,8 +77,7 @@ class CCAgentHook(CCForm, BaseHook):
         credentials = AgentCredentials(
             (connection.login or "").strip(), connection.password or "", phone_number
         )
-        if credentials.password:
-            mask_secret(credentials.password)
+        mask_secret(credentials.password)
         missing = [name for name in ("login", *names) if not getattr(credentials, name)]
         if missing:
             raise CCConfigError(f"connection {self.cc_conn_id!r} (cc_agent): needs {', '.join(missing)}")
@@ -96,24 +97,18 @@ class CCAgentHook(CCForm, BaseHook):
 
 
 class AgentSession:
-    """A signed-in agent; made by ``CCGatewayHook.agent_session``.
+    """A signed-in agent, inside the block of ``CCGatewayHook.agent_session``, which has the parameters."""
 
-    One request at a time: with a rotating Guid (AUTHMODE 2) a call beside a poll would carry the old one.
-
-    :param hook: the gateway
-    :param agent_id: agent ID
-    :param password: its password; may be empty
-    :param phone_number: softphone number to sign in with
-    :param force: sign out anyone who is signed in as this agent, at the start
-    """
-
-    def __init__(self, hook: CCHook, agent_id: int, password: str, phone_number: str, force: bool) -> None:
+    def __init__(
+        self, hook: CCGatewayHook, agent_id: int, password: str, phone_number: str, force: bool
+    ) -> None:
         self.agent_id = agent_id
+        #: The agent's present Guid; empty when nobody is signed in.
+        self.guid = ""
         self._hook = hook
         self._sign_in_call = api.agent_sign_in(agent_id, password, phone_number)
         self._first_sign_in_call = api.agent_sign_in(agent_id, password, phone_number, force)
         self._credential = Credential("agent", str(agent_id), (password, phone_number))
-        self._guid = ""
         self._worked = False
         self._lock = threading.RLock()
         self._ended = threading.Event()
@@ -121,14 +116,10 @@ class AgentSession:
             target=self._poll_until_ended, name=f"cc-agent-{agent_id}", daemon=True
         )
 
-    @property
-    def guid(self) -> str:
-        """The agent's present Guid; empty when nobody is signed in."""
-        return self._guid
-
     def __enter__(self) -> AgentSession:
-        self._sign_in(self._first_sign_in_call)
+        self._hook.agent_sessions.add(self)
         try:
+            self._sign_in(self._first_sign_in_call)
             self.poll()  # yields the Guid that AUTHMODE 2 wants in further calls
             self._poller.start()
         except BaseException:
@@ -142,6 +133,7 @@ class AgentSession:
             self._poller.join()
         with self._lock:
             self._sign_out(lambda guid: self._exchange(api.agent_sign_out(self.agent_id), guid))
+        self._hook.agent_sessions.discard(self)
 
     @without_locals
     def query_login_info(self) -> PhoneToken:
@@ -158,15 +150,12 @@ class AgentSession:
 
     @without_locals
     def poll(self) -> None:
-        """Poll events once, and follow the Guid.
-
-        :raises CCError: it failed
-        """
+        """Poll events once, and follow the Guid."""
         with self._lock:
             guid = self._call(api.agent_events(self.agent_id))
-            if guid is not None and self._guid:
+            if guid is not None and self.guid:
                 mask_secret(guid)
-                self._guid = guid
+                self.guid = guid
 
     def end_at_once(self) -> None:
         """Sign out now, also while another thread waits for a reply; a failure is logged."""
@@ -183,7 +172,7 @@ class AgentSession:
 
     def _sign_out(self, send: Callable[[str], None]) -> None:
         """Sign out; a failure is logged, not raised, so that it does not hide what happened before."""
-        guid, self._guid = self._guid, ""
+        guid, self.guid = self.guid, ""
         if not guid:
             return
         try:
@@ -203,7 +192,7 @@ class AgentSession:
             with self._hook.lockout.guard(self._credential):
                 session = self._exchange(call, "")
             mask_secret(session.token)
-            self._guid, self._worked = session.token, False
+            self.guid, self._worked = session.token, False
         log.info("Agent %d is signed in.", self.agent_id)
         if self._ended.is_set():  # killed meanwhile
             self.end_at_once()
@@ -211,7 +200,7 @@ class AgentSession:
 
     def _call(self, call: Call[Any]) -> Any:
         try:
-            result = self._exchange(call, self._guid)
+            result = self._exchange(call, self.guid)
         except CCSessionRefused:
             if not self._worked or self._ended.is_set():
                 raise
@@ -220,7 +209,7 @@ class AgentSession:
             self._sign_in(self._sign_in_call)
             if call.endpoint is not api.EVENTS:
                 self.poll()  # as after the first sign-in: further calls may want the Guid of a poll
-            result = self._exchange(call, self._guid)
+            result = self._exchange(call, self.guid)
         self._worked = True
         return result
 

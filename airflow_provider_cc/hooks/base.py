@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from abc import abstractmethod
 from collections.abc import Mapping
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, ClassVar, TypeVar
 
-from airflow_provider_cc.api.protocol import Call, Request, Session, fits_header, understand
+from airflow_provider_cc.api.protocol import Call, Request, Session, fits_header
 from airflow_provider_cc.api.secret import without_locals
 from airflow_provider_cc.compat import BaseHook, mask_secret
 from airflow_provider_cc.exceptions import CCConfigError, CCError
@@ -16,7 +16,7 @@ from airflow_provider_cc.get_provider_info import CCForm
 from airflow_provider_cc.hooks.connection import CCSettings, read_settings
 from airflow_provider_cc.hooks.lockout import Credential, Lockout
 from airflow_provider_cc.hooks.session import SessionManager, SharedSession, call_flow, unsigned_flow
-from airflow_provider_cc.hooks.transport import BlockingClient, BulkClient, repeated
+from airflow_provider_cc.hooks.transport import BlockingClient, BulkClient
 
 T = TypeVar("T")
 
@@ -58,10 +58,6 @@ class CCHook(CCForm, BaseHook):
     def _headers(self, session: Session | None) -> Mapping[str, str]:
         """Return the headers that a session adds to a call; without one, those of an unsigned call."""
 
-    def _refresh_call(self, refresh_token: str) -> Call[Session]:
-        """Return the call that refreshes a session."""
-        raise NotImplementedError
-
     @property
     def settings(self) -> CCSettings:
         """The connection, read from Airflow once.
@@ -71,8 +67,7 @@ class CCHook(CCForm, BaseHook):
         with self._lock:
             if self._settings is None:
                 settings = read_settings(self.get_connection(self.cc_conn_id), self.default_port, self.extras)
-                if settings.password:
-                    mask_secret(settings.password)
+                mask_secret(settings.password)
                 if settings.verify is False:
                     self.log.warning(
                         "Connection %s has verify=false: the password can be intercepted (TLS verification "
@@ -141,7 +136,7 @@ class CCHook(CCForm, BaseHook):
         :raises CCResponseError: the reply is not what the manual says
         """
         sessions = self.sessions  # first, as it names all that the connection lacks
-        return self.client.run(repeated(call, partial(call_flow, call, sessions)))
+        return self.client.run(call_flow, call, sessions)
 
     def test_connection(self) -> tuple[bool, str]:
         """Sign in without the shared session. Returns (success, message); never raises."""
@@ -167,21 +162,15 @@ class CCHook(CCForm, BaseHook):
         return self._begin_session(call, "Signed in to %s (connection %s).")
 
     def refresh_session(self, refresh_token: str) -> Session:
-        """Refresh a session, where a sign-in yields a refresh token."""
-        call = self._refresh_call(refresh_token)
-        return self._begin_session(call, "Refreshed the session of %s (connection %s).")
-
-    def send_once(self, call: Call[T], session: Session) -> T:
-        """Make a call once, signed with a session."""
-        reply = self.client.send(self.sign(call.request, session))
-        return understand(call, reply, (*session.secrets, self.settings.password))
+        """Refresh a session; overridden where a sign-in yields a refresh token."""
+        raise NotImplementedError
 
     @without_locals
     def _exchange(self, call: Call[T], headers: Mapping[str, str], secrets: tuple[str, ...] = ()) -> T:
         """Make a call that this hook's session does not sign, repeated where that may help."""
         if call.secrets:
             self.client.session.close()  # over a new connection: the server may just be closing a kept one
-        return self.client.run(repeated(call, partial(unsigned_flow, call, headers, secrets)))
+        return self.client.run(unsigned_flow, call, headers, secrets)
 
     def _begin_session(self, call: Call[Session], done: str) -> Session:
         session = self._exchange(call, self._headers(None), (self.settings.password,))

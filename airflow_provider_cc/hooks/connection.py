@@ -10,7 +10,7 @@ import ssl
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 import certifi
@@ -21,8 +21,6 @@ from airflow_provider_cc.compat import Connection
 from airflow_provider_cc.exceptions import CCConfigError
 
 log = logging.getLogger(__name__)
-
-N = TypeVar("N", int, float)
 
 _BOOLEANS = {
     **dict.fromkeys(("true", "1", "yes", "on", "t", "y"), True),
@@ -220,8 +218,8 @@ def _server_name(value: Any) -> str:
     return str(value)
 
 
-def _number(kind: type[N], most: N) -> Callable[[Any], N]:
-    def read(value: Any) -> N:
+def _number(kind: type[float], most: float) -> Callable[[Any], float]:
+    def read(value: Any) -> float:
         number = kind(str(value))
         if not 0 < number <= most:
             raise ValueError

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 from airflow_provider_cc.api import gateway as api
@@ -33,7 +32,8 @@ class CCGatewayHook(CCHook):
 
     def __init__(self, cc_conn_id: str | None = None) -> None:
         super().__init__(cc_conn_id)
-        self._agent_sessions: set[AgentSession] = set()
+        #: Those that have begun and not ended.
+        self.agent_sessions: set[AgentSession] = set()
 
     @property
     def guid(self) -> str | None:
@@ -80,11 +80,11 @@ class CCGatewayHook(CCHook):
         mask_secret(info.phone_token.reveal())
         return info
 
-    @contextmanager
+    @without_locals
     def agent_session(
         self, agent_id: int | str, password: str, phone_number: str, *, force: bool = False
-    ) -> Iterator[AgentSession]:
-        """Sign an agent in (busy), keep the agent signed in, and sign out again whatever happens.
+    ) -> AgentSession:
+        """Return a context manager that keeps an agent signed in (busy), and signs out whatever happens.
 
         This can end or block the agent's own session.
 
@@ -98,23 +98,15 @@ class CCGatewayHook(CCHook):
         :raises CCAuthError: the password is refused
         :raises CCBusinessError: the agent is signed in already, or the phone number is not accepted
         """
-        if password:
-            mask_secret(password)
-        agent = AgentSession(self, api.agent_number(agent_id), password, phone_number, force)
-        del password  # what fails in the body of the `with` passes through here, and its traceback shows us
-        self._agent_sessions.add(agent)
-        try:
-            with agent:
-                yield agent
-        finally:
-            self._agent_sessions.discard(agent)
+        mask_secret(password)
+        return AgentSession(self, api.agent_number(agent_id), password, phone_number, force)
 
     def sign_out_agents(self) -> None:
         """Sign out all agents of this hook within 3 seconds, also while a request is under way.
 
         For ``on_kill``: Airflow sends SIGKILL a few seconds after SIGTERM.
         """
-        threads = [threading.Thread(target=agent.end_at_once) for agent in self._agent_sessions]
+        threads = [threading.Thread(target=agent.end_at_once) for agent in self.agent_sessions]
         for thread in threads:
             thread.start()
         for thread in threads:

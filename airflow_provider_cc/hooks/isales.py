@@ -62,8 +62,9 @@ class CCISalesHook(CCHook):
     def _sign_in_call(self) -> Call[Session]:
         return api.login(self.settings.login, self.settings.password)
 
-    def _refresh_call(self, refresh_token: str) -> Call[Session]:
-        return api.refresh(refresh_token)
+    def refresh_session(self, refresh_token: str) -> Session:
+        """Refresh a session; :attr:`sessions` calls it when one is about to end."""
+        return self._begin_session(api.refresh(refresh_token), "Refreshed the session of %s (connection %s).")
 
     def _headers(self, session: Session | None) -> Mapping[str, str]:
         name = self._choice("token_header", HEADERS)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
@@ -57,14 +57,13 @@ class _Entry(msgspec.Struct, frozen=True):
 
     fingerprint: str
     rejections: int
-    rejected_at: datetime
+    rejected_at: Annotated[datetime, msgspec.Meta(tz=True)]
     endpoint: str
     reason: str
 
     @property
-    def blocked_until(self) -> datetime:
-        length: timedelta = min(LONGEST_BLOCK, FIRST_BLOCK * 2 ** min(self.rejections - 1, 20))
-        return self.rejected_at + length
+    def block(self) -> timedelta:
+        return min(LONGEST_BLOCK, FIRST_BLOCK * 2.0 ** min(self.rejections - 1, 20))
 
 
 class Lockout:
@@ -96,16 +95,16 @@ class Lockout:
     def blocked(self, credential: Credential) -> str | None:
         """Return why and until when a credential is blocked; ``None`` if it is not."""
         entry = self._entries.get(credential.key)
-        now = _now()
-        # A clock that was set back must not block for longer than the block lasts.
-        if entry is None or not abs(now - entry.rejected_at) < entry.blocked_until - entry.rejected_at:
+        # abs: a clock that was set back must not block for longer than the block lasts.
+        if entry is None or abs(_now() - entry.rejected_at) >= entry.block:
             return None
         if not self._matches(entry, credential):
             return None
         return (
             f"not sent: rejected at {_shown(entry.rejected_at)} ({printable(entry.reason)}), blocked until "
-            f"{_shown(entry.blocked_until)} to avoid locking the account. Fix the credential to retry "
-            f"immediately. If the cause was something else, run: airflow variables delete {self.variable}"
+            f"{_shown(entry.rejected_at + entry.block)} to avoid locking the account. Fix the credential to "
+            "retry immediately. If the cause was something else, run: airflow variables delete "
+            f"{self.variable}"
         )
 
     def reject(self, credential: Credential, error: CCAuthError | CCBusinessError) -> None:
@@ -174,11 +173,10 @@ class Lockout:
     def _read(self) -> dict[str, _Entry]:
         stored = get_variable(self.variable)
         try:
-            entries = msgspec.json.decode(stored or "{}", type=dict[str, _Entry])
+            return msgspec.json.decode(stored or "{}", type=dict[str, _Entry])
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             log.warning("Ignoring Variable %s: unexpected content.", self.variable)
             return {}
-        return {name: entry for name, entry in entries.items() if entry.rejected_at.tzinfo is not None}
 
     def _matches(self, entry: _Entry, credential: Credential) -> bool:
         return hmac.compare_digest(entry.fingerprint.encode(), self._fingerprint(credential).encode())

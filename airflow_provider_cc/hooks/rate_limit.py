@@ -26,8 +26,7 @@ class RateLimiter:
     """
 
     def __init__(self, ceiling: float | None = None) -> None:
-        self._ceiling = ceiling
-        self._rate = ceiling
+        self._ceiling = self._rate = float("inf") if ceiling is None else ceiling
         self._next = 0.0
         self._resume_at = 0.0
         self._too_fast = False
@@ -65,10 +64,8 @@ class RateLimiter:
         now = time.monotonic()
         if self._too_fast:
             self._slow_down(now)
-        if self._rate is None:
-            return 0.0
         if now >= self._probe_at and self._rate != self._ceiling:
-            self._rate = self._capped(self._rate * (1 + self._step))
+            self._rate = min(self._rate * (1 + self._step), self._ceiling)
             self._step *= 2
             self._probe_at = now + PROBE_EVERY
         place = max(self._next, now)
@@ -80,10 +77,7 @@ class RateLimiter:
         self._too_fast = False
         last = self._accepted[-1] if self._accepted else now
         in_last_second = sum(1 for moment in self._accepted if moment > last - 1.0)
-        self._rate = self._capped(max(1.0, in_last_second * BACK_TO))
+        self._rate = min(max(1.0, in_last_second * BACK_TO), self._ceiling)
         self._next = now
         self._step = PROBE_BY
         self._probe_at = now + HOLD
-
-    def _capped(self, rate: float) -> float:
-        return rate if self._ceiling is None else min(rate, self._ceiling)

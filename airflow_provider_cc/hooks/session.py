@@ -8,7 +8,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -47,50 +46,38 @@ MAX_UNUSED = 3
 #: Sessions that one call is tried with.
 MAX_SESSIONS = 5
 
-#: What a flow, which does no I/O, asks its client for: to send a request and return the reply, to wait so
-#: many seconds, or to call a function that may block, and so not inside an event loop.
-Step: TypeAlias = Request | float | Callable[[], Any]
-Flow: TypeAlias = Generator[Step, Any, T]
+#: What a flow, which does no I/O, asks its client for: to send a request and return the reply, or to call a
+#: function that may block, and so not inside an event loop.
+Flow: TypeAlias = Generator[Request | Callable[[], Any], Any, T]
 
 
 class ActiveSession:
     """A session in use.
 
     :param session: what the sign-in returned
-    :param begun: when the sign-in was sent, on the monotonic clock; ``None`` for one that another task shares
     :param secret: the connection's password, removed from texts like the session itself
+    :param begun: when the sign-in was sent, on the monotonic clock
+    :param is_shared: whether it comes from another task, which may have used it for long
     """
 
-    __slots__ = ("begun", "fresh_until", "refresh_until", "secrets", "session", "stale_at", "worked_at")
+    __slots__ = ("fresh_until", "refresh_until", "secrets", "session", "stale_at", "worked_at")
 
-    def __init__(self, session: Session, begun: float | None, secret: str) -> None:
+    def __init__(self, session: Session, secret: str, begun: float, is_shared: bool = False) -> None:
         self.session = session
         self.secrets = (*session.secrets, secret)
-        start = time.monotonic() if begun is None else begun
-        self.stale_at = _end(start, session.lifetime)
-        self.refresh_until = _end(start, session.refresh_lifetime)
-        fresh = 0.0 if begun is None else min(FRESH, (session.lifetime or 100.0) / 10)
-        self.fresh_until = start + fresh
-        #: When the latest call that worked with it was sent; ``None`` before the first.
-        self.worked_at: float | None = None
-
-
-def lead(lifetime: float) -> float:
-    """Return how long before its end a session of so many seconds is renewed."""
-    return min(LEAD, lifetime / 10)
+        self.stale_at = _end(begun, session.lifetime)
+        self.refresh_until = _end(begun, session.refresh_lifetime)
+        self.fresh_until = 0.0 if is_shared else begun + min(FRESH, (session.lifetime or 100.0) / 10)
+        #: When the latest call that worked with it was sent; 0 before the first.
+        self.worked_at = 0.0
 
 
 def _end(begun: float, lifetime: float | None) -> float:
-    return float("inf") if lifetime is None else begun + lifetime - lead(lifetime)
+    return float("inf") if lifetime is None else begun + lifetime - min(LEAD, lifetime / 10)
 
 
 def call_flow(call: Call[T], sessions: SessionManager) -> Flow[T]:
-    """Make a call, signed with a session that is renewed if it has lapsed.
-
-    :raises CCAuthError: the credential is refused, or every call is
-    :raises CCPermissionError: this call is refused although the session works for others
-    :raises CCError: as :func:`airflow_provider_cc.api.protocol.understand`
-    """
+    """Make a call, signed with a session that is renewed if it has lapsed; raises as ``CCHook.send``."""
     failures = sessions.failures
     for _ in range(MAX_SESSIONS):
         active = sessions.current
@@ -144,8 +131,8 @@ class SessionManager:
         #: Endpoints that were refused with a session that cannot have lapsed.
         self._denied: set[str] = set()
         self._unused = 0
-        self._refused: CCAuthError | CCConfigError | None = None
-        self._failed: CCSignInUnavailable | None = None
+        #: Why the latest sign-in failed.
+        self._failure: CCAuthError | CCConfigError | CCSignInUnavailable | None = None
         #: Sign-ins that failed without a verdict; a call notes it when it begins.
         self.failures = 0
         #: Sign-ins sent.
@@ -161,32 +148,28 @@ class SessionManager:
 
     def worked(self, active: ActiveSession, call: Call[Any], sent_at: float) -> None:
         """Note a call that the contact center answered, and when it was sent (monotonic clock)."""
-        if active.worked_at is None or sent_at > active.worked_at:
+        if sent_at > active.worked_at:
             active.worked_at = sent_at
             self._has_worked, self._unused = True, 0
         if call.endpoint.is_query and not call.secrets:
             self._witness = call
 
-    def get(self, failures: int | None = None) -> ActiveSession:
+    def get(self, failures: int) -> ActiveSession:
         """Return a session that can be used, signing in if there is none. May block.
 
-        :param failures: :attr:`failures` when the call began, if not now: a sign-in that failed since is not
-            repeated for it
+        :param failures: :attr:`failures` when the call began: a sign-in that failed since is not repeated
         :raises CCAuthError: refused, now or earlier
         :raises CCSignInUnavailable: the sign-in got no usable answer
         """
         with self._lock:
-            return self.current or self._acquire(None, self.failures if failures is None else failures)
+            return self.current or self._acquire(failures)
 
     def replace(
         self, refused: ActiveSession, call: Call[Any], refusal: CCSessionRefused, at: float, failures: int
     ) -> None:
-        """Replace a session that has lapsed, so that a refused call can be repeated. May block.
+        """Replace the session that signed a refused call if it has lapsed. May block.
 
-        :param refused: the session that signed the call
-        :param call: the call
-        :param refusal: how it was refused
-        :param at: when, on the monotonic clock
+        :param at: when the refusal came, on the monotonic clock
         :param failures: :attr:`failures` when the call began
         :raises CCPermissionError: the session has not lapsed: only this call is refused
         :raises CCSessionRefused: no call has worked yet, so nobody knows
@@ -200,51 +183,47 @@ class SessionManager:
                 self._active = None
                 text = "the session may have lapsed; the call carries a password and is not repeated"
                 raise CCTransientError(refusal.endpoint, ErrorCode.SESSION_LAPSED, text)
-            self._renew(refused, refusal, failures)
+            self._unused = 0 if refused.worked_at else self._unused + 1
+            if self._unused >= MAX_UNUSED:
+                text = f"{refusal.text}; {self._unused} sessions in a row were refused"
+                raise CCAuthError(refusal.endpoint, refusal.code, text, refusal.status)
+            self._active = None
+            self._acquire(failures, refused.session.token)
 
     def sign_in(self) -> ActiveSession:
-        """Sign in now, even if there is a session.
-
-        :raises CCAuthError: refused
-        """
+        """Sign in now, even if there is a session; raises as :meth:`get`."""
         with self._lock:
-            self._raise_if_refused()
+            self._raise_failure()
             return self._signed_in()
 
     def refresh(self) -> ActiveSession:
-        """Refresh the session now; sign in where that is not possible.
-
-        :raises CCAuthError: refused
-        """
+        """Refresh the session now; sign in where that is not possible; raises as :meth:`get`."""
         with self._lock:
-            self._raise_if_refused()
+            self._raise_failure()
             return self._refreshed() or self._signed_in()
 
     def _has_lapsed(self, active: ActiveSession, refusal: CCSessionRefused, refused_at: float) -> bool:
         """Return whether it is proven that a session has lapsed; raise if it has not."""
-        if active.worked_at is not None and active.worked_at >= refused_at:
+        witness = self._witness
+        if active.worked_at >= refused_at or (witness and self._works(active, witness, refusal)):
             raise CCPermissionError(*refusal.args)
-        witness, proven = self._witness, False
-        if witness is not None:
-            if self._works(active, witness, refusal):
-                raise CCPermissionError(*refusal.args)
-            proven = True
         if time.monotonic() < active.fresh_until:  # it cannot have lapsed by itself yet
-            if proven and (active.worked_at is None or refusal.status == 403):
+            if witness and (not active.worked_at or refusal.status == 403):
                 raise CCAuthError(*refusal.args)
-            if active.worked_at is None:
+            if not active.worked_at:
                 # Without a witness, calls of another kind may have worked before.
                 self._denied.add(refusal.endpoint)
                 raise CCPermissionError(*refusal.args) if self._has_worked else refusal
-            if not proven and refusal.endpoint in self._denied:
+            if not witness and refusal.endpoint in self._denied:
                 raise CCPermissionError(*refusal.args)
-        return proven
+        return witness is not None
 
     def _works(self, active: ActiveSession, witness: Call[Any], refusal: CCSessionRefused) -> bool:
         sent_at = time.monotonic()
         self.probes += 1
         try:
-            self._hook.send_once(witness, active.session)
+            reply = self._hook.client.send(self.sign(witness.request, active.session))
+            understand(witness, reply, active.secrets)
         except CCAuthError:
             return False
         except CCTransientError as error:
@@ -254,31 +233,23 @@ class SessionManager:
         active.worked_at = sent_at
         return True
 
-    def _renew(self, lapsed: ActiveSession, refusal: CCSessionRefused, failures: int) -> None:
-        self._unused = self._unused + 1 if lapsed.worked_at is None else 0
-        if self._unused >= MAX_UNUSED:
-            text = f"{refusal.text}; {self._unused} sessions in a row were refused"
-            raise CCAuthError(refusal.endpoint, refusal.code, text, refusal.status)
-        self._acquire(lapsed, failures)
+    def _acquire(self, failures: int, lapsed_token: str = "") -> ActiveSession:
+        self._raise_failure(failures)
+        if (refreshed := self._refreshed()) is not None:
+            return refreshed
+        shared = self._store.load() if self._store is not None else None
+        if shared is None or shared.session.token == lapsed_token:
+            return self._signed_in()
+        self._active = shared
+        return shared
 
-    def _acquire(self, lapsed: ActiveSession | None, failures: int) -> ActiveSession:
-        self._raise_if_refused()
-        if self._failed is not None and self.failures > failures:
-            raise _copy(self._failed)
-        if lapsed is not None:
-            self._active = None
-            return self._shared(lapsed) or self._signed_in()
-        return self._refreshed() or self._shared(None) or self._signed_in()
-
-    def _raise_if_refused(self) -> None:
-        if self._refused is not None:
-            raise _copy(self._refused)
-
-    def _shared(self, lapsed: ActiveSession | None) -> ActiveSession | None:
-        session = self._store.load() if self._store is not None else None
-        if session is None or (lapsed is not None and session.token == lapsed.session.token):
-            return None
-        return self._use(session, None)
+    def _raise_failure(self, failures: int | None = None) -> None:
+        """Raise why a sign-in was refused, or why one failed since a call began."""
+        failure = self._failure
+        if isinstance(failure, CCSignInUnavailable) and (failures is None or self.failures <= failures):
+            return
+        if failure is not None:
+            raise type(failure)(*failure.args)  # a copy, as other threads raise it, too
 
     def _refreshed(self) -> ActiveSession | None:
         old = self._active
@@ -297,25 +268,20 @@ class SessionManager:
                 self.sign_ins += 1
                 session = self._hook.acquire_session()
         except (CCAuthError, CCConfigError) as error:
-            self._refused = error
+            self._failure = error
             raise
         except CCError as error:
             # No verdict on the credential: this attempt fails, and the next one may send it at once.
             self.failures += 1
-            self._failed = CCSignInUnavailable(*error.args)
-            raise _copy(self._failed) from None
+            self._failure = CCSignInUnavailable(*error.args)
+            raise CCSignInUnavailable(*error.args) from None
         return self._use(session, begun)
 
-    def _use(self, session: Session, begun: float | None) -> ActiveSession:
-        if self._store is not None and begun is not None:
+    def _use(self, session: Session, begun: float) -> ActiveSession:
+        if self._store is not None:
             self._store.save(session)
-        self._active = ActiveSession(session, begun, self._hook.settings.password)
+        self._active = ActiveSession(session, self._hook.settings.password, begun)
         return self._active
-
-
-def _copy(error: CCError) -> CCError:
-    """Return an exception's copy, for another thread to raise."""
-    return type(error)(*error.args)
 
 
 class _Shared(msgspec.Struct):
@@ -338,10 +304,11 @@ class SharedSession:
         salt = f"{settings.conn_id}\n{settings.base_url}\n{settings.login}".encode()
         # Slow on purpose, as the password may be short: about 50 ms, once in a task.
         key = hashlib.scrypt(settings.password.encode(), salt=salt, n=2**14, r=8, p=1, dklen=32)
+        self._secret = settings.password
         self._cipher = Fernet(base64.urlsafe_b64encode(key))
 
-    def load(self) -> Session | None:
-        """Return the shared session with its remaining lifetime, if there is one that has not lapsed."""
+    def load(self) -> ActiveSession | None:
+        """Return the shared session, if there is one that has not lapsed."""
         stored = get_variable(self._variable)
         if stored is None:
             return None
@@ -350,16 +317,9 @@ class SharedSession:
         except (InvalidToken, msgspec.MsgspecError, ValueError, TypeError):
             log.info("Variable %s holds no session of this connection: signing in.", self._variable)
             return None
-        session, age = shared.session, time.time() - shared.saved_at
-        # The lead of the whole lifetime: that of what is left would shrink with every load, down to nothing.
-        if session.lifetime is not None and session.lifetime - age <= lead(session.lifetime):
-            return None
-
-        def left(seconds: float | None) -> float | None:
-            return None if seconds is None else seconds - age
-
-        lifetime, refresh_lifetime = left(session.lifetime), left(session.refresh_lifetime)
-        return replace(session, lifetime=lifetime, refresh_lifetime=refresh_lifetime)
+        now, age = time.monotonic(), time.time() - shared.saved_at
+        active = ActiveSession(shared.session, self._secret, now - age, is_shared=True)
+        return active if now < active.stale_at else None
 
     def save(self, session: Session) -> None:
         """Share a session that a sign-in has just returned."""

@@ -8,7 +8,7 @@ import re
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from functools import lru_cache, partial
+from functools import lru_cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,7 +21,7 @@ from airflow_provider_cc.api.lenient import MAX_BODY, decompress
 from airflow_provider_cc.api.protocol import Call, Reply, Request, retry_after
 from airflow_provider_cc.api.secret import without_locals
 from airflow_provider_cc.compat import in_thread
-from airflow_provider_cc.exceptions import NOTHING_SENT, CCError, CCSignInUnavailable, CCTransientError
+from airflow_provider_cc.exceptions import NOTHING_SENT, CCSignInUnavailable, CCTransientError
 from airflow_provider_cc.hooks import wire
 from airflow_provider_cc.hooks.connection import CCSettings
 from airflow_provider_cc.hooks.rate_limit import RateLimiter
@@ -55,27 +55,21 @@ _TOO_FAST = (418, 429)
 _PIECE = 65536
 
 
-def repeated(call: Call[Any], attempt: Callable[[], Flow[T]]) -> Flow[T]:
-    """Repeat the attempts of a call where that may help.
+def wait_to_repeat(call: Call[Any], error: CCTransientError, tries: int, begun: float) -> float:
+    """Return the seconds after which a failed call is made again; raise the failure if it is not.
 
     A call that carries a password is repeated only if it is certain that nothing was sent: accounts are
     locked after three wrong passwords, and a server that does not answer may have counted.
     """
-    begun, tries = time.monotonic(), 0
-    while True:
-        tries += 1
-        try:
-            return (yield from attempt())
-        except CCTransientError as error:
-            wait = pause(error, tries)
-            if (
-                isinstance(error, CCSignInUnavailable)
-                or (call.secrets and error.code not in NOTHING_SENT)
-                or tries >= (MAX_TRIES_WITH_SECRET if call.secrets else MAX_TRIES)
-                or time.monotonic() + wait >= begun + MAX_SECONDS
-            ):
-                raise
-        yield wait
+    wait = pause(error, tries)
+    if (
+        isinstance(error, CCSignInUnavailable)
+        or (call.secrets and error.code not in NOTHING_SENT)
+        or tries >= (MAX_TRIES_WITH_SECRET if call.secrets else MAX_TRIES)
+        or time.monotonic() + wait >= begun + MAX_SECONDS
+    ):
+        raise error
+    return wait
 
 
 def pause(error: CCTransientError | None, tries: int) -> float:
@@ -103,26 +97,21 @@ class BlockingClient:
             message = f"Unverified HTTPS request is being made to host '{re.escape(settings.host)}'"
             warnings.filterwarnings("ignore", message, urllib3.exceptions.InsecureRequestWarning)
 
-    def run(self, flow: Flow[T]) -> T:
-        """Do what a flow asks for, and return its result."""
-        try:
-            step = next(flow)
-            while True:
-                try:
-                    done: Any = None
-                    if isinstance(step, Request):
-                        done = self.send(step)
-                    elif isinstance(step, float):
-                        time.sleep(step)
-                    else:
-                        done = step()
-                except CCError as error:
-                    step = flow.throw(error)
-                else:
-                    step = flow.send(done)
-        except StopIteration as end:
-            result: T = end.value
-            return result
+    def run(self, flow: Callable[..., Flow[T]], call: Call[T], *arguments: Any) -> T:
+        """Make a call as its flow asks for, repeated where that may help."""
+        begun, tries = time.monotonic(), 0
+        while True:
+            attempt, tries = flow(call, *arguments), tries + 1
+            try:
+                step = next(attempt)
+                while True:
+                    step = attempt.send(self.send(step) if isinstance(step, Request) else step())
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            except CCTransientError as error:
+                wait = wait_to_repeat(call, error, tries, begun)
+            time.sleep(wait)
 
     def send(self, request: Request) -> Reply:
         """Send a request once, and read its reply."""
@@ -132,7 +121,8 @@ class BlockingClient:
                 request.method,
                 settings.url(request.path),
                 data=request.body,
-                auth=_signature(request.headers),
+                headers=request.headers,
+                auth=lambda prepared: prepared,  # without one, requests reads ~/.netrc
                 timeout=(settings.timeout, settings.timeout + request.longest),
                 verify=settings.verify,
                 allow_redirects=False,
@@ -144,16 +134,6 @@ class BlockingClient:
             failure = wire.connection_failure(request.name, error, settings)
         # Raised out here, so that the library's exception, which holds the request, is not its context.
         raise failure
-
-
-def _signature(headers: Mapping[str, str]) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
-    """Return headers as credentials: without credentials, requests reads ``~/.netrc``."""
-
-    def sign(request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers.update(headers)
-        return request
-
-    return sign
 
 
 def _body(name: str, response: requests.Response) -> bytes:
@@ -218,25 +198,22 @@ class BulkClient:
         :param call: the call
         :raises CCError: as the hook's own calls
         """
-        flow = repeated(call, partial(call_flow, call, self._sessions))
-        try:
-            step = next(flow)
-            while True:
-                try:
-                    done: Any = None
+        begun, tries = time.monotonic(), 0
+        while True:
+            attempt, tries = call_flow(call, self._sessions), tries + 1
+            try:
+                step = next(attempt)
+                while True:
                     if isinstance(step, Request):
-                        done = await self._send(step)
-                    elif isinstance(step, float):
-                        await asyncio.sleep(step)
+                        step = attempt.send(await self._send(step))
                     else:
-                        done = await in_thread(step)()
-                except CCError as error:
-                    step = flow.throw(error)
-                else:
-                    step = flow.send(done)
-        except StopIteration as end:
-            result: T = end.value
-            return result
+                        step = attempt.send(await in_thread(step)())
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            except CCTransientError as error:
+                wait = wait_to_repeat(call, error, tries, begun)
+            await asyncio.sleep(wait)
 
     async def _send(self, request: Request) -> Reply:
         if self._limiter.limits:

@@ -12,7 +12,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any
 
 import aiohttp
 import aiohttp.client_proto
@@ -34,8 +34,6 @@ from airflow_provider_cc.exceptions import (
     ErrorCode,
 )
 from airflow_provider_cc.hooks.connection import CCSettings
-
-E = TypeVar("E")
 
 #: Longest line of a reply's head, in bytes: http.client's limit, set for aiohttp, too.
 MAX_LINE = 65536
@@ -211,7 +209,7 @@ def environment_proxy(base_url: str) -> str | None:
 # Failures
 
 _PROXY = "the proxy (HTTPS_PROXY, HTTP_PROXY or ALL_PROXY)"
-_UNREACHABLE = (errno.EHOSTUNREACH, errno.ENETUNREACH)
+_UNREACHABLE = {errno.EHOSTUNREACH, errno.ENETUNREACH}
 #: These say that the connection broke; every other exception of http.client that the reply is not HTTP.
 _CUT_SHORT = (http.client.RemoteDisconnected, http.client.IncompleteRead)
 
@@ -243,8 +241,8 @@ def connection_failure(endpoint: str, error: BaseException, settings: CCSettings
     where = f"{settings.host}:{settings.port}"
     transient = functools.partial(CCTransientError, endpoint)
 
-    def found(*kinds: type[E]) -> E | None:
-        return next((cause for cause in causes if isinstance(cause, kinds)), None)
+    def found(*kinds: type[BaseException]) -> bool:
+        return any(isinstance(cause, kinds) for cause in causes)
 
     if tls := _tls_failure(endpoint, causes, settings):
         return tls
@@ -256,19 +254,19 @@ def connection_failure(endpoint: str, error: BaseException, settings: CCSettings
         return transient(ErrorCode.CONNECT, f"{_PROXY} did not connect")
     if found(socket.gaierror, urllib3.exceptions.NameResolutionError):
         return transient(ErrorCode.DNS, f"the name {settings.host} cannot be resolved")
-    # Before the time-outs, which urllib3 counts it among.
     if found(ConnectionRefusedError):
         return transient(ErrorCode.CONNECT, f"{where} refuses the connection")
-    is_new = found(urllib3.exceptions.NewConnectionError)
-    if found(TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError) and not is_new:
+    # Before the time-outs, which urllib3 counts its own among.
+    numbers = {cause.errno for cause in causes if isinstance(cause, OSError)}
+    if found(urllib3.exceptions.NewConnectionError) or numbers & _UNREACHABLE:
+        return transient(ErrorCode.CONNECT, f"{where} cannot be reached")
+    if found(TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError):
         return transient(ErrorCode.TIMEOUT, f"no complete answer from {where} within {settings.timeout:g} s")
     hint = "; if this port expects TLS, set schema to https" if settings.schema == "http" else ""
     if (reason := _invalid_http(causes)) is not None:
         return not_http(endpoint, reason + hint)
     if found(ValueError):
         return CCConfigError(f"connection {settings.conn_id!r}: {settings.base_url} is not a valid address")
-    if is_new or any(isinstance(cause, OSError) and cause.errno in _UNREACHABLE for cause in causes):
-        return transient(ErrorCode.CONNECT, f"{where} cannot be reached")
     return transient(ErrorCode.RESET, f"the connection to {where} broke ({type(error).__name__}){hint}")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from airflow_provider_cc.exceptions import CCError
 
@@ -43,11 +43,6 @@ class Counts:
     sign_ins: int = 0
     unconfirmed: int = 0
     skipped: int = 0
-
-    def add(self, other: Counts) -> None:
-        """Add other counts to these."""
-        for field in fields(self):
-            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
 
     def check(self) -> None:
         """Check that no account was lost or counted twice.

@@ -11,6 +11,7 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
+from airflow_provider_cc.compat import new_event_loop
 from airflow_provider_cc.exceptions import CCError
 
 T = TypeVar("T")
@@ -82,7 +83,8 @@ class Interruptible:
             return await coroutine
 
         try:
-            result = asyncio.run(work())
+            with asyncio.Runner(loop_factory=new_event_loop) as runner:
+                result = runner.run(work())
         except asyncio.CancelledError:
             raise CCError(STOPPED) from None
         finally:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -15,7 +13,7 @@ from typing import Any
 from airflow_provider_cc.api import directory as api_directory
 from airflow_provider_cc.api import management as api
 from airflow_provider_cc.api.directory import Ask, Directory, Found, Line, UnreadableLine
-from airflow_provider_cc.api.management import AgentInfo, AgentLoginParams, DirectoryAgent
+from airflow_provider_cc.api.management import DirectoryAgent
 from airflow_provider_cc.compat import in_thread
 from airflow_provider_cc.exceptions import (
     CCAuthError,
@@ -25,16 +23,18 @@ from airflow_provider_cc.exceptions import (
     CCResponseError,
     ErrorCode,
 )
-from airflow_provider_cc.hooks.lockout import Credential
 from airflow_provider_cc.hooks.management import CCManagementHook
 from airflow_provider_cc.hooks.transport import BulkClient
 from airflow_provider_cc.sync import spool as states
-from airflow_provider_cc.sync.answers import GONE, REJECT, ROW, Answer, Store
+from airflow_provider_cc.sync.answers import GONE, REJECT, ROW, Answer
 from airflow_provider_cc.sync.batches import Batches
-from airflow_provider_cc.sync.columns import Column, Reading
+from airflow_provider_cc.sync.columns import Reading
 from airflow_provider_cc.sync.counts import Counts
 from airflow_provider_cc.sync.failures import ACCOUNT_ERRORS, Failures
-from airflow_provider_cc.sync.spool import UNSETTLED, Spool, batches
+from airflow_provider_cc.sync.questions import Questions
+from airflow_provider_cc.sync.spool import Spool, batches
+from airflow_provider_cc.sync.stage import Staging
+from airflow_provider_cc.sync.tally import Tally
 
 log = logging.getLogger(__name__)
 
@@ -43,23 +43,10 @@ MAX_DENIED = 10
 #: Seconds between two log lines on the progress.
 LOG_EVERY = 10.0
 
+#: Outcome of an account → its count; none means that it is not an agent.
+_COUNTED_AS = {ROW: "synced", REJECT: "rejected", GONE: "rejected", "": "skipped"}
 #: The endpoint in rejects of codes that could not be asked for.
 ACCOUNT_CODE = "account_code"
-
-
-def reading_for(columns: Sequence[Column], from_directory: bool, softphones: str) -> Reading:
-    """Return which columns a source delivers, and how.
-
-    :param columns: all columns of the table
-    :param from_directory: whether the directory is the source, and not a list
-    :param softphones: "directory", "login_params" or "none"
-    """
-    by_login = [AgentLoginParams] if softphones == "login_params" else []
-    if from_directory:
-        left_out = ["softphone_number"] if softphones == "none" else []
-        return Reading(columns, [*by_login, DirectoryAgent], left_out)
-    listed = [DirectoryAgent] if softphones == "directory" else []
-    return Reading(columns, [AgentInfo, *by_login, *listed])
 
 
 @dataclass
@@ -67,9 +54,9 @@ class Reader:
     """One attempt to read a run's accounts.
 
     :param hook: of the contact center
-    :param store: where answers go
+    :param staging: where answers go
     :param spool: an open one, with the source's codes
-    :param reading: reads answers into columns, see :func:`reading_for`
+    :param reading: reads answers into columns, see :func:`~airflow_provider_cc.sync.questions.reading_for`
     :param from_directory: whether the directory is the source, and not a list
     :param softphones: "directory", "login_params" or "none"
     :param passwords: account → password, for login parameters
@@ -80,7 +67,7 @@ class Reader:
     """
 
     hook: CCManagementHook
-    store: Store
+    staging: Staging
     spool: Spool
     reading: Reading
     from_directory: bool
@@ -92,23 +79,25 @@ class Reader:
     min_snapshot_ratio: float = 0.5
 
     def __post_init__(self) -> None:
-        #: Counts of the run; ``requests`` and ``sign_ins`` are those of this attempt.
-        self.counts = Counts()
         self._client: BulkClient
+        self._questions: Questions
+        self._tally = Tally(self.max_rejects, all_known=not self.from_directory)
         self._lockout = self.hook.lockout
         self._batches = Batches(
-            self.store, self.chunk_size, self._spent, self._before_store, self._after_store
+            self.staging, self.chunk_size, self._spent, self._before_staging, self._after_staging
         )
-        self._all_known = not self.from_directory  # whether the number of accounts is known
         self._has_staged = False
         self._declined: set[str] = set()  # accounts of the next batches that the center may not know
         self._active: int | None = None
         self._gone = 0
-        self._reasons: Counter[tuple[str, str]] = Counter()
         self._failures = Failures(self._concurrency)
         self._denied = 0
         self._lookup_worked = False
-        self._begun = self._logged = time.monotonic()
+
+    @property
+    def counts(self) -> Counts:
+        """Counts of the run; ``requests`` and ``sign_ins`` are those of this attempt."""
+        return self._tally.counts
 
     def load(self, spooled: tuple[int, int] | None, staged: Iterable[tuple[str, str]] = ()) -> None:
         """Take the source's accounts and what earlier attempts have read. Blocks; talks to Airflow.
@@ -141,15 +130,18 @@ class Reader:
         self.counts.resumed += 1
         self.counts.requested += not in_source
         self.counts.unique += not in_source
-        self._count(outcome, 1)
+        self._tally.count(outcome)
 
     async def read(self) -> None:
-        """Ask about every account that has no answer yet, and store the answers.
+        """Ask about every account that has no answer yet, and stage the answers.
 
-        :raises CCError: the run cannot go on; what is stored stays
+        :raises CCError: the run cannot go on; what is staged stays
         """
         async with self.hook.bulk() as client:
             self._client = client
+            self._questions = Questions(
+                client, self.spool, self.reading, self.softphones, self.passwords, self._lockout
+            )
             try:
                 await self._reject_bad_codes()
                 if self.from_directory:
@@ -167,21 +159,7 @@ class Reader:
                 self.counts.requests, self.counts.sign_ins = spent.requests, spent.sign_ins
                 if self.from_directory:
                     self.counts.requested = self.counts.unique + self.counts.duplicates
-        self._judge()
-
-    def _judge(self) -> None:
-        """Judge the whole, once all is read."""
-        counts = self.counts
-        self._log_rejects()
-        if counts.unconfirmed:
-            log.warning(
-                "%d accounts may be gone, but the directory did not confirm it: their rows stay open.",
-                counts.unconfirmed,
-            )
-        if counts.unique and counts.rejected == counts.unique and not self._gone:
-            raise self._failures.refusal or CCError(f"all {counts.unique} accounts were rejected")
-        self._check_rejects()
-        counts.check()
+        self._tally.judge(self._gone, self._failures.refusal)
 
     def _spent(self) -> Counts:
         return Counts(requests=self._client.requests, sign_ins=self.hook.sessions.sign_ins)
@@ -192,7 +170,8 @@ class Reader:
         """Ask about an account; again if it has an answer that may not be the right one."""
         await self._batches.room()
         try:
-            values = await (self._listed(account) if self.from_directory else self._known(account))
+            questions = self._questions
+            values = await (questions.listed(account) if self.from_directory else questions.known(account))
             if values is None and again:
                 raise _no_agent("listed as an agent and as no agent")
         except ACCOUNT_ERRORS as error:
@@ -203,94 +182,25 @@ class Reader:
                 and error.endpoint == api.AGENT_INFO.name
             ):
                 self._declined.add(account)
-            answer = self._reject(account, error)
+            answer = self._tally.reject(account, error, self.staging.now())
         else:
             self._failures.worked()
             if values is None:
-                self._count("", 1)
+                self._tally.count("")
                 return
-            answer = Answer(account, ROW, self.store.now(), values)
-        self._count(answer.outcome, 1)
+            answer = Answer(account, ROW, self.staging.now(), values)
+        self._tally.count(answer.outcome)
         await self._batches.add([answer], replacing=again)
-
-    async def _known(self, account: str) -> tuple[Any, ...]:
-        """Return what is to be known about an account of a list."""
-        info = await self._client.call(api.query_agent_info(account))
-        if self.softphones == "directory":
-            return self.reading.values((info, await self._line(account)))
-        if self.softphones == "login_params":
-            return self.reading.values((info, await self._login_params(account)))
-        return self.reading.values((info,))
-
-    async def _listed(self, account: str) -> tuple[Any, ...] | None:
-        """Return what is to be known about an account of the directory; ``None`` if it is not an agent."""
-        return await self._of_line(await self._line(account))
-
-    async def _line(self, account: str) -> DirectoryAgent:
-        """Return an account's line; what the directory has not shown, or not clearly, is asked for alone."""
-        kept = self.spool.line(account)
-        if kept:
-            line = api_directory.unpack(account, kept)
-            if isinstance(line, UnreadableLine):
-                raise line.error
-            return line
-        found = await self._client.call(api_directory.query_account(account))
-        if found:
-            return api_directory.only_line(found)
-        if kept == UNSETTLED:
-            text = "the directory lists the account with different values, and not when asked for it alone"
-            raise CCResponseError(api.DIRECTORY.name, ErrorCode.AMBIGUOUS, text)
-        return DirectoryAgent(account, None, None, None)
-
-    async def _of_line(self, line: DirectoryAgent) -> tuple[Any, ...] | None:
-        if line.agent_type == api_directory.NO_AGENT_TYPE:
-            return None
-        if line.agent_id is None:  # which says nothing: the field is optional
-            try:
-                info = await self._client.call(api.query_agent_info(line.account))
-            except CCBusinessError as error:
-                if error.code == ErrorCode.NO_AGENT:
-                    return None
-                raise
-            kind = info.agent_type if line.agent_type is None else line.agent_type
-            line = DirectoryAgent(line.account, info.agent_id, kind, line.softphone_number)
-        if self.softphones == "login_params":
-            return self.reading.values((await self._login_params(line.account), line))
-        return self.reading.values((line,))
-
-    async def _login_params(self, account: str) -> AgentLoginParams:
-        """Ask for an account's softphone with the account's own password."""
-        name = api.LOGIN_PARAMS.name
-        password = self.passwords.get(account)
-        if not password:
-            raise CCBusinessError(name, ErrorCode.NO_PASSWORD, "no password is known for this account")
-        try:
-            call = api.query_agent_login_params(account, password)
-        except ValueError as error:
-            raise CCBusinessError(name, ErrorCode.BAD_PASSWORD, str(error)) from None
-        credential = Credential("account", account, (password,))
-        blocked = self._lockout.blocked(credential)
-        if blocked is not None:
-            raise CCBusinessError(name, ErrorCode.BLOCKED, blocked)
-        try:
-            params = await self._client.call(call)
-        except CCBusinessError as error:
-            if api.rejects_password(error):
-                self._lockout.reject(credential, error)
-            raise
-        self._lockout.accept(credential)
-        return params
 
     async def _reject_bad_codes(self) -> None:
         for batch in batches(self.spool.bad(), self.chunk_size):
             await self._batches.room()
-            now = self.store.now()
+            now = self.staging.now()
             answers = [
-                Answer(shown, REJECT, now, (), ACCOUNT_CODE, ErrorCode.BAD_CODE.value, reason)
+                self._tally.reject(shown, CCBusinessError(ACCOUNT_CODE, ErrorCode.BAD_CODE, reason), now)
                 for shown, reason in batch
             ]
-            self._reasons[ACCOUNT_CODE, ErrorCode.BAD_CODE] += len(answers)
-            self._count(REJECT, len(answers))
+            self._tally.count(REJECT, len(answers))
             await self._batches.add(answers)
 
     # The directory
@@ -300,7 +210,7 @@ class Reader:
         directory = Directory(self.hook.page_size, seen=self.spool)
         await self._read_pages(directory, self._take_lines)
         directory.check()
-        self._all_known = True
+        self._tally.all_known = True
         self.counts.duplicates = directory.duplicates
         await self._batches.flush()
 
@@ -322,9 +232,9 @@ class Reader:
             if outcome is None:
                 ask.append(line.account)
                 continue
-            self._count(outcome, 1)
+            self._tally.count(outcome)
             if isinstance(line, UnreadableLine):
-                answers.append(self._reject(line.account, line.error))
+                answers.append(self._tally.reject(line.account, line.error, self.staging.now()))
             elif outcome:
                 answers.append(Answer(line.account, ROW, read_at, self.reading.values((line,))))
         self.spool.add(ask)
@@ -349,7 +259,7 @@ class Reader:
         if state in (states.WAITING, states.AGAIN):
             return
         outcome = state or self._outcome(api_directory.unpack(account, before))
-        self._count(outcome or "", -1)
+        self._tally.count(outcome or "", -1)
         self.counts.resumed -= state is not None
         self.spool.mark([account], states.AGAIN if outcome else states.WAITING)
 
@@ -380,7 +290,7 @@ class Reader:
             except (CCBusinessError, CCResponseError) as error:
                 directory.refuse(ask, error)
                 return
-            await take(directory.take(ask, reply), self.store.now())
+            await take(directory.take(ask, reply), self.staging.now())
 
         tasks: set[asyncio.Task[None]] = set()
         try:
@@ -408,7 +318,7 @@ class Reader:
                 "(min_snapshot_ratio). No agents were deactivated. If this drop is expected, lower "
                 "min_snapshot_ratio for one run"
             )
-        accounts = self.store.not_seen()
+        accounts = self.staging.not_seen()
         while batch := await self._batches.call(lambda: list(islice(accounts, states.BATCH))):
             await self._side_by_side(((account,) for account in batch), self._look_for)
         await self._batches.flush()
@@ -425,26 +335,26 @@ class Reader:
         # Perhaps it has moved from page to page; or it is no agent, which its line has said before.
         listed = self.spool.line(account) is not None
         if listed:
-            self._count("", -1)
+            self._tally.count("", -1)
         else:
             self.counts.unique += 1
         try:
-            values = await self._of_line(api_directory.only_line(found))
+            values = await self._questions.of_line(api_directory.only_line(found))
         except ACCOUNT_ERRORS as error:
             self._failures.failed(error)
-            answer = self._reject(account, error)
+            answer = self._tally.reject(account, error, self.staging.now())
         else:
             if values is None:
-                self._count("", 1)
+                self._tally.count("")
                 await self._close(account)
                 return
-            answer = Answer(account, ROW, self.store.now(), values)
-        self._count(answer.outcome, 1)
+            answer = Answer(account, ROW, self.staging.now(), values)
+        self._tally.count(answer.outcome)
         await self._batches.add([answer])
 
     async def _close(self, account: str) -> None:
         await self._count_gone()
-        await self._batches.add([Answer(account, GONE, self.store.now())])
+        await self._batches.add([Answer(account, GONE, self.staging.now())])
 
     async def _look_up(self, account: str) -> list[DirectoryAgent] | None:
         """Ask the directory for a single account; ``None`` if it cannot say."""
@@ -467,13 +377,13 @@ class Reader:
         self._lookup_worked = True
         return found
 
-    async def _before_store(self, batch: list[Answer]) -> list[Answer]:
+    async def _before_staging(self, batch: list[Answer]) -> list[Answer]:
         if self.softphones == "login_params":
             await in_thread(self._lockout.save)()
         declined = [answer.account for answer in batch if answer.account in self._declined]
         self._declined.difference_update(declined)
         if declined and self.close_missing and not self.from_directory:
-            active = await self._batches.call(self.store.active_among, declined)
+            active = await self._batches.call(self.staging.active_among, declined)
             places = [(place,) for place, answer in enumerate(batch) if answer.account in active]
 
             async def look_for(place: int) -> None:
@@ -482,9 +392,9 @@ class Reader:
             await self._side_by_side(places, look_for)
         return batch
 
-    def _after_store(self) -> None:
-        self._check_rejects()  # not before: what stopped the run can be read in the staging table
-        self._log_progress()
+    def _after_staging(self) -> None:
+        self._tally.check_rejects()  # not before: what stopped the run can be read in the staging table
+        self._tally.log_progress()
 
     async def _confirm(self, reject: Answer) -> Answer:
         """Find out whether an account that was declined is gone: only the directory's own word counts."""
@@ -496,7 +406,7 @@ class Reader:
         await self._count_gone()
         text = "the directory no longer knows the account: its row is closed"
         return Answer(
-            reject.account, GONE, self.store.now(), (), api.DIRECTORY.name, ErrorCode.NO_AGENT.value, text
+            reject.account, GONE, self.staging.now(), (), api.DIRECTORY.name, ErrorCode.NO_AGENT.value, text
         )
 
     async def _count_gone(self) -> None:
@@ -512,46 +422,8 @@ class Reader:
     async def _least_active(self) -> float:
         """Return how many active rows must stay open."""
         if self._active is None:
-            self._active = await self._batches.call(self.store.active_count)
+            self._active = await self._batches.call(self.staging.active_count)
         return self.min_snapshot_ratio * self._active
-
-    # Judging
-
-    def _reject(self, account: str, error: Any) -> Answer:
-        self._reasons[error.endpoint, error.code] += 1
-        return Answer(account, REJECT, self.store.now(), (), error.endpoint, error.code, error.text)
-
-    def _count(self, outcome: str, by: int) -> None:
-        """Count accounts by their outcome; none means that they are not agents."""
-        name = {ROW: "synced", REJECT: "rejected", GONE: "rejected"}.get(outcome, "skipped")
-        setattr(self.counts, name, getattr(self.counts, name) + by)
-
-    def _check_rejects(self) -> None:
-        """Raise if too many accounts were rejected, as soon as this is certain."""
-        rejected, limit = self.counts.rejected, self.max_rejects
-        if isinstance(limit, float):
-            if not self._all_known:
-                return
-            limit *= self.counts.unique
-        if rejected > limit:
-            self._log_rejects()
-            raise CCError(f"{rejected} accounts rejected, more than max_rejects={self.max_rejects} allows")
-
-    def _log_rejects(self) -> None:
-        """Log how many accounts were rejected, by endpoint and code; never which."""
-        for (endpoint, code), count in self._reasons.most_common(20):
-            log.warning("%d accounts rejected: %s: %s", count, endpoint, code)
-        self._reasons.clear()
-
-    def _log_progress(self) -> None:
-        now = time.monotonic()
-        if now - self._logged < LOG_EVERY:
-            return
-        self._logged = now
-        counts = self.counts
-        done = counts.synced + counts.rejected + counts.skipped
-        rate = (done - counts.resumed) / (now - self._begun)
-        log.info("%d of %d accounts, %.0f a second, %d rejected.", done, counts.unique, rate, counts.rejected)
 
     # Concurrency
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -60,10 +60,9 @@ class Spool:
         :param reason: why a bad code is bad
         :return: how many were new
         """
-        rows = ((code, state, reason) for code in codes)
-        insert = "INSERT OR IGNORE INTO account (code, state, reason) VALUES (?, ?, ?)"
         before = self._db.total_changes
-        self._db.executemany(insert, rows)
+        rows = ((code, state, reason) for code in codes)
+        self._write("INSERT OR IGNORE INTO account (code, state, reason)", rows)
         return self._db.total_changes - before
 
     def mark(self, codes: Collection[str], state: str) -> None:
@@ -72,10 +71,8 @@ class Spool:
         :param codes: accounts
         :param state: their state from now on
         """
-        upsert = (
-            "INSERT INTO account (code, state) VALUES (?, ?) ON CONFLICT DO UPDATE SET state = excluded.state"
-        )
-        self._db.executemany(upsert, [(code, state) for code in codes])
+        update = "ON CONFLICT DO UPDATE SET state = excluded.state"
+        self._write("INSERT INTO account (code, state)", [(code, state) for code in codes], update)
 
     def states(self, codes: Collection[str]) -> dict[str, str]:
         """Return the states of those accounts that are kept.
@@ -108,15 +105,20 @@ class Spool:
     def meet(self, lines: dict[str, bytes], number: int) -> dict[str, tuple[int, bytes]]:
         """Keep lines of the directory, as :class:`airflow_provider_cc.api.directory.SeenLines` says."""
         known = {code: (met, body) for code, met, body in self._select("code, pass, body FROM line", lines)}
-        self._db.executemany(
-            "INSERT OR REPLACE INTO line VALUES (?, ?, ?)",
-            [
-                (code, number, body)
-                for code, body in lines.items()
-                if code not in known or known[code][0] < number
-            ],
-        )
+        news = [
+            (code, number, body)
+            for code, body in lines.items()
+            if code not in known or known[code][0] < number
+        ]
+        self._write("INSERT OR REPLACE INTO line", news)
         return known
+
+    def _write(self, insert: str, rows: Iterable[tuple[Any, ...]], conflict: str = "") -> None:
+        """Insert rows, many by one statement: SQLite gives the interpreter away at each, and waits for it."""
+        for batch in batches(rows, BATCH):
+            row = f"({','.join('?' * len(batch[0]))})"
+            values = list(chain.from_iterable(batch))
+            self._db.execute(f"{insert} VALUES {','.join([row] * len(batch))} {conflict}", values)
 
     def _select(self, columns: str, codes: Iterable[str]) -> Iterator[Any]:
         for batch in batches(codes, BATCH):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -41,25 +41,14 @@ class Staging:
         #: When an answer is read that arrives now.
         self.now = run.now
 
-    def append(self, answers: Sequence[Answer], spent: Counts) -> None:
+    def append(self, answers: Sequence[Answer], spent: Counts, replaced: Collection[str] = ()) -> None:
         """Stage answers; an answer that the database cannot hold is staged as a reject.
 
         :param answers: at most one for each account
         :param spent: requests and sign-ins since the last batch
+        :param replaced: accounts among them that may have an answer already, which is forgotten
         :raises CCError: a later attempt has taken the run over
         """
-        self._write(answers, spent, again=False)
-
-    def replace(self, answers: Sequence[Answer], spent: Counts) -> None:
-        """Stage answers about accounts that may have one already.
-
-        :param answers: at most one for each account
-        :param spent: requests and sign-ins since the last batch
-        :raises CCError: a later attempt has taken the run over
-        """
-        self._write(answers, spent, again=True)
-
-    def _write(self, answers: Sequence[Answer], spent: Counts, again: bool) -> None:
         number = self._run.commits + 1
         rows = [self._row(answer) for answer in answers]
         stage = self._stage
@@ -67,9 +56,8 @@ class Staging:
         def work(connection: sa.engine.Connection) -> None:
             if self._run.hold(connection).commits == number:
                 return  # the commit of an earlier try went through; only its answer was lost
-            if again:
-                accounts = [row[1] for row in rows]
-                connection.execute(sa.delete(stage).where(self._is_mine(), stage.c.account.in_(accounts)))
+            if replaced:
+                connection.execute(sa.delete(stage).where(self._is_mine(), stage.c.account.in_(replaced)))
             if rows:
                 self._database.dialect.append(connection, stage, self._names, rows)
             self._run.staged(connection, number, spent)

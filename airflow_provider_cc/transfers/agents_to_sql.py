@@ -23,13 +23,14 @@ from airflow_provider_cc.sync.counts import Counts
 from airflow_provider_cc.sync.database import Database, database_of
 from airflow_provider_cc.sync.interruptible import Interruptible
 from airflow_provider_cc.sync.ledger import Ledger
-from airflow_provider_cc.sync.lineage import lineage, rows_written
-from airflow_provider_cc.sync.reader import Reader, reading_for
+from airflow_provider_cc.sync.questions import reading_for
+from airflow_provider_cc.sync.reader import Reader
 from airflow_provider_cc.sync.rehearsal import rehearsal
 from airflow_provider_cc.sync.schema import Tables, define, prepare
 from airflow_provider_cc.sync.sources import AccountList, rows_of_one_column, spool_codes
 from airflow_provider_cc.sync.spool import Spool
 from airflow_provider_cc.sync.stage import Staging
+from airflow_provider_cc.transfers.lineage import lineage, rows_written
 
 if TYPE_CHECKING:
     from airflow_provider_cc.compat import Context, XComArg
@@ -202,7 +203,7 @@ class CCAgentsToSqlOperator(BaseOperator):
             staging = Staging(database, tables, ledger, reading.names)
             reader = Reader(
                 hook=self.hook,
-                store=staging,
+                staging=staging,
                 spool=spool,
                 reading=reading,
                 from_directory=self._source == "directory",

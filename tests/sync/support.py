@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,7 +18,8 @@ from airflow_provider_cc.simulator import Simulator
 from airflow_provider_cc.sync.answers import GONE, ROW, Answer
 from airflow_provider_cc.sync.columns import AGENT_COLUMNS
 from airflow_provider_cc.sync.counts import Counts
-from airflow_provider_cc.sync.reader import Reader, reading_for
+from airflow_provider_cc.sync.questions import reading_for
+from airflow_provider_cc.sync.reader import Reader
 from airflow_provider_cc.sync.sources import spool_codes
 from airflow_provider_cc.sync.spool import Spool
 
@@ -34,8 +35,10 @@ class MemoryStore:
 
     active: set[str] = field(default_factory=set)
     answers: dict[str, Answer] = field(default_factory=dict)
-    #: Accounts and kind ("append" or "replace") of each batch.
-    batches: list[tuple[str, list[str]]] = field(default_factory=list)
+    #: Accounts of each batch.
+    batches: list[list[str]] = field(default_factory=list)
+    #: Accounts that were said to have an answer already.
+    replaced: set[str] = field(default_factory=set)
     spent: Counts = field(default_factory=Counts)
     #: The batch in whose place the attempt ends.
     dies_at: int | None = None
@@ -43,12 +46,18 @@ class MemoryStore:
     def __post_init__(self) -> None:
         self._busy = threading.Lock()
 
-    def append(self, answers: Sequence[Answer], spent: Counts) -> None:
-        assert self.answers.keys().isdisjoint(answer.account for answer in answers)
-        self._keep("append", answers, spent)
-
-    def replace(self, answers: Sequence[Answer], spent: Counts) -> None:
-        self._keep("replace", answers, spent)
+    def append(self, answers: Sequence[Answer], spent: Counts, replaced: Collection[str] = ()) -> None:
+        accounts = [answer.account for answer in answers]
+        assert self.answers.keys().isdisjoint(set(accounts).difference(replaced))
+        with self._alone():
+            if len(self.batches) == self.dies_at:
+                raise ConnectionAbortedError
+            self.batches.append(accounts)
+            self.replaced.update(replaced)
+            self.answers |= {answer.account: answer for answer in answers}
+            self.spent = Counts(
+                requests=self.spent.requests + spent.requests, sign_ins=self.spent.sign_ins + spent.sign_ins
+            )
 
     def active_among(self, accounts: Sequence[str]) -> set[str]:
         with self._alone():
@@ -85,18 +94,10 @@ class MemoryStore:
     def apply(self) -> None:
         """End a run."""
         self.active = (self.active | self.outcomes(ROW)) - self.outcomes(GONE)
-        self.answers, self.batches, self.spent = {}, [], Counts()
+        self.answers, self.batches, self.replaced, self.spent = {}, [], set(), Counts()
 
     def staged(self) -> list[tuple[str, str]]:
         return [(answer.account, answer.outcome) for answer in self.answers.values()]
-
-    def _keep(self, kind: str, answers: Sequence[Answer], spent: Counts) -> None:
-        with self._alone():
-            if len(self.batches) == self.dies_at:
-                raise ConnectionAbortedError
-            self.batches.append((kind, [answer.account for answer in answers]))
-            self.answers |= {answer.account: answer for answer in answers}
-            self.spent.add(spent)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -225,7 +225,7 @@ def test_a_value_that_changes_between_two_passes_is_the_later_one(start: Start, 
     counts = read(store)
 
     assert store.rows["agent000005"][2] == "555"
-    assert store.batches[-1] == ("replace", ["agent000005"])
+    assert store.replaced == {"agent000005"}
     assert (counts.unique, counts.synced) == (250, 250)
 
 
@@ -316,7 +316,7 @@ def test_the_line_that_comes_alone_counts(start: Start, store: MemoryStore, plac
     center.faults.overrides = {"agent000003": (200, own)}
     counts = read(store)
     assert store.rows["agent000003"][2] == "72"
-    assert store.batches[-1] == ("replace", ["agent000003"])
+    assert store.replaced == {"agent000003"}
     assert (counts.synced, counts.rejected) == (250, 0)
 
 

@@ -9,7 +9,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -39,8 +39,10 @@ except ImportError:
 AT_MOST = 2.0
 INFO = "queryAgentInfoByAccount"
 TABLES = ("cc_agent", "cc_agent_history", "cc_agent_reject")
+#: When to stop a task: after so many seconds, or when this is true.
+When = float | Callable[[], bool]
 #: Runs a task in the main thread and stops it, as Airflow does; returns the seconds that it took to end.
-Way = Callable[[float, CCAgentsToSqlOperator, Any], float]
+Way = Callable[[When, CCAgentsToSqlOperator, Any], float]
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -80,59 +82,85 @@ def staged(database: Database) -> int:
     return int(count)
 
 
-def by_time_out(seconds: float, operator: CCAgentsToSqlOperator, context: Any) -> float:
-    """Run a task as Airflow does when its ``execution_timeout`` is over after some seconds."""
-    begun = time.monotonic()
-    with pytest.raises(AirflowTaskTimeout), timeout(seconds):
+def by_time_out(when: When, operator: CCAgentsToSqlOperator, context: Any) -> float:
+    """Run a task as Airflow does when its ``execution_timeout`` is over."""
+    with _Stopper(when, signal.SIGALRM) as stopper, pytest.raises(AirflowTaskTimeout), timeout(300):
         operator.execute(context)
-    return time.monotonic() - begun - seconds
+    return stopper.since()
 
 
-def by_on_kill(seconds: float, operator: CCAgentsToSqlOperator, context: Any) -> float:
-    """Run a task as Airflow 3 does when it gets SIGTERM after some seconds: its handler raises nothing."""
-    begun = time.monotonic()
+def by_on_kill(when: When, operator: CCAgentsToSqlOperator, context: Any) -> float:
+    """Run a task as Airflow 3 does when it gets SIGTERM: its handler raises nothing."""
     with (
+        _Stopper(when, signal.SIGTERM, lambda *_: operator.on_kill()) as stopper,
         pytest.raises(CCError, match="Stopped by Airflow; what is staged stays"),
-        _terminated(seconds, lambda *_: operator.on_kill()),
     ):
         operator.execute(context)
-    return time.monotonic() - begun - seconds
+    return stopper.since()
 
 
-def by_termination(seconds: float, operator: CCAgentsToSqlOperator, context: Any) -> float:
-    """Run a task as Airflow 2 does when it gets SIGTERM after some seconds: its handler raises."""
+def by_termination(when: When, operator: CCAgentsToSqlOperator, context: Any) -> float:
+    """Run a task as Airflow 2 does when it gets SIGTERM: its handler raises."""
 
     def handler(*_: object) -> None:
         operator.on_kill()
         raise AirflowException("Task received SIGTERM signal")
 
-    begun = time.monotonic()
-    with pytest.raises(AirflowException, match="SIGTERM"), _terminated(seconds, handler):
+    with (
+        _Stopper(when, signal.SIGTERM, handler) as stopper,
+        pytest.raises(AirflowException, match="SIGTERM"),
+    ):
         operator.execute(context)
-    return time.monotonic() - begun - seconds
+    return stopper.since()
 
 
-@contextmanager
-def _terminated(seconds: float, handler: Callable[..., None]) -> Iterator[None]:
-    before = signal.signal(signal.SIGTERM, handler)
-    timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGTERM))
-    timer.start()
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # too late
-        timer.cancel()
-        timer.join()
-        signal.signal(signal.SIGTERM, before)
+class _Stopper(threading.Thread):
+    """Sends this process a signal when the time has come."""
+
+    def __init__(self, when: When, number: int, handler: Callable[..., None] | None = None) -> None:
+        super().__init__(daemon=True)
+        self._when, self._number, self._handler = when, number, handler
+        self._over = threading.Event()
+        self._sent_at = float("inf")
+
+    def run(self) -> None:
+        if not callable(self._when):
+            self._over.wait(self._when)
+        else:
+            while not self._over.is_set() and not self._has_come(self._when):
+                self._over.wait(0.02)
+        if not self._over.is_set():
+            self._sent_at = time.monotonic()
+            os.kill(os.getpid(), self._number)
+
+    def _has_come(self, when: Callable[[], bool]) -> bool:
+        with suppress(sa.exc.SQLAlchemyError):  # its table is not there yet, or locked
+            return when()
+        return False
+
+    def since(self) -> float:
+        """Return the seconds since the signal."""
+        return time.monotonic() - self._sent_at
+
+    def __enter__(self) -> _Stopper:
+        self._before = signal.signal(self._number, self._handler or signal.SIG_IGN)
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(self._number, signal.SIG_IGN)  # too late
+        self._over.set()
+        self.join()
+        signal.signal(self._number, self._before)
 
 
 WAYS = [by_time_out, by_on_kill, by_termination]
 
 
-def stop(way: Way, seconds: float, run_id: str = "daily", **arguments: Any) -> float:
-    """Stop a sync after some seconds; return how many more it took to end."""
+def stop(way: Way, when: When, run_id: str = "daily", **arguments: Any) -> float:
+    """Stop a sync after some seconds, or when something has happened; return how long it took to end."""
     operator = CCAgentsToSqlOperator(task_id="sync", sql_conn_id="warehouse", **arguments)
-    return way(seconds, operator, {"ti": SimpleNamespace(run_id=run_id, map_index=-1)})
+    return way(when, operator, {"ti": SimpleNamespace(run_id=run_id, map_index=-1)})
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -169,7 +197,7 @@ def test_it_ends_at_random_moments(centre: Simulator, database: Database, sync: 
 @pytest.mark.parametrize("way", WAYS)
 def test_what_is_staged_stays(centre: Simulator, database: Database, sync: Sync, way: Way) -> None:
     centre.faults.latency = 0.3
-    assert stop(way, 3.0, **arguments(centre)) < AT_MOST
+    assert stop(way, lambda: staged(database) >= 10, **arguments(centre)) < AT_MOST
     kept, asked = staged(database), centre.stats.requests(INFO)
     assert 10 <= kept <= asked <= kept + 2 * 10 + 8
     centre.faults.latency = 0.0
@@ -254,14 +282,17 @@ def test_a_table_that_somebody_has_locked_does_not_hold_it_up(
     moment, what = LOCKS[when]
     disarm = moment.arm(lambda: somebody.lock(what)) if moment else somebody.lock(what)
 
+    def waits() -> bool:
+        waiting = "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        return postgres_database.query(waiting) == [(1,)]
+
     try:
-        late = stop(way, 5.0, **run)
+        late = stop(way, waits, **run)
     finally:
         if disarm:
             disarm()
 
-    waiting = "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-    assert postgres_database.query(waiting) == [(1,)]  # that was why
+    assert waits()  # that was why
     assert late < AT_MOST
     somebody.go()
     others = "SELECT COUNT(*) FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid()"

@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -90,12 +91,9 @@ class PostgreSQL(Dialect):
         if code:
             return _MAY_PASS.fullmatch(code) is not None
         said = str(error.orig)
-        if "FATAL" in said and _BUSY.search(said) is None:
+        if ("FATAL" in said or "SSL was required" in said) and _BUSY.search(said) is None:
             return False
-        return (
-            isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError)
-            and "SSL was required" not in said
-        )
+        return isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError)
 
     def encoding(self, connection: sa.engine.Connection) -> str | None:
         """Return the encoding of the database, which may know few of the world's letters."""
@@ -109,7 +107,9 @@ def _text(value: Any) -> str:
     if value is None:
         return r"\N"
     if isinstance(value, str):
-        return value.translate(_ESCAPES)
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return str(value)
+        return value if value.isprintable() and "\\" not in value else value.translate(_ESCAPES)
+    return _moment(value) if isinstance(value, datetime) else str(value)
+
+
+#: All rows of a page have the same moment.
+_moment = lru_cache(64)(datetime.isoformat)

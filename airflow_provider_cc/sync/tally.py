@@ -1,0 +1,105 @@
+"""Counts what becomes of the accounts, logs it, and ends a run that rejects too many."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from datetime import datetime
+from typing import Any
+
+from airflow_provider_cc.exceptions import CCError
+from airflow_provider_cc.sync.answers import GONE, REJECT, ROW, Answer
+from airflow_provider_cc.sync.counts import Counts
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two log lines on the progress.
+LOG_EVERY = 10.0
+#: Outcome of an account → its count; none means that it is not an agent.
+_COUNTED_AS = {ROW: "synced", REJECT: "rejected", GONE: "rejected", "": "skipped"}
+
+
+class Tally:
+    """The counts of one attempt.
+
+    :param max_rejects: number of rejects, or share of all accounts if a float, beyond which the run fails
+    :param all_known: whether the number of accounts is known from the beginning
+    """
+
+    def __init__(self, max_rejects: float, all_known: bool) -> None:
+        self.counts = Counts()
+        #: Whether the number of accounts is known.
+        self.all_known = all_known
+        self._max_rejects = max_rejects
+        self._reasons: Counter[tuple[str, str]] = Counter()
+        self._begun = self._logged = time.monotonic()
+
+    def count(self, outcome: str, by: int = 1) -> None:
+        """Count accounts by their outcome.
+
+        :param outcome: of :mod:`airflow_provider_cc.sync.answers`; empty for accounts that are not agents
+        :param by: how many
+        """
+        name = _COUNTED_AS[outcome]
+        setattr(self.counts, name, getattr(self.counts, name) + by)
+
+    def reject(self, account: str, error: Any, read_at: datetime) -> Answer:
+        """Return the answer about an account that could not be read, and note the reason.
+
+        :param account: sign-in account
+        :param error: has endpoint, code and text
+        :param read_at: when it arrived
+        """
+        self._reasons[error.endpoint, error.code] += 1
+        return Answer(account, REJECT, read_at, (), error.endpoint, error.code, error.text)
+
+    def check_rejects(self) -> None:
+        """Check that not too many accounts were rejected.
+
+        :raises CCError: there are, as soon as this is certain
+        """
+        rejected, limit = self.counts.rejected, self._max_rejects
+        if isinstance(limit, float):
+            if not self.all_known:
+                return
+            limit *= self.counts.unique
+        if rejected > limit:
+            self._log_rejects()
+            raise CCError(f"{rejected} accounts rejected, more than max_rejects={self._max_rejects} allows")
+
+    def log_progress(self) -> None:
+        """Log how far the attempt is, every :data:`LOG_EVERY` seconds."""
+        now = time.monotonic()
+        if now - self._logged < LOG_EVERY:
+            return
+        self._logged = now
+        counts = self.counts
+        done = counts.synced + counts.rejected + counts.skipped
+        rate = (done - counts.resumed) / (now - self._begun)
+        log.info("%d of %d accounts, %.0f a second, %d rejected.", done, counts.unique, rate, counts.rejected)
+
+    def judge(self, gone: int, refusal: CCError | None) -> None:
+        """Judge the whole, once all is read.
+
+        :param gone: rejected accounts that the contact center no longer knows
+        :param refusal: how calls were refused, if they were
+        :raises CCError: all accounts were rejected, or too many; or the counts do not add up
+        """
+        counts = self.counts
+        self._log_rejects()
+        if counts.unconfirmed:
+            log.warning(
+                "%d accounts may be gone, but the directory did not confirm it: their rows stay open.",
+                counts.unconfirmed,
+            )
+        if counts.unique and counts.rejected == counts.unique and not gone:
+            raise refusal or CCError(f"all {counts.unique} accounts were rejected")
+        self.check_rejects()
+        counts.check()
+
+    def _log_rejects(self) -> None:
+        """Log how many accounts were rejected, by endpoint and code; never which."""
+        for (endpoint, code), count in self._reasons.most_common(20):
+            log.warning("%d accounts rejected: %s: %s", count, endpoint, code)
+        self._reasons.clear()
