@@ -19,12 +19,14 @@ from tests.transfers.conftest import (  # noqa: F401 - fixtures
     mariadb_database,
     postgres_connection,
     postgres_database,
+    snowflake_connection,
+    snowflake_database,
     sqlite_database,
 )
-from tests.transfers.database import Database
+from tests.transfers.database import Database, warehouses
 
 
-@pytest.fixture(params=["sqlite", "duckdb", "postgres", "mariadb", "latin1"])
+@pytest.fixture(params=warehouses("sqlite", "duckdb", "postgres", "mariadb", "latin1"))
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
     """Give an empty database of each kind."""
     return make_database(request, tmp_path)

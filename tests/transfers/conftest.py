@@ -15,7 +15,8 @@ from airflow_provider_cc.simulator import Settings, Simulator
 from airflow_provider_cc.transfers.agents_to_sql import CCAgentsToSqlOperator
 from scripts.mariadb import mariadb
 from scripts.postgres import postgres
-from tests.transfers.database import Database, empty_mariadb, empty_postgres
+from scripts.snowflake import snowflake
+from tests.transfers.database import Database, empty_mariadb, empty_postgres, new_snowflake, warehouses
 
 #: Runs one sync of its own and returns the counts.
 Sync = Callable[..., dict[str, Any]]
@@ -52,13 +53,30 @@ def latin1_database(mariadb_connection: dict[str, Any]) -> Database:
     return empty_mariadb(mariadb_connection, "latin1")
 
 
+@pytest.fixture(scope="session")
+def snowflake_connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    with (
+        snowflake(tmp_path_factory.mktemp("snowflake")) as answer,
+        pytest.MonkeyPatch.context() as environment,
+    ):
+        server = json.loads(answer)
+        environment.setenv("REQUESTS_CA_BUNDLE", server["authority"])
+        yield server["connection"]
+
+
+@pytest.fixture
+def snowflake_database(snowflake_connection: dict[str, Any]) -> Database:
+    """Give an empty Snowflake database."""
+    return new_snowflake(snowflake_connection)
+
+
 @pytest.fixture
 def sqlite_database(tmp_path: Path) -> Database:
     """Give an empty SQLite file."""
     return _file_database("sqlite", tmp_path)
 
 
-@pytest.fixture(params=["sqlite", "duckdb", "postgres", "mariadb"])
+@pytest.fixture(params=warehouses("sqlite", "duckdb", "postgres", "mariadb"))
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
     """Give an empty database of each kind."""
     return make_database(request, tmp_path)
