@@ -1,6 +1,7 @@
 """A throw-away server that answers like Snowflake: fakesnow, over TLS and behind a password.
 
-Snowflake's own client connects to it, started by Airflow's own hook: nothing in either is replaced.
+Snowflake's own client connects to it, started by Airflow's own hook: nothing in either is replaced. fakesnow,
+which runs DuckDB, has no locks: it gets those that Snowflake documents.
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ import gzip
 import importlib
 import json
 import os
+import re
 import secrets
 import socket
 import subprocess
 import sys
+import threading
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,9 +27,42 @@ from airflow_provider_cc.simulator.certificates import provide_certificates
 from scripts.ports import free_port
 
 #: Snowflake's code and text for a refused password.
-_REFUSED = {"success": False, "code": "390100", "message": "Incorrect username or password was specified."}
+_REFUSED = {
+    "success": False,
+    "code": "390100",
+    "message": "Incorrect username or password was specified.",
+    "data": {},
+}
 #: Snowflake's code for a statement that waited for another transaction's lock for too long.
 _LOCKED = 625
+#: The statements that lock a table, with its name. An INSERT does not.
+_LOCKING = re.compile(r"\s*(?:UPDATE|DELETE\s+FROM|MERGE\s+INTO)\s+([^\s(]+)", re.IGNORECASE)
+
+
+class _Locks:
+    """Locks on tables, each held by a session until its transaction ends."""
+
+    def __init__(self) -> None:
+        self._holders: dict[tuple[Any, str], weakref.ref[Any]] = {}
+        self._changed = threading.Condition()
+
+    def take(self, session: Any, table: str, seconds: float = 30) -> bool:
+        """Wait until no other session holds the lock, then take it."""
+        key, deadline = (session.database, table.upper()), time.monotonic() + seconds
+        with self._changed:
+            while (holder := self._holders.get(key, weakref.ref(session))()) not in (None, session):
+                del holder  # a session that is closed is forgotten meanwhile
+                self._changed.wait(0.1)
+                if time.monotonic() > deadline:
+                    return False
+            self._holders[key] = weakref.ref(session)
+        return True
+
+    def release(self, session: Any) -> None:
+        """Release all locks of a session."""
+        with self._changed:
+            self._holders = {key: holder for key, holder in self._holders.items() if holder() is not session}
+            self._changed.notify_all()
 
 
 @contextlib.contextmanager
@@ -33,8 +70,8 @@ def snowflake(directory: Path) -> Iterator[str]:
     """Run a new server without databases, which makes each one that a client names.
 
     :param directory: where to keep certificates and the log
-    :return: as JSON the Airflow connection to it, and the file of the authority that issued its certificate,
-        which a client takes from the variable ``REQUESTS_CA_BUNDLE``
+    :return: as JSON the Airflow connection to it, its log, and the file of the authority that issued its
+        certificate, which a client takes from the variable ``REQUESTS_CA_BUNDLE``
     """
     directory.mkdir(parents=True, exist_ok=True)
     files = provide_certificates(directory / "tls")
@@ -56,6 +93,7 @@ def snowflake(directory: Path) -> Iterator[str]:
         yield json.dumps(
             {
                 "authority": str(files.ca),
+                "log": str(log),
                 "connection": {
                     "conn_type": "snowflake",
                     "login": "cc",
@@ -97,7 +135,7 @@ def _serve(port: int, certificate: str, key: str) -> None:
     from starlette.routing import Route
 
     server = importlib.import_module("fakesnow.server")  # the package has a function of this name
-    password = sys.stdin.read()
+    password, locks = sys.stdin.read(), _Locks()
     execute, moments = FakeSnowflakeCursor.execute, arrow.timestamp_to_sf_struct
 
     async def log_in(request: Request) -> Response:
@@ -111,13 +149,23 @@ def _serve(port: int, certificate: str, key: str) -> None:
         answer: Response = await server.login_request(request)
         return answer
 
-    def execute_or_conflict(cursor: Any, *arguments: Any, **options: Any) -> Any:
-        # fakesnow answers a conflict with status 500, on which Snowflake's client repeats the statement.
+    def locked_out(text: str) -> Exception:
+        error: Exception = ProgrammingError(msg=text, errno=_LOCKED, sqlstate="57014")
+        return error
+
+    def execute_locked(cursor: Any, command: str, *arguments: Any, **options: Any) -> Any:
+        session = cursor._conn
+        locking = _LOCKING.match(command)
+        if locking and not locks.take(session, locking[1]):
+            raise locked_out("another transaction has locked the table")
         try:
-            return execute(cursor, *arguments, **options)
+            return execute(cursor, command, *arguments, **options)
         except duckdb.TransactionException as error:
-            text = str(error).splitlines()[0]
-            raise ProgrammingError(msg=text, errno=_LOCKED, sqlstate="57014") from error
+            # fakesnow would answer with status 500, on which Snowflake's client repeats the statement.
+            raise locked_out(str(error).splitlines()[0]) from error
+        finally:
+            if session._autocommit or command.strip().upper() in ("COMMIT", "ROLLBACK"):
+                locks.release(session)
 
     def moments_or_null(column: Any) -> Any:
         # fakesnow answers 1970 where a moment is null.
@@ -127,7 +175,7 @@ def _serve(port: int, certificate: str, key: str) -> None:
         return pa.StructArray.from_arrays(parts, fields=list(found.type), mask=column.is_null())
 
     arrow.timestamp_to_sf_struct = moments_or_null
-    FakeSnowflakeCursor.execute = execute_or_conflict
+    FakeSnowflakeCursor.execute = execute_locked
     server.app.router.routes.insert(0, Route("/session/v1/login-request", log_in, methods=["POST"]))
     uvicorn.run(
         server.app,

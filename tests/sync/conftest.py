@@ -19,8 +19,9 @@ from tests.transfers.conftest import (  # noqa: F401 - fixtures
     mariadb_database,
     postgres_connection,
     postgres_database,
-    snowflake_connection,
     snowflake_database,
+    snowflake_log,
+    snowflake_server,
     sqlite_database,
 )
 from tests.transfers.database import Database, warehouses

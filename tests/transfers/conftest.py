@@ -54,20 +54,26 @@ def latin1_database(mariadb_connection: dict[str, Any]) -> Database:
 
 
 @pytest.fixture(scope="session")
-def snowflake_connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+def snowflake_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     with (
         snowflake(tmp_path_factory.mktemp("snowflake")) as answer,
         pytest.MonkeyPatch.context() as environment,
     ):
         server = json.loads(answer)
         environment.setenv("REQUESTS_CA_BUNDLE", server["authority"])
-        yield server["connection"]
+        yield server
 
 
 @pytest.fixture
-def snowflake_database(snowflake_connection: dict[str, Any]) -> Database:
+def snowflake_log(snowflake_server: dict[str, Any]) -> Path:
+    """Give the log of the server, which has a line for each password that it was sent."""
+    return Path(snowflake_server["log"])
+
+
+@pytest.fixture
+def snowflake_database(snowflake_server: dict[str, Any]) -> Database:
     """Give an empty Snowflake database."""
-    return new_snowflake(snowflake_connection)
+    return new_snowflake(snowflake_server["connection"])
 
 
 @pytest.fixture

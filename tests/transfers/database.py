@@ -68,7 +68,7 @@ class Database:
         if self.kind == "sqlite":
             sql = "SELECT name FROM sqlite_master WHERE type = 'table'"
         elif self.kind == "snowflake":
-            sql = "SELECT lower(table_name) FROM information_schema.tables WHERE table_schema = 'PUBLIC'"
+            sql = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'PUBLIC'"
         elif self.kind == "mysql":
             sql = "SELECT table_name FROM information_schema.tables WHERE table_schema = database()"
         else:
@@ -76,7 +76,8 @@ class Database:
                 "SELECT table_name FROM information_schema.tables"
                 " WHERE table_schema NOT IN ('pg_catalog', 'information_schema')"
             )
-        return {name for (name,) in self.query(sql)}
+        names = {name for (name,) in self.query(sql)}
+        return {name.lower() if name.isupper() else name for name in names}
 
     def dump(self) -> dict[str, list[tuple[Any, ...]]]:
         """Return every row of every table."""
@@ -108,7 +109,7 @@ def empty_mariadb(
 
 def new_snowflake(connection: Mapping[str, Any]) -> Database:
     """Return a database that no other test has used."""
-    extra = {**connection["extra"], "database": f"WAREHOUSE_{next(_number)}"}
+    extra = {**connection["extra"], "database": f"CC_{next(_number)}"}
     place = f"{extra['host']}:{extra['port']}/{extra['database']}/public?account={extra['account']}"
     url = f"snowflake://{connection['login']}:{connection['password']}@{place}"
     return Database(url, {**connection, "extra": extra})
