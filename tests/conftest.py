@@ -49,15 +49,15 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With ``WAREHOUSE=snowflake``, run what syncs into a database of each kind, and what is Snowflake's alone.
+    """With ``WAREHOUSE=snowflake``, run what has a database of each kind, and what is Snowflake's alone.
 
-    Its client needs another SQLAlchemy than the other tests, and so an environment of its own.
+    Its client needs an older SQLAlchemy than Airflow has otherwise, and so an environment of its own.
     """
     if "WAREHOUSE" not in os.environ:
         return
     found = len(items)
     items[:] = [item for item in items if _is_for_warehouse(item, os.environ["WAREHOUSE"])]
-    config.stash[_CHOSEN] = f"{len(items)} of {found} tests have a database of each kind: they run with Snowflake"
+    config.stash[_CHOSEN] = f"{len(items)} of {found} tests are run: those that have a database of each kind"
 
 
 def _is_for_warehouse(item: pytest.Item, kind: str) -> bool:

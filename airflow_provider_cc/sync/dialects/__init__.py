@@ -10,6 +10,8 @@ from airflow_provider_cc.sync.dialects.snowflake import Snowflake
 from airflow_provider_cc.sync.dialects.sqlite import SQLite
 
 #: The databases that are supported: one more is one more class.
-DIALECTS: dict[str, type[Dialect]] = {kind.name: kind for kind in (PostgreSQL, SQLite, DuckDB, MySQL, Snowflake)}
+DIALECTS: dict[str, type[Dialect]] = {
+    kind.name: kind for kind in (PostgreSQL, SQLite, DuckDB, MySQL, Snowflake)
+}
 
 __all__ = ["DIALECTS", "Dialect"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from airflow_provider_cc.sync.dialects.base import Dialect, UtcTime
+from airflow_provider_cc.sync.dialects.base import Dialect
 from airflow_provider_cc.sync.dialects.keyless import keep_latest
 
 #: Bytes of rows in a statement. Snowflake wants less than 1 MB, and escapes take some.
@@ -20,17 +20,11 @@ _MAY_PASS = {604, 625, 630} | _LOST
 _VALUE = re.compile(r"(?is)\b(value|string|timestamp|number|boolean) '.*' (?=is |are |cannot )")
 _TYPES: dict[str, sa.types.TypeEngine[Any]] = {
     "BOOLEAN": sa.Boolean(),
-    "DATE": sa.Date(),
     "TIMESTAMP_NTZ": sa.DateTime(),
     **dict.fromkeys(("TIMESTAMP_TZ", "TIMESTAMP_LTZ"), sa.DateTime(timezone=True)),
     **dict.fromkeys(("VARCHAR", "TEXT"), sa.String()),
     **dict.fromkeys(("NUMBER", "FLOAT", "DECFLOAT"), sa.Numeric()),
 }
-#: Does not depend on the session's time zone, as a cast of a timestamp without one would.
-_IN_UTC = (
-    "DATEADD(MICROSECOND, DATEDIFF(MICROSECOND, CAST('1970-01-01' AS TIMESTAMP_NTZ), {}),"
-    " CAST('1970-01-01 00:00:00 +00:00' AS TIMESTAMP_TZ))"
-)
 
 
 class Snowflake(Dialect):
@@ -91,12 +85,12 @@ class Snowflake(Dialect):
 
     def may_pass(self, error: sa.exc.DBAPIError) -> bool:
         """Look at the error code. A connection that failed is not tried again: the client has done that."""
-        return getattr(error.orig, "errno", None) in _MAY_PASS and getattr(error.orig, "sqlstate", "") != "08001"
+        code, state = (getattr(error.orig, name, None) for name in ("errno", "sqlstate"))
+        return code in _MAY_PASS and state != "08001"
 
     def reason(self, error: BaseException) -> str:
         """Return all lines, as the first says little, without the values that some errors quote."""
-        said = " ".join(str(getattr(error, "orig", None) or error).split())
-        return _VALUE.sub(r"\1 *** ", said) or type(error).__name__
+        return _VALUE.sub(r"\1 *** ", " ".join(str(getattr(error, "orig", None) or error).split()))
 
     def key(self, table: sa.Table) -> list[str]:
         """Ask for no key."""
@@ -104,17 +98,12 @@ class Snowflake(Dialect):
 
     def columns(self, connection: sa.engine.Connection, table: sa.Table) -> dict[str, Any]:
         """Describe the table only; SQLAlchemy describes all tables of the schema."""
-        name = connection.dialect.identifier_preparer.format_table(table)
+        name, other = connection.dialect.identifier_preparer.format_table(table), sa.types.NullType()
         found = connection.exec_driver_sql(f"DESC TABLE {name}")
-        return {row[0].lower(): _TYPES.get(row[1].partition("(")[0], sa.types.NullType()) for row in found}
+        return {row[0].lower(): _TYPES.get(row[1].partition("(")[0], other) for row in found}
 
     def change_type(self, column: sa.Column[Any], sql: sa.engine.Dialect) -> str:
         """Move the values to a new column: Snowflake hardly changes a type."""
-        quote, kind = sql.identifier_preparer, self.column_type(column, sql)
-        table, name = quote.format_table(column.table), quote.quote(column.name)
-        old = quote.quote(f"{column.name}_old")
-        value = _IN_UTC.format(old) if isinstance(column.type, UtcTime) else f"CAST({old} AS {kind})"
-        return (
-            f"RENAME COLUMN {name} TO {old}; ALTER TABLE {table} ADD COLUMN {name} {kind}; "
-            f"UPDATE {table} SET {name} = {value}; ALTER TABLE {table} DROP COLUMN {old}"
-        )
+        from airflow_provider_cc.sync.dialects import snowflake_tables
+
+        return snowflake_tables.replacement(column, self.column_type(column, sql), sql.identifier_preparer)
