@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import json
+import os
 import secrets
 import shutil
 import subprocess
@@ -41,8 +41,10 @@ def mariadb(directory: Path, *options: str) -> Iterator[str]:
     directory.mkdir(parents=True)
     data, log = directory / "data", directory / "log"
     data.mkdir()
-    # As root, it would become another user, who cannot reach its files below a home closed to others.
-    common = ["--no-defaults", f"--datadir={data}", f"--user={getpass.getuser()}", *_QUICK]
+    common = ["--no-defaults", f"--datadir={data}", *_QUICK]
+    if os.geteuid() == 0:
+        # It refuses to be root unasked. Another user could not reach its files below a home closed to others.
+        common.append("--user=root")
     # Without Debian's script for this, whose package would start a server of its own.
     with log.open("wb") as said:
         subprocess.run(

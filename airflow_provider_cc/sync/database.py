@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator
+from contextlib import closing
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -82,8 +83,9 @@ class Database:
                 result = self._explained(connection.exec_driver_sql, query)
             else:
                 result = self._explained(connection.execution_options(**options).execute, query)
-            while rows := self._explained(result.fetchmany, FETCH):
-                yield from rows
+            with closing(result):  # even if nobody reads to the end
+                while rows := self._explained(result.fetchmany, FETCH):
+                    yield from rows
 
     def close(self) -> None:
         """Close the connections. A transaction that is under way in another thread will not be committed."""

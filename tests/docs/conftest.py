@@ -17,6 +17,8 @@ from tests.transfers.conftest import (  # noqa: F401 - fixtures
     certificates,
     database,
     make_centre,
+    mariadb_connection,
+    mariadb_database,
     postgres_connection,
     postgres_database,
     sqlite_database,

@@ -31,7 +31,7 @@ def tables(database: Database, centre: Simulator, sync: Sync) -> Database:
     with pytest.raises(Exception, match="max_rejects"):
         sync(accounts=["nobody", "noone"], tenant="other", max_rejects=0)
 
-    kind = "TIMESTAMP" if database.kind == "sqlite" else "TIMESTAMP WITH TIME ZONE"
+    kind = {"sqlite": "TIMESTAMP", "mysql": "DATETIME(6)"}.get(database.kind, "TIMESTAMP WITH TIME ZONE")
     database.execute(
         f"CREATE TABLE call_log (call_id INTEGER, softphone_number VARCHAR(64), started_at {kind})"
     )

@@ -21,6 +21,7 @@ from airflow_provider_cc.sync.answers import Answer
 from airflow_provider_cc.sync.counts import Counts
 from airflow_provider_cc.sync.database import database_of
 from airflow_provider_cc.sync.ledger import Ledger
+from airflow_provider_cc.sync.lineage import lineage, rows_written
 from tests.sync.runs import Bench
 from tests.sync.test_connecting import Recorder
 from tests.transfers.database import Database
@@ -225,6 +226,30 @@ def test_a_connection_that_is_lost_at_any_statement_costs_nothing(usual: Databas
     assert usual.query("SELECT count(*) FROM cc_agent_stage") == [(0,)]
 
 
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("moment", ["begin", "commit"])
+def test_a_connection_that_is_lost_between_statements_costs_nothing(
+    usual: Database, moment: str, number: int
+) -> None:
+    """Before a transaction begins, or when all is written: that of staging, and that of applying."""
+    bench = Bench()
+    ledger, staging = bench.run("one", ["agent_id"])
+    answers = [row("ann", staging.now(), 7), row("bob", staging.now(), 8)]
+    left = [number]
+
+    def kill(connection: sa.engine.Connection) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            for other in other_connections(usual):
+                usual.execute(f"KILL {other}")
+
+    sa.event.listen(bench.database.engine, moment, kill)
+    staging.append(answers, Counts())
+    assert bench.apply(ledger, ["agent_id"], answers).added == 2
+    assert left[0] < 0
+    assert {name: values[0][0] for name, values in bench.held()[0].items()} == {"ann": 7, "bob": 8}
+
+
 def test_a_lock_ends_with_its_transaction_or_its_connection(usual: Database) -> None:
     bench = Bench()
     first, second = bench.database, database_of("warehouse")
@@ -255,7 +280,7 @@ def test_a_lock_ends_with_its_transaction_or_its_connection(usual: Database) -> 
                 thread.join(10)
                 raise CCError("on purpose")
 
-        failure = pytest.raises(CCError, match=r"on purpose|Lost connection")
+        failure = pytest.raises(CCError, match=r"on purpose|[Cc]onnection")
         with nullcontext() if end == "commit" else failure:
             first.transaction(hold, tries=1)
         thread.join(10)
@@ -395,3 +420,17 @@ def test_a_table_with_times_in_utc_of_mariadbs_other_type_fits(usual: Database) 
     staging.append([answer], Counts())
     bench.apply(ledger, ["agent_id"], [answer])
     assert bench.held()[0]["ann"][2] == answer.read_at
+
+
+def test_lineage_names_tables_by_server_and_database(usual: Database) -> None:
+    bench = Bench()
+    counts = bench.sync("one", {"ann": 1})
+    told = lineage("warehouse", rows_written(bench.tables, counts), "SELECT account FROM hr.person", [])
+    server = f"mysql://127.0.0.1:{usual.connection['port']}"
+    assert [(found.namespace, found.name) for found in told.inputs] == [(server, "hr.person")]
+    names = ("cc_agent", "cc_agent_history", "cc_agent_reject", "cc_sync_run")
+    assert [(found.namespace, found.name) for found in told.outputs] == [
+        (server, f"warehouse.{name}") for name in names
+    ]
+    types = {field.name: field.type for field in told.outputs[0].facets["schema"].fields}
+    assert (types["account"], types["synced_at"]) == ("VARCHAR(100)", "DATETIME(6)")

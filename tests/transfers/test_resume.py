@@ -33,7 +33,7 @@ FROM_LIST, FROM_DIRECTORY = "list", "directory"
 OF_THE_TRIES = ("resumed", "requests", "sign_ins", "seconds")
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres", "mariadb"])
+@pytest.fixture(scope="module", params=["sqlite", "postgres", *["mariadb"] * THOROUGH])
 def lasting(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Database:
     """Give a database of each kind that can lose a process, but not what it has committed."""
     if request.param == "sqlite":

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from airflow_provider_cc.sync.dialects import mysql_tables
+from airflow_provider_cc.sync.dialects import mysql_statements as ours
 from airflow_provider_cc.sync.dialects.base import Dialect, UtcTime
 
 #: A text that is too long is an error, and a statement sees what has been committed before it.
@@ -35,12 +35,11 @@ class MySQL(Dialect):
 
     def __init__(self, hook: Any) -> None:
         super().__init__(hook)
-        self.schema = hook.schema or hook.get_connection().schema
+        self.schema = hook.schema or hook.get_connection(hook.get_conn_id()).schema
 
     def adjust(self, sql: Any) -> None:
-        """Write tables that do not depend on the server's settings."""
-        sql.ddl_compiler = mysql_tables.TableCompiler
-        sql.type_compiler = sql.type_compiler_instance = mysql_tables.TypeCompiler(sql)
+        """Have tables written that do not depend on the server's settings."""
+        ours.adjust(sql)
 
     def driver(self) -> str:
         """Find out which driver the hook uses."""
@@ -91,11 +90,11 @@ class MySQL(Dialect):
 
     def key(self, table: sa.Table) -> list[str]:
         """Return a key of at most 3,072 bytes."""
-        return mysql_tables.key(table)
+        return ours.key(table)
 
     def column_type(self, column: sa.Column[Any], sql: sa.engine.Dialect) -> str:
         """Give texts a collation, as the table may have any."""
-        return super().column_type(column, sql) + f" {mysql_tables.TEXT}" * isinstance(column.type, sa.String)
+        return super().column_type(column, sql) + f" {ours.TEXT}" * isinstance(column.type, sa.String)
 
     def change_type(self, column: sa.Column[Any], sql: sa.engine.Dialect) -> str:
         """Name all that is to be kept, too."""
@@ -116,5 +115,5 @@ class MySQL(Dialect):
         if isinstance(wanted.type, UtcTime):
             return getattr(found, "fsp", None) != 6
         if isinstance(wanted.type, sa.String):
-            return found.collation not in mysql_tables.EXACT
+            return found.collation not in ours.EXACT
         return not isinstance(found, sa.Integer) and super().differs_in_type(wanted, found)

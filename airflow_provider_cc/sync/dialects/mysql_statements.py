@@ -1,7 +1,8 @@
-"""How tables are written for MariaDB and MySQL: by one statement each, in utf8mb4, with keys that fit."""
+"""What SQLAlchemy is to do otherwise for MariaDB and MySQL, above all how it creates tables."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,6 +13,29 @@ EXACT = ("utf8mb4_nopad_bin", "utf8mb4_0900_bin")
 #: Each of the two reads its own name, and takes the other one for a comment.
 TEXT = "CHARACTER SET utf8mb4 COLLATE /*M!100202 {} */ /*!80017 {} */".format(*EXACT)
 _KEY_BYTES = 3072
+
+
+def adjust(sql: Any) -> None:
+    """Change what SQLAlchemy does.
+
+    :param sql: SQLAlchemy's dialect
+    """
+    sql.ddl_compiler = TableCompiler
+    sql.type_compiler = sql.type_compiler_instance = TypeCompiler(sql)
+    # A driver's own methods may raise what is no error of DB-API, if the connection is lost.
+    sql.do_commit, sql.do_rollback = partial(_execute, "COMMIT"), partial(_execute, "ROLLBACK")
+    sql.is_disconnect = partial(_is_lost, sql.is_disconnect)
+
+
+def _is_lost(known: Any, error: BaseException, *context: Any) -> bool:
+    """Whether a connection is lost; SQLAlchemy expects a period behind what one driver says then."""
+    return known(error, *context) or "MySQL Connection not available" in str(error)
+
+
+def _execute(statement: str, connection: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute(statement)
+    cursor.close()
 
 
 def key(table: sa.Table) -> list[str]:
