@@ -24,7 +24,10 @@ from tests.transfers.conftest import (  # noqa: F401 - fixtures
     snowflake_server,
     sqlite_database,
 )
-from tests.transfers.database import Database, warehouses
+from tests.transfers.database import ONLY, Database, warehouses
+
+#: Needs an environment of its own.
+collect_ignore = [] if ONLY == "snowflake" else ["test_snowflake.py"]
 
 
 @pytest.fixture(params=warehouses("sqlite", "duckdb", "postgres", "mariadb", "latin1"))

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import ssl
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from airflow_provider_cc.exceptions import CCConfigError, CCError
+from airflow_provider_cc.simulator.certificates import provide_certificates
 from airflow_provider_cc.sync.answers import Answer
 from airflow_provider_cc.sync.columns import AGENT_COLUMNS
 from airflow_provider_cc.sync.counts import Counts
@@ -150,6 +155,43 @@ def test_a_refused_password_is_sent_once(
 
     assert "canary" not in str(caught.value)
     assert snowflake_log.read_text().count("password refused") == before + 1
+
+
+@pytest.mark.parametrize(("setting", "sent"), [(None, 2), ("0", 1)])
+def test_without_an_answer_the_client_sends_a_password_as_often_as_documented(
+    snowflake_server: dict[str, Any],
+    snowflake_database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    setting: str | None,
+    sent: int,
+) -> None:
+    seen: list[str] = []
+
+    class Overloaded(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            seen.append(self.path.partition("?")[0])
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(503)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    if setting is not None:
+        monkeypatch.setenv("MAX_CON_RETRY_ATTEMPTS", setting)
+    files = provide_certificates(Path(snowflake_server["log"]).parent / "tls")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files.certificate, files.key)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Overloaded) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        extra = {**snowflake_database.connection["extra"], "port": server.server_address[1]}
+        tell(monkeypatch, snowflake_database, extra=extra)
+        with pytest.raises(CCError, match="Could not connect to Snowflake"):
+            Bench()
+        server.shutdown()
+
+    assert seen == ["/session/v1/login-request"] * sent
 
 
 def test_a_table_is_found_under_its_name_in_capitals(bench: Bench, snowflake_database: Database) -> None:
