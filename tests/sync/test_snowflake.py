@@ -157,13 +157,22 @@ def test_a_refused_password_is_sent_once(
     assert snowflake_log.read_text().count("password refused") == before + 1
 
 
-@pytest.mark.parametrize(("setting", "sent"), [(None, 2), ("0", 1)])
+@pytest.mark.parametrize(
+    ("status", "setting", "sent", "said"),
+    [
+        (503, None, 2, "Could not connect to Snowflake"),
+        (503, "0", 1, "Could not connect to Snowflake"),
+        (403, None, 1, "Verify the account name is correct"),
+    ],
+)
 def test_without_an_answer_the_client_sends_a_password_as_often_as_documented(
     snowflake_server: dict[str, Any],
     snowflake_database: Database,
     monkeypatch: pytest.MonkeyPatch,
+    status: int,
     setting: str | None,
     sent: int,
+    said: str,
 ) -> None:
     seen: list[str] = []
 
@@ -171,7 +180,7 @@ def test_without_an_answer_the_client_sends_a_password_as_often_as_documented(
         def do_POST(self) -> None:
             seen.append(self.path.partition("?")[0])
             self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(503)
+            self.send_response(status)
             self.end_headers()
 
         def log_message(self, *_: Any) -> None:
@@ -187,7 +196,7 @@ def test_without_an_answer_the_client_sends_a_password_as_often_as_documented(
         threading.Thread(target=server.serve_forever, daemon=True).start()
         extra = {**snowflake_database.connection["extra"], "port": server.server_address[1]}
         tell(monkeypatch, snowflake_database, extra=extra)
-        with pytest.raises(CCError, match="Could not connect to Snowflake"):
+        with pytest.raises(CCError, match=f"connection 'warehouse' says: .*{said}"):
             Bench()
         server.shutdown()
 

@@ -98,7 +98,7 @@ class Dialect:
 
     def package(self) -> str:
         """Return the package that the hook's connections are from: only a connection tells."""
-        self._first = self.hook.get_conn()
+        self._first = self.open()
         return type(self._first).__module__.partition(".")[0]
 
     def open(self) -> Any:

@@ -46,6 +46,15 @@ class Snowflake(Dialect):
         """Connect here, once: a transaction that fails to connect would be followed by another."""
         return self.package()
 
+    def open(self) -> Any:
+        """Open a connection as the hook does; make the client's HTTP errors errors of the database."""
+        from snowflake.connector import errors
+
+        try:
+            return super().open()
+        except (errors.ForbiddenError, errors.ServiceUnavailableError, errors.BadGatewayError) as error:
+            raise errors.DatabaseError(msg=error.msg, errno=error.errno, sqlstate="08001") from None
+
     def connect(self) -> Any:
         """Open a connection, and switch off Snowflake's default of committing each statement."""
         connection = self.open()
