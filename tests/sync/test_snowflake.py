@@ -105,6 +105,28 @@ def test_runs_at_once_make_one_row_of_each_account(bench: Bench, snowflake_datab
         assert found == [(20, 20)]
 
 
+def test_of_two_attempts_that_begin_at_once_one_stops(bench: Bench, snowflake_database: Database) -> None:
+    bench.run("one", ["agent_id"])
+    benches = [Bench(), Bench()]
+
+    def attempt(number: int) -> str | None:
+        _, staging = benches[number].run("one", ["agent_id"])
+        both_have_begun.wait(30)
+        try:
+            staging.append([Answer("ann", "row", staging.now(), (number,))], Counts())
+        except CCError as error:
+            return str(error)
+        return None
+
+    both_have_begun = threading.Barrier(2)
+    with ThreadPoolExecutor(2) as pool:
+        said = sorted(pool.map(attempt, range(2)), key=bool)
+
+    assert said[0] is None
+    assert "taken over by a newer attempt" in str(said[1])
+    assert snowflake_database.query("SELECT tries FROM cc_sync_run") == [(3,)]
+
+
 def test_a_run_takes_few_statements_whatever_its_size(bench: Bench) -> None:
     seen = statements_of(bench)
     numbers = []
