@@ -80,6 +80,7 @@ def snowflake(directory: Path) -> Iterator[str]:
     with log.open("wb") as said:
         server = subprocess.Popen(
             [sys.executable, "-m", "scripts.snowflake", str(port), files.certificate, files.key],
+            env={**os.environ, "TMPDIR": str(directory)},  # fakesnow leaves a folder behind
             stdin=subprocess.PIPE,
             stdout=said,
             stderr=said,
