@@ -59,6 +59,16 @@ test-hard: $(READY) $(UV) ## run the tests that take long; HARD="…" chooses so
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest --timeout 3600 $(or $(HARD),tests/hard tests/system/hard tests/hostile \
 	  tests/transfers/test_resume.py tests/transfers/test_stopping.py)
 
+# What depends on the database: the tests in these files that have one of each kind, and Snowflake's own.
+ON_SNOWFLAKE := tests/sync/test_rules.py tests/sync/test_snowflake.py tests/transfers/test_columns.py \
+  tests/transfers/test_concurrent_runs.py tests/transfers/test_history.py tests/transfers/test_resume.py \
+  tests/transfers/test_tables.py tests/sensors/test_freshness_sensor.py tests/docs/test_queries.py
+
+.PHONY: test-snowflake
+test-snowflake: .venv/snowflake/ready ## run what depends on the database with Snowflake's client, by fakesnow
+	@echo "Of $(ON_SNOWFLAKE), what syncs into a database of each kind:"
+	WAREHOUSE=snowflake .venv/snowflake/bin/python -m pytest --verbose --numprocesses auto --dist worksteal $(ON_SNOWFLAKE)
+
 .PHONY: test-browser
 test-browser: $(READY) $(UV) ## run the tests of Airflow's web interface; they need Chromium
 	$(BIN)/python -m pytest tests/browser
@@ -139,6 +149,9 @@ requirements: $(UV) ## renew the pinned requirements of every Airflow version
 	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
 	  --no-header --no-annotate --no-emit-index-url --extra duckdb --extra mysql --extra postgres --group test --group bench \
 	  --constraints requirements/airflow-3.3.2.txt --output-file requirements/bench.txt pyproject.toml
+	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
+	  --no-header --no-annotate --no-emit-index-url --extra snowflake --group snowflake \
+	  --constraints requirements/airflow-3.3.2.in --output-file requirements/snowflake.txt pyproject.toml
 	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
 	  --no-header --no-annotate --no-emit-index-url --group release --output-file requirements/release.txt
 	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \

@@ -46,6 +46,7 @@ def _install_example() -> None:
 
 
 _HOME = _isolate()
+_CHOSEN = pytest.StashKey[str]()
 _DATABASE = _HOME / "airflow.db"
 _install_example()
 
@@ -53,6 +54,28 @@ _install_example()
 def pytest_unconfigure() -> None:
     """Remove this process's home; under pytest-xdist each worker has its own."""
     shutil.rmtree(_HOME, ignore_errors=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With ``WAREHOUSE=snowflake``, run what has a database of each kind, and what is Snowflake's alone.
+
+    Its client needs an older SQLAlchemy than Airflow has otherwise, and so an environment of its own.
+    """
+    if "WAREHOUSE" not in os.environ:
+        return
+    found = len(items)
+    items[:] = [item for item in items if _is_for_warehouse(item, os.environ["WAREHOUSE"])]
+    config.stash[_CHOSEN] = f"{len(items)} of {found} tests are run: those that have a database of each kind"
+
+
+def _is_for_warehouse(item: pytest.Item, kind: str) -> bool:
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    return parameters.get("database") == kind or f"{kind}_database" in getattr(item, "fixturenames", ())
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> str:
+    """Say what is run."""
+    return config.stash.get(_CHOSEN, "")
 
 
 @pytest.fixture(scope="session")

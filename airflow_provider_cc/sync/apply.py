@@ -60,7 +60,9 @@ class Application:
             self._run.lock(connection)
             if self._run.hold(connection).finished_at is not None:
                 return  # an earlier try of this transaction went through; only its answer was lost
-            self._database.dialect.before_apply(connection, self._tables.stage, counts.unique)
+            self._database.dialect.before_apply(
+                connection, self._tables.stage, self._run.run_key, counts.unique
+            )
             self._count(connection, counts, min_snapshot_ratio)
             self._write_agents(connection, counts)
             if self._tables.history is not None:
@@ -214,10 +216,13 @@ class Application:
             .values(valid_to=end)
         )
         past = history.alias("past")
-        overlaps = sa.select(sa.literal(1)).where(
-            past.c.tenant == tenant, past.c.account == agent.c.account, past.c.valid_to > agent.c.changed_at
+        # Snowflake takes a correlated subquery here if it is one value, and no EXISTS.
+        last_end = (
+            sa.select(sa.func.max(past.c.valid_to))
+            .where(past.c.tenant == tenant, past.c.account == agent.c.account)
+            .scalar_subquery()
         )
-        begin = sa.case((overlaps.exists(), agent.c.synced_at), else_=agent.c.changed_at)
+        begin = sa.case((last_end > agent.c.changed_at, agent.c.synced_at), else_=agent.c.changed_at)
         missing = (
             sa.select(
                 sa.literal(tenant), agent.c.account, begin, sa.null(), *(agent.c[name] for name in names)

@@ -64,7 +64,7 @@ class Ledger:
         run, stage = self._tables.run, self._tables.stage
 
         def work(connection: sa.engine.Connection) -> Counts | None:
-            self._database.dialect.lock(connection, self._lock_name)
+            self._database.dialect.lock(connection, self._lock_name, self._tables.run)
             latest = connection.execute(
                 sa.select(sa.func.max(run.c.finished_at)).where(run.c.tenant == self.tenant)
             ).scalar()
@@ -175,7 +175,7 @@ class Ledger:
 
     def lock(self, connection: sa.engine.Connection) -> None:
         """Let no other run of the tenant be applied until the transaction ends."""
-        self._database.dialect.lock(connection, self._lock_name)
+        self._database.dialect.lock(connection, self._lock_name, self._tables.run)
 
     def _update(self, connection: sa.engine.Connection, **values: Any) -> None:
         connection.execute(sa.update(self._tables.run).where(self._is_this()).values(**values))

@@ -293,8 +293,9 @@ def _problems(
                 f"ALTER TABLE {name} {dialect.change_type(column, sql)}",
             )
     key = dialect.key(table)
-    keys = [{name.lower() for name in names if name} for names in dialect.keys(connection, table)]
-    if key and set(key) not in keys:
+    if key and set(key) not in [
+        {name.lower() for name in names if name} for names in dialect.keys(connection, table)
+    ]:
         names = ", ".join(quote.quote(column) for column in key)
         yield (
             f"it has no unique key ({', '.join(key)})",

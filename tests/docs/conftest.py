@@ -21,6 +21,8 @@ from tests.transfers.conftest import (  # noqa: F401 - fixtures
     mariadb_database,
     postgres_connection,
     postgres_database,
+    snowflake_database,
+    snowflake_server,
     sqlite_database,
     sqlite_sync,
     sync,

@@ -13,19 +13,24 @@ from airflow_provider_cc.simulator import Settings, Simulator
 from tests.sync.support import MemoryStore, Start
 from tests.transfers.conftest import (  # noqa: F401 - fixtures
     certificates,
-    databases,
     latin1_database,
     make_database,
     mariadb_connection,
     mariadb_database,
     postgres_connection,
     postgres_database,
+    snowflake_database,
+    snowflake_log,
+    snowflake_server,
     sqlite_database,
 )
-from tests.transfers.database import Database
+from tests.transfers.database import ONLY, Database, warehouses
+
+#: Needs an environment of its own.
+collect_ignore = [] if ONLY == "snowflake" else ["test_snowflake.py"]
 
 
-@pytest.fixture(params=databases("sqlite", "duckdb", "postgres", "mariadb", "latin1"))
+@pytest.fixture(params=warehouses("sqlite", "duckdb", "postgres", "mariadb", "latin1"))
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
     """Give an empty database of each kind."""
     return make_database(request, tmp_path)

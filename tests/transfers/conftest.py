@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,20 +15,13 @@ from airflow_provider_cc.simulator import Settings, Simulator
 from airflow_provider_cc.transfers.agents_to_sql import CCAgentsToSqlOperator
 from scripts.mariadb import mariadb
 from scripts.postgres import postgres
+from scripts.snowflake import snowflake
 from tests import example_dialect
-from tests.transfers.database import Database, empty_mariadb, empty_postgres
+from tests.transfers.database import Database, empty_mariadb, empty_postgres, new_snowflake, warehouses
 
 #: Runs one sync of its own and returns the counts.
 Sync = Callable[..., dict[str, Any]]
 MakeCentre = Callable[..., Simulator]
-
-
-def databases(*usual: str) -> list[str]:
-    """Return the databases to test with: the usual ones, unless WAREHOUSE names another.
-
-    :param usual: their names
-    """
-    return os.environ.get("WAREHOUSE", " ".join(usual)).split()
 
 
 @pytest.fixture(scope="session")
@@ -62,13 +54,36 @@ def latin1_database(mariadb_connection: dict[str, Any]) -> Database:
     return empty_mariadb(mariadb_connection, "latin1")
 
 
+@pytest.fixture(scope="session")
+def snowflake_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    with (
+        snowflake(tmp_path_factory.mktemp("snowflake")) as answer,
+        pytest.MonkeyPatch.context() as environment,
+    ):
+        server = json.loads(answer)
+        environment.setenv("REQUESTS_CA_BUNDLE", server["authority"])
+        yield server
+
+
+@pytest.fixture
+def snowflake_log(snowflake_server: dict[str, Any]) -> Path:
+    """Give the log of the server, which has a line for each password that it was sent."""
+    return Path(snowflake_server["log"])
+
+
+@pytest.fixture
+def snowflake_database(snowflake_server: dict[str, Any]) -> Database:
+    """Give an empty Snowflake database."""
+    return new_snowflake(snowflake_server["connection"])
+
+
 @pytest.fixture
 def sqlite_database(tmp_path: Path) -> Database:
     """Give an empty SQLite file."""
     return _file_database("sqlite", tmp_path)
 
 
-@pytest.fixture(params=databases("sqlite", "duckdb", "postgres", "mariadb"))
+@pytest.fixture(params=warehouses("sqlite", "duckdb", "postgres", "mariadb"))
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
     """Give an empty database of each kind."""
     return make_database(request, tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,12 +15,22 @@ from scripts.mariadb import sqlalchemy_url
 
 #: Whether what is left to chance is tried often: `make test-hard`.
 THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "long"
+#: The one warehouse to test with, in an environment of its own: `make test-snowflake`.
+ONLY = os.environ.get("WAREHOUSE")
 TABLES = ("cc_agent", "cc_agent_history", "cc_agent_reject", "cc_sync_run")
 #: Settings of MariaDB servers: as they come, and as unlike the sync's own as can be.
 _MARIADB = {
     "utf8mb4": ("utf8mb4_general_ci", "+00:00", "STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION"),
     "latin1": ("latin1_swedish_ci", "+08:00", ""),
 }
+
+
+_number = itertools.count(1)
+
+
+def warehouses(*names: str) -> list[str]:
+    """Return the kinds of database that a test is for, in the environment that it runs in."""
+    return [ONLY] if ONLY else list(names)
 
 
 @dataclass(frozen=True)
@@ -57,6 +68,8 @@ class Database:
         """Return the names of all tables that are not the database's own."""
         if self.kind == "sqlite":
             sql = "SELECT name FROM sqlite_master WHERE type = 'table'"
+        elif self.kind == "snowflake":
+            sql = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'PUBLIC'"
         elif self.kind == "mysql":
             sql = "SELECT table_name FROM information_schema.tables WHERE table_schema = database()"
         else:
@@ -64,7 +77,8 @@ class Database:
                 "SELECT table_name FROM information_schema.tables"
                 " WHERE table_schema NOT IN ('pg_catalog', 'information_schema')"
             )
-        return {name for (name,) in self.query(sql)}
+        names = {name for (name,) in self.query(sql)}
+        return {name.lower() if name.isupper() else name for name in names}
 
     def dump(self) -> dict[str, list[tuple[Any, ...]]]:
         """Return every row of every table."""
@@ -92,6 +106,14 @@ def empty_mariadb(
         f"CREATE DATABASE {name} COLLATE {collation}",
     )
     return Database(sqlalchemy_url(connection, name), {**connection, "schema": name})
+
+
+def new_snowflake(connection: Mapping[str, Any]) -> Database:
+    """Return a database that no other test has used."""
+    extra = {**connection["extra"], "database": f"CC_{next(_number)}"}
+    place = f"{extra['host']}:{extra['port']}/{extra['database']}/public?account={extra['account']}"
+    url = f"snowflake://{connection['login']}:{connection['password']}@{place}"
+    return Database(url, {**connection, "extra": extra})
 
 
 def _plain(value: Any) -> Any:

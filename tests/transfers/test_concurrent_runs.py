@@ -14,7 +14,7 @@ import pytest
 
 from airflow_provider_cc.simulator import Simulator
 from tests.transfers.conftest import MakeCentre, Sync
-from tests.transfers.database import Database
+from tests.transfers.database import Database, warehouses
 
 HISTORY = "cc_agent_history"
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -23,7 +23,7 @@ BUSY: dict[str, Any] = {"history_table": HISTORY, "chunk_size": 10}
 AtOnce = Callable[..., list[dict[str, Any]]]
 
 
-@pytest.fixture(params=["sqlite", "postgres", "mariadb"])
+@pytest.fixture(params=warehouses("sqlite", "postgres", "mariadb"))
 def database(request: pytest.FixtureRequest) -> Database:
     """Give an empty database of those that admit several processes."""
     found: Database = request.getfixturevalue(f"{request.param}_database")
@@ -55,7 +55,8 @@ def processes() -> Iterator[list[subprocess.Popen[str]]]:
 @pytest.fixture
 def at_once(processes: list[subprocess.Popen[str]], sync: Sync) -> AtOnce:
     def run(*runs: dict[str, Any]) -> list[dict[str, Any]]:
-        environment = {name: value for name, value in os.environ.items() if name.startswith("AIRFLOW_CONN_")}
+        kept = ("AIRFLOW_CONN_", "REQUESTS_CA_BUNDLE")
+        environment = {name: value for name, value in os.environ.items() if name.startswith(kept)}
         for number, (process, arguments) in enumerate(zip(processes, runs, strict=True)):
             command = {"run_id": f"at_once_{number}", "arguments": arguments, "environment": environment}
             assert process.stdin is not None

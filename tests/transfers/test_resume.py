@@ -22,8 +22,8 @@ from airflow_provider_cc.exceptions import CCAuthError, CCError
 from airflow_provider_cc.hooks.transport import BulkClient
 from airflow_provider_cc.simulator import Settings, Simulator
 from airflow_provider_cc.sync.dialects.postgresql import PostgreSQL
-from tests.transfers.conftest import MakeCentre, Sync, databases
-from tests.transfers.database import THOROUGH, Database, empty_mariadb
+from tests.transfers.conftest import MakeCentre, Sync
+from tests.transfers.database import ONLY, THOROUGH, Database, empty_mariadb
 from tests.transfers.killing import Moment, Tries
 from tests.transfers.meddling import Proxy, at_chunk, connect
 
@@ -33,9 +33,7 @@ FROM_LIST, FROM_DIRECTORY = "list", "directory"
 OF_THE_TRIES = ("resumed", "requests", "sign_ins", "seconds")
 
 
-@pytest.fixture(
-    scope="module", params=["sqlite", "postgres", *["mariadb"] * (THOROUGH or "mariadb" in databases())]
-)
+@pytest.fixture(scope="module", params=["sqlite", "postgres", *["mariadb"] * (THOROUGH or ONLY == "mariadb")])
 def lasting(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Database:
     """Give a database of each kind that can lose a process, but not what it has committed."""
     if request.param == "sqlite":

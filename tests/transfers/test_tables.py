@@ -140,6 +140,7 @@ def test_a_column_in_other_letter_case_is_the_same(
     assert sqlite_sync()["unchanged"] == 12
 
 
+@pytest.mark.parametrize("database", ["sqlite", "duckdb", "postgres", "mariadb"], indirect=True)
 def test_account_and_tenant_are_the_key(centre: Simulator, database: Database, sync: Sync) -> None:
     sync(tenant="north")
 

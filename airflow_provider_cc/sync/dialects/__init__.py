@@ -8,10 +8,13 @@ from airflow_provider_cc.sync.dialects.base import Dialect
 from airflow_provider_cc.sync.dialects.duckdb import DuckDB
 from airflow_provider_cc.sync.dialects.mysql import MySQL
 from airflow_provider_cc.sync.dialects.postgresql import PostgreSQL
+from airflow_provider_cc.sync.dialects.snowflake import Snowflake
 from airflow_provider_cc.sync.dialects.sqlite import SQLite
 
 #: The databases that are supported: one more is one more class.
-DIALECTS: dict[str, type[Dialect]] = {kind.name: kind for kind in (PostgreSQL, SQLite, DuckDB, MySQL)}
+DIALECTS: dict[str, type[Dialect]] = {
+    kind.name: kind for kind in (PostgreSQL, SQLite, DuckDB, MySQL, Snowflake)
+}
 
 #: The entry points of other packages that add a database, each named like its connections' type, or like
 #: SQLAlchemy's dialect.

@@ -98,7 +98,7 @@ class Dialect:
 
     def package(self) -> str:
         """Return the package that the hook's connections are from: only a connection tells."""
-        self._first = self.hook.get_conn()
+        self._first = self.open()
         return type(self._first).__module__.partition(".")[0]
 
     def open(self) -> Any:
@@ -110,11 +110,12 @@ class Dialect:
         """Open a connection in the form that SQLAlchemy's driver wants."""
         return self.open()
 
-    def lock(self, connection: sa.engine.Connection, name: str) -> None:
+    def lock(self, connection: sa.engine.Connection, name: str, runs: sa.Table | None = None) -> None:
         """Let no other transaction with the same lock go on until this one ends.
 
         :param connection: at the beginning of a transaction
         :param name: of the lock
+        :param runs: the ledger, if it is there: what to lock where a lock has no name of its own
         """
         raise NotImplementedError
 
@@ -141,12 +142,15 @@ class Dialect:
             batch = [dict(zip(names, row, strict=True)) for row in rows[start : start + _ROWS]]
             connection.execute(table.insert(), batch)
 
-    def before_apply(self, connection: sa.engine.Connection, stage: sa.Table, rows: int) -> None:
+    def before_apply(
+        self, connection: sa.engine.Connection, stage: sa.Table, run_key: str, rows: int
+    ) -> None:
         """Prepare for set-based statements over many staged rows.
 
         :param connection: in the transaction that applies them
         :param stage: the staging table
-        :param rows: how many rows of it will be applied
+        :param run_key: the run whose answers are applied
+        :param rows: how many they are
         """
 
     def comparable(self, column: sa.sql.ColumnElement[Any]) -> sa.sql.ColumnElement[Any]:

@@ -41,7 +41,7 @@ class DuckDB(Dialect):
 
         return ConnectionWrapper(self.hook.get_conn())
 
-    def lock(self, connection: sa.engine.Connection, name: str) -> None:
+    def lock(self, connection: sa.engine.Connection, name: str, runs: sa.Table | None = None) -> None:
         """Do nothing: the open file is the lock against other processes, and a conflict is tried again."""
 
     def append(

@@ -60,7 +60,7 @@ class MySQL(Dialect):
         cursor.close()
         return connection
 
-    def lock(self, connection: sa.engine.Connection, name: str) -> None:
+    def lock(self, connection: sa.engine.Connection, name: str, runs: sa.Table | None = None) -> None:
         """Take a lock of the session, and have the session end with the transaction."""
         connection.detach()
         name_here = sa.func.sha2(sa.func.concat_ws(".", sa.func.database(), name), 256)

@@ -59,7 +59,7 @@ class PostgreSQL(Dialect):
         connection.autocommit = False
         return connection
 
-    def lock(self, connection: sa.engine.Connection, name: str) -> None:
+    def lock(self, connection: sa.engine.Connection, name: str, runs: sa.Table | None = None) -> None:
         """Take an advisory lock of the transaction."""
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(name))))
 
@@ -85,7 +85,9 @@ class PostgreSQL(Dialect):
                 with driver.copy(statement) as copy:
                     copy.write(text)
 
-    def before_apply(self, connection: sa.engine.Connection, stage: sa.Table, rows: int) -> None:
+    def before_apply(
+        self, connection: sa.engine.Connection, stage: sa.Table, run_key: str, rows: int
+    ) -> None:
         """Choose the plan: neither staging nor tables that were just filled have statistics yet."""
         if rows >= _MANY:
             settings = (("work_mem", "64MB"), ("enable_nestloop", "off"))

@@ -34,7 +34,7 @@ class SQLite(Dialect):
         """Have it write ``UPDATE … FROM``."""
         sql.statement_compiler = _Compiler
 
-    def lock(self, connection: sa.engine.Connection, name: str) -> None:
+    def lock(self, connection: sa.engine.Connection, name: str, runs: sa.Table | None = None) -> None:
         """Lock the file: there is no smaller lock."""
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
