@@ -126,7 +126,6 @@ def _wait_for(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
 
 def _serve(port: int, certificate: str, key: str) -> None:
     import duckdb
-    import pyarrow as pa
     import uvicorn
     from fakesnow import arrow
     from fakesnow.cursor import FakeSnowflakeCursor
@@ -135,6 +134,7 @@ def _serve(port: int, certificate: str, key: str) -> None:
     from starlette.responses import JSONResponse, Response
     from starlette.routing import Route
 
+    pa: Any = importlib.import_module("pyarrow")  # whose types are incomplete
     server = importlib.import_module("fakesnow.server")  # the package has a function of this name
     password, locks = sys.stdin.read(), _Locks()
     execute, moments = FakeSnowflakeCursor.execute, arrow.timestamp_to_sf_struct

@@ -187,7 +187,7 @@ def test_a_duckdb_file_that_is_in_use_is_waited_for(
         assert holder.stdout
         holder.stdout.readline()
         tried = threading.Event()
-        monkeypatch.setattr(databases, "_log_retry", lambda state: tried.set())
+        monkeypatch.setattr(databases.Database, "_log_retry", lambda *_: tried.set())
         threading.Thread(target=lambda: (tried.wait(60), holder.stdin.close())).start()
 
         assert not is_fresh()

@@ -19,14 +19,13 @@ from airflow_provider_cc.sync.dialects.base import Dialect, driver_cursor
 #: Types whose values have a plain text form for COPY. A subclass of the operator may have added any other.
 _PLAIN = (sa.Boolean, sa.Date, sa.DateTime, sa.Integer, sa.Numeric, sa.String, sa.types.TypeDecorator)
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
-#: Conflicts, shut-downs, and too many connections.
+#: Codes of conflicts, shutdowns and too many connections; texts of refused connections, which have no code.
 _MAY_PASS = re.compile("08...|40001|40P01|55P03|57P0[123]|53300")
-#: The server refused a connection, for a reason that may pass. There is no error code then.
 _BUSY = re.compile("starting up|shutting down|recovery mode|too many|connection slots|terminating")
 #: All rows of a page have the same moment.
 _moment = lru_cache(64)(datetime.isoformat)
 #: Rows from which on hash joins are the only right plan, whatever statistics say.
-_MANY = 1000
+_MANY, _PLAN = 1000, (("work_mem", "64MB"), ("enable_nestloop", "off"))
 
 
 class PostgreSQL(Dialect):
@@ -40,7 +39,7 @@ class PostgreSQL(Dialect):
         connection = self._first = self.connect()
         with connection.cursor() as cursor:
             cursor.execute("SELECT version()")
-            (version,) = cursor.fetchone()
+            version = cursor.fetchone()[0]
         connection.rollback()
         if not version.startswith("PostgreSQL") or "Redshift" in version:
             raise CCConfigError(f"the server is not PostgreSQL but {version}, which is not supported")
@@ -90,8 +89,7 @@ class PostgreSQL(Dialect):
     ) -> None:
         """Choose the plan: neither staging nor tables that were just filled have statistics yet."""
         if rows >= _MANY:
-            settings = (("work_mem", "64MB"), ("enable_nestloop", "off"))
-            connection.execute(sa.select(*(sa.func.set_config(*setting, True) for setting in settings)))
+            connection.execute(sa.select(*(sa.func.set_config(*setting, True) for setting in _PLAN)))
 
     def comparable(self, column: sa.sql.ColumnElement[Any]) -> sa.sql.ColumnElement[Any]:
         """Compare JSON as JSONB: JSON itself cannot be compared."""
