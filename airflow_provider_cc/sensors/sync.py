@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
 
 from airflow_provider_cc.compat import PokeReturnValue
 from airflow_provider_cc.hooks.management import CCManagementHook
 from airflow_provider_cc.sensors.base import BaseSensor
 from airflow_provider_cc.sync.database import database_of
-from airflow_provider_cc.sync.ledger import last_good_run
+from airflow_provider_cc.sync.dialects import Dialect
+from airflow_provider_cc.sync.schema import check, ledger
 
 if TYPE_CHECKING:
     from airflow_provider_cc.compat import Context, XComArg
@@ -59,16 +63,29 @@ class CCSyncFreshnessSensor(BaseSensor):
         :raises CCConfigError: the database is not supported, or the table is not a run log
         """
         with closing(database_of(self.sql_conn_id)) as database:  # none stays open until the next poke
-            last = last_good_run(database, self.run_table, self.tenant, self.sync_dag_id, self.sync_task_id)
+            last = database.transaction(partial(self._last_run, database.dialect))
         if last is None:
             self.log.info("%s has no successful run for %r yet.", self.run_table, self.tenant)
             return PokeReturnValue(False)
-        self.log.info("The last successful run for %r began %s ago: %s.", self.tenant, last.age, last.run_id)
-        run = {
-            "dag_id": last.dag_id,
-            "task_id": last.task_id,
-            "run_id": last.run_id,
-            "started_at": last.started_at.isoformat(),
-            "finished_at": last.finished_at.isoformat(),
-        }
-        return PokeReturnValue(last.age <= self.max_age, run)
+        run, age = last
+        self.log.info("The last successful run for %r began %s ago: %s.", self.tenant, age, run["run_id"])
+        moments = {name: run[name].isoformat() for name in ("started_at", "finished_at")}
+        return PokeReturnValue(age <= self.max_age, {**run, **moments})
+
+    def _last_run(
+        self, dialect: Dialect, connection: sa.engine.Connection
+    ) -> tuple[dict[str, Any], timedelta] | None:
+        """Return the last successful run and its age by the database's clock; ``None`` if there is none."""
+        run = ledger(self.run_table)
+        if not sa.inspect(connection).has_table(run.name, schema=run.schema):
+            return None
+        check(connection, dialect, [run])
+        wanted = {"tenant": self.tenant, "dag_id": self.sync_dag_id, "task_id": self.sync_task_id}
+        last = connection.execute(
+            sa.select(run.c.dag_id, run.c.task_id, run.c.run_id, run.c.started_at, run.c.finished_at)
+            .where(run.c.finished_at.is_not(None), run.c.error.is_(None))
+            .where(*(run.c[name] == value for name, value in wanted.items() if value is not None))
+            .order_by(run.c.started_at.desc())
+            .limit(1)
+        ).first()
+        return None if last is None else (dict(last._mapping), dialect.now(connection) - last.started_at)

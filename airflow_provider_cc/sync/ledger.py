@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import uuid
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,7 +12,7 @@ import sqlalchemy as sa
 from airflow_provider_cc.exceptions import CCError
 from airflow_provider_cc.sync.counts import Counts
 from airflow_provider_cc.sync.database import Database
-from airflow_provider_cc.sync.schema import COUNT_COLUMNS, RUN_KEY, Tables, check, ledger
+from airflow_provider_cc.sync.schema import COUNT_COLUMNS, RUN_KEY, Tables
 
 #: Staged answers that are older are read anew; what runs that never ended have left is removed later.
 MAX_AGE, LEFT_OVER = timedelta(hours=6), timedelta(days=7)
@@ -190,59 +189,3 @@ class Ledger:
 
 def _columns(counts: Counts) -> dict[str, int]:
     return {column: getattr(counts, name) for name, column in COUNT_COLUMNS.items()}
-
-
-@dataclass(frozen=True)
-class LastRun:
-    """The last run that went well.
-
-    :param dag_id: DAG of the sync
-    :param task_id: its task
-    :param run_id: DAG run
-    :param started_at: when it began
-    :param finished_at: when it ended
-    :param age: time since it began, by the database's clock
-    """
-
-    dag_id: str
-    task_id: str
-    run_id: str
-    started_at: datetime
-    finished_at: datetime
-    age: timedelta
-
-
-def last_good_run(
-    database: Database, run_table: str, tenant: str, dag_id: str | None, task_id: str | None
-) -> LastRun | None:
-    """Return the last run that ended, and ended well; ``None`` before the first, without a ledger, too.
-
-    :param database: the warehouse
-    :param run_table: name of the ledger
-    :param tenant: whose runs
-    :param dag_id: only those of a DAG
-    :param task_id: only those of a task
-    :raises ValueError: ``run_table`` is no table name
-    :raises CCConfigError: that table is no ledger
-    """
-    run = ledger(run_table)
-    columns = [run.c.dag_id, run.c.task_id, run.c.run_id, run.c.started_at, run.c.finished_at]
-    wanted = {"tenant": tenant, "dag_id": dag_id, "task_id": task_id}
-    query = (
-        sa.select(*columns)
-        .where(run.c.finished_at.is_not(None), run.c.error.is_(None))
-        .where(*(run.c[name] == value for name, value in wanted.items() if value is not None))
-        .order_by(run.c.started_at.desc())
-        .limit(1)
-    )
-
-    def work(connection: sa.engine.Connection) -> LastRun | None:
-        if not sa.inspect(connection).has_table(run.name, schema=run.schema):
-            return None
-        check(connection, database.dialect, [run])
-        row = connection.execute(query).first()
-        if row is None:
-            return None
-        return LastRun(**row._mapping, age=database.dialect.now(connection) - row.started_at)
-
-    return database.transaction(work)

@@ -40,11 +40,6 @@ log = logging.getLogger(__name__)
 
 #: So many refused directory lookups, if none has worked, mean that no more need be sent.
 MAX_DENIED = 10
-#: Seconds between two log lines on the progress.
-LOG_EVERY = 10.0
-
-#: Outcome of an account → its count; none means that it is not an agent.
-_COUNTED_AS = {ROW: "synced", REJECT: "rejected", GONE: "rejected", "": "skipped"}
 #: The endpoint in rejects of codes that could not be asked for.
 ACCOUNT_CODE = "account_code"
 
