@@ -47,7 +47,8 @@ def import_everything() -> None:
     import airflow_provider_cc
 
     for module in pkgutil.walk_packages(airflow_provider_cc.__path__, "airflow_provider_cc."):
-        if not module.name.endswith(("__main__", "simulator.fixtures")):  # the latter needs pytest
+        # The fixtures need pytest, and Snowflake's tables its SQLAlchemy dialect.
+        if not module.name.endswith(("__main__", "simulator.fixtures", "snowflake_tables")):
             importlib.import_module(module.name)
 
 

@@ -21,7 +21,7 @@ from airflow_provider_cc.sync.answers import Answer
 from airflow_provider_cc.sync.counts import Counts
 from airflow_provider_cc.sync.database import database_of
 from airflow_provider_cc.sync.ledger import Ledger
-from airflow_provider_cc.sync.lineage import lineage, rows_written
+from airflow_provider_cc.transfers.lineage import lineage, rows_written
 from tests.sync.runs import Bench
 from tests.sync.test_connecting import Recorder
 from tests.transfers.database import Database
