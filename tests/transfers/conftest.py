@@ -72,8 +72,10 @@ def snowflake_log(snowflake_server: dict[str, Any]) -> Path:
 
 
 @pytest.fixture
-def snowflake_database(snowflake_server: dict[str, Any]) -> Database:
+def snowflake_database(snowflake_server: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Database:
     """Give an empty Snowflake database."""
+    # Tests of another folder have a server of their own.
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", snowflake_server["authority"])
     return new_snowflake(snowflake_server["connection"])
 
 
