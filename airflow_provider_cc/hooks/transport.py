@@ -207,6 +207,7 @@ class BulkClient:
                     if isinstance(step, Request):
                         step = attempt.send(await self._send(step))
                     else:
+                        await self._turn()  # it may sign in, which is not repeated after a 429
                         step = attempt.send(await in_thread(step)())
             except StopIteration as end:
                 result: T = end.value
@@ -215,9 +216,12 @@ class BulkClient:
                 wait = wait_to_repeat(call, error, tries, begun)
             await asyncio.sleep(wait)
 
-    async def _send(self, request: Request) -> Reply:
+    async def _turn(self) -> None:
         if self._limiter.limits:
             await self._limiter.turn()
+
+    async def _send(self, request: Request) -> Reply:
+        await self._turn()
         self._sent += 1
         if request.headers is not self._headers:
             self._change_headers(request.headers)
