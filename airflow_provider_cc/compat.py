@@ -39,7 +39,7 @@ try:  # from Airflow 3.3 on
 except ImportError:
     ExceptionRetryPolicy = RetryAction = RetryRule = None  # type: ignore[assignment,misc]
 
-with suppress(ImportError):  # Airflow 3 brings it along; it takes a tenth less CPU time
+with suppress(ImportError):  # Airflow 3 brings it along; it takes less CPU time
     from uvloop import new_event_loop
 
 __all__ = [

@@ -25,10 +25,9 @@ DATABASES = {
     "DuckDB": "duckdb",
     "Turso (the example)": "turso",
 }
-#: Property in the page → the tests that show it: modules, or functions in them.
+#: Property in the page → the test modules that show it.
 PROPERTIES = {
     "statements follow the rules": ["sync.test_rules"],
-    "all or nothing": ["transfers.test_all_or_nothing"],
     "runs at once": ["transfers.test_concurrent_runs"],
     "history": ["transfers.test_history"],
     "killed runs": ["transfers.test_resume"],

@@ -207,14 +207,15 @@ class SessionManager:
         witness = self._witness
         if active.worked_at >= refused_at or (witness and self._works(active, witness, refusal)):
             raise CCPermissionError(*refusal.args)
-        if time.monotonic() < active.fresh_until:  # it cannot have lapsed by itself yet
-            if witness and refusal.status == 403:
-                raise CCAuthError(*refusal.args)
-            if not witness and not active.worked_at:
-                # Without a witness, calls of another kind may have worked before.
+        if time.monotonic() < active.fresh_until:  # its lifetime is not over yet
+            if witness:
+                if refusal.status == 403:
+                    raise CCAuthError(*refusal.args)
+            elif not active.worked_at:
+                # Calls of another kind may have worked before.
                 self._denied.add(refusal.endpoint)
                 raise CCPermissionError(*refusal.args) if self._has_worked else refusal
-            if not witness and refusal.endpoint in self._denied:
+            elif refusal.endpoint in self._denied:
                 raise CCPermissionError(*refusal.args)
         return witness is not None
 

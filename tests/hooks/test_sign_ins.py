@@ -201,6 +201,26 @@ def test_a_call_that_is_refused_with_every_session_is_not_repeated_for_ever(cc, 
     assert (cc.stats.requests(INFO), cc.stats.requests(TOKEN)) == (8, 3)
 
 
+def test_a_sign_in_of_a_bulk_run_waits_while_the_center_asks_for_a_pause(cc, management, monkeypatch):
+    acquire, signed_in_at = management.acquire_session, []
+
+    def acquire_and_note():
+        signed_in_at.append(time.monotonic())
+        return acquire()
+
+    monkeypatch.setattr(management, "acquire_session", acquire_and_note)
+
+    async def run():
+        async with management.bulk() as client:
+            client._limiter.refused(1.0)
+            begun = time.monotonic()
+            await client.call(info())
+            return begun
+
+    begun = asyncio.run(run())
+    assert [moment - begun >= 0.9 for moment in signed_in_at] == [True]
+
+
 @EVERY_WAY
 def test_a_session_that_lapses_before_it_is_used_is_replaced_where_others_have_worked(
     cc, management, make, monkeypatch

@@ -1,4 +1,4 @@
-"""What SQLAlchemy is to do otherwise for MariaDB and MySQL, above all how it creates tables."""
+"""What SQLAlchemy has to do differently for MariaDB and MySQL, above all how it creates tables."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def adjust(sql: Any) -> None:
 
 
 def _is_lost(known: Any, error: BaseException, *context: Any) -> bool:
-    """Whether a connection is lost; SQLAlchemy expects a period behind what one driver says then."""
+    """Whether a connection is lost; SQLAlchemy expects a period after what one driver says then."""
     return known(error, *context) or "MySQL Connection not available" in str(error)
 
 
@@ -73,5 +73,5 @@ class TableCompiler(MySQLDDLCompiler):
         return ", ".join(filter(None, parts))
 
     def post_create_table(self, table: sa.Table) -> str:
-        """Write what does not depend on the server's settings then."""
+        """Write the options that would otherwise depend on the server's settings."""
         return f" ENGINE=InnoDB ROW_FORMAT=DYNAMIC {TEXT}"

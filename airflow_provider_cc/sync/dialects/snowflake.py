@@ -43,7 +43,7 @@ class Snowflake(Dialect):
         sql.is_disconnect = lambda error, *_: getattr(error, "errno", None) in _LOST
 
     def driver(self) -> str:
-        """Connect here, once: a transaction that fails to connect would be followed by another."""
+        """Open the first connection here, before transactions that are tried again when they cannot connect."""
         return self.package()
 
     def open(self) -> Any:

@@ -17,7 +17,7 @@ _IN_UTC = (
 
 
 class TableCompiler(SnowflakeDDLCompiler):
-    """Tables without keys: nothing would enforce one, but other tools may rely on it."""
+    """Tables without keys: nothing would enforce one, but other tools might rely on one."""
 
     def visit_primary_key_constraint(self, constraint: Any, **kw: Any) -> None:
         """Write nothing."""
