@@ -43,7 +43,7 @@ class Snowflake(Dialect):
         sql.is_disconnect = lambda error, *_: getattr(error, "errno", None) in _LOST
 
     def driver(self) -> str:
-        """Open the first connection here, before transactions that are tried again when they cannot connect."""
+        """Open the first connection here, before any transaction, which would be tried again."""
         return self.package()
 
     def open(self) -> Any:
