@@ -184,7 +184,7 @@ def _serve(port: int, certificate: str, key: str) -> None:
         port=port,
         ssl_certfile=certificate,
         ssl_keyfile=key,
-        log_level="info" if os.environ.get("FAKESNOW_DEBUG") else "warning",
+        log_level="warning",
     )
 
 

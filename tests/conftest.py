@@ -61,16 +61,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     Its client needs an older SQLAlchemy than Airflow has otherwise, and so an environment of its own.
     """
-    if "WAREHOUSE" not in os.environ:
+    if os.environ.get("WAREHOUSE") != "snowflake":
         return
     found = len(items)
-    items[:] = [item for item in items if _is_for_warehouse(item, os.environ["WAREHOUSE"])]
+    items[:] = [item for item in items if _is_for_snowflake(item)]
     config.stash[_CHOSEN] = f"{len(items)} of {found} tests are run: those that have a database of each kind"
 
 
-def _is_for_warehouse(item: pytest.Item, kind: str) -> bool:
+def _is_for_snowflake(item: pytest.Item) -> bool:
     parameters = getattr(getattr(item, "callspec", None), "params", {})
-    return parameters.get("database") == kind or f"{kind}_database" in getattr(item, "fixturenames", ())
+    return parameters.get("database") == "snowflake" or "snowflake_database" in getattr(
+        item, "fixturenames", ()
+    )
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> str:

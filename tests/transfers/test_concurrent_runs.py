@@ -14,7 +14,7 @@ import pytest
 
 from airflow_provider_cc.simulator import Simulator
 from tests.transfers.conftest import MakeCentre, Sync
-from tests.transfers.database import Database, warehouses
+from tests.transfers.database import ONLY, Database
 
 HISTORY = "cc_agent_history"
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -23,7 +23,7 @@ BUSY: dict[str, Any] = {"history_table": HISTORY, "chunk_size": 10}
 AtOnce = Callable[..., list[dict[str, Any]]]
 
 
-@pytest.fixture(params=warehouses("sqlite", "postgres", "mariadb"))
+@pytest.fixture(params=["snowflake"] if ONLY == "snowflake" else ["sqlite", "postgres", "mariadb"])
 def database(request: pytest.FixtureRequest) -> Database:
     """Give an empty database of those that admit several processes."""
     found: Database = request.getfixturevalue(f"{request.param}_database")
