@@ -46,10 +46,9 @@ class Batches:
         self._writing = asyncio.Lock()
         self._one_call = asyncio.Lock()
         self._room = asyncio.Event()
-        self._room.set()
         self._recorded = Counts()
 
-    async def add(self, answers: Sequence[Answer], replacing: bool = False) -> None:
+    def add(self, answers: Sequence[Answer], replacing: bool = False) -> None:
         """Take answers.
 
         :param answers: the answers
@@ -58,21 +57,21 @@ class Batches:
         self._waiting.extend(answers)
         if replacing:
             self._replaced.update(answer.account for answer in answers)
-        if len(self._waiting) >= self._size:
-            await self._write_full()
 
-    async def _write_full(self) -> None:
-        if self._writing.locked():
-            self._room.clear()  # the one who writes sees to this batch next
-            return
-        async with self._writing:
-            while len(self._waiting) >= self._size:
-                await self._write()
+    @property
+    def is_full(self) -> bool:
+        """Whether :meth:`room` has to be awaited before more is asked."""
+        return len(self._waiting) >= self._size
 
     async def room(self) -> None:
-        """Wait while two batches are unwritten."""
-        if not self._room.is_set():
-            await self._room.wait()
+        """Stage a full batch; wait if another one is being staged."""
+        while self.is_full:
+            if self._writing.locked():
+                self._room.clear()
+                await self._room.wait()
+            else:
+                async with self._writing:
+                    await self._write()
 
     async def flush(self) -> None:
         """Stage what is left, and what was spent on it."""
@@ -95,7 +94,7 @@ class Batches:
         batch = [self._waiting.popleft() for _ in range(min(self._size, len(self._waiting)))]
         replaced = self._replaced.intersection(answer.account for answer in batch) if self._replaced else ()
         self._replaced.difference_update(replaced)
-        if len(self._waiting) < self._size:
+        if not self.is_full:
             self._room.set()
         batch = await self._prepare(batch)
         await self.call(self._staging.append, batch, self._since_last(), replaced)

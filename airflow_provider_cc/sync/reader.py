@@ -163,7 +163,8 @@ class Reader:
 
     async def _ask(self, account: str, again: bool) -> None:
         """Ask about an account; again if it has an answer that may not be the right one."""
-        await self._batches.room()
+        if self._batches.is_full:
+            await self._batches.room()
         try:
             questions = self._questions
             values = await (questions.listed(account) if self.from_directory else questions.known(account))
@@ -185,7 +186,7 @@ class Reader:
                 return
             answer = Answer(account, ROW, self.staging.now(), values)
         self._tally.count(answer.outcome)
-        await self._batches.add([answer], replacing=again)
+        self._batches.add([answer], replacing=again)
 
     async def _reject_bad_codes(self) -> None:
         for batch in batches(self.spool.bad(), self.chunk_size):
@@ -196,7 +197,7 @@ class Reader:
                 for shown, reason in batch
             ]
             self._tally.count(REJECT, len(answers))
-            await self._batches.add(answers)
+            self._batches.add(answers)
 
     # The directory
 
@@ -238,7 +239,7 @@ class Reader:
         for line, before in found.conflicting:
             self._take_back(line.account, before)
             self.spool.unsettle(line.account)
-        await self._batches.add(answers)
+        self._batches.add(answers)
 
     def _outcome(self, line: Line) -> str | None:
         """Return what becomes of a line: row, reject, nothing (""), or ``None`` if more is to be asked."""
@@ -345,11 +346,11 @@ class Reader:
                 return
             answer = Answer(account, ROW, self.staging.now(), values)
         self._tally.count(answer.outcome)
-        await self._batches.add([answer])
+        self._batches.add([answer])
 
     async def _close(self, account: str) -> None:
         await self._count_gone()
-        await self._batches.add([Answer(account, GONE, self.staging.now())])
+        self._batches.add([Answer(account, GONE, self.staging.now())])
 
     async def _look_up(self, account: str) -> list[DirectoryAgent] | None:
         """Ask the directory for a single account; ``None`` if it cannot say."""

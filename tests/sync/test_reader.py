@@ -188,7 +188,8 @@ def test_a_later_attempt_asks_for_the_rest(start: Start, store: MemoryStore, sou
     assert {account: store.answers[account].read_at for account in before} == before
     assert (counts.resumed, counts.requested, counts.unique) == (150, 400 + bad, 400 + bad)
     assert (counts.synced, counts.rejected) == (400, bad)
-    assert center.stats.requests(INFO) == (252 if source == "list" else 0)
+    # By the client: the center may still be reading what the killed attempt had sent.
+    assert counts.requests == 252 if source == "list" else center.stats.requests(INFO) == 0
     assert not store.replaced
 
 
