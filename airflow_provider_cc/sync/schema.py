@@ -195,6 +195,8 @@ def indexes(tables: Tables, dialect: Dialect) -> list[sa.Index]:
 
 def _creation(dialect: Dialect, tables: Tables, table: sa.Table, **options: bool) -> list[Any]:
     """Return the statements that make a table with its indexes."""
+    if table is tables.agent:
+        table.dialect_kwargs.update(dialect.agent_options)
     return dialect.create(
         table, [index for index in indexes(tables, dialect) if index.table is table], **options
     )

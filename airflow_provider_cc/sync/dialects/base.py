@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -67,6 +67,12 @@ class Dialect:
     """Schema of tables that are named without, where that is no matter of settings."""
     indexes: ClassVar[bool] = True
     """Whether indexes beside the primary keys help."""
+    agent_options: ClassVar[Mapping[str, Any]] = {}
+    """SQLAlchemy's options for an agent table that the sync creates.
+
+    Every run updates ``synced_at`` of each row. A database that writes a new row for that needs room for it
+    beside the old one; otherwise it changes all indexes, too.
+    """
 
     def __init__(self, hook: Any) -> None:
         self.hook = hook

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
@@ -33,6 +33,7 @@ class PostgreSQL(Dialect):
 
     name = "postgresql"
     partial_indexes = True
+    agent_options: ClassVar = {"postgresql_with": {"fillfactor": 50}}
 
     def driver(self) -> str:
         """Find out which driver the hook uses, and that the server is no other one of the same protocol."""
@@ -101,9 +102,8 @@ class PostgreSQL(Dialect):
         if code:
             return _MAY_PASS.fullmatch(code) is not None
         said = str(error.orig)
-        if ("FATAL" in said or "SSL was required" in said) and _BUSY.search(said) is None:
-            return False
-        return isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError)
+        refused = ("FATAL" in said or "SSL was required" in said) and _BUSY.search(said) is None
+        return not refused and isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError)
 
     def encoding(self, connection: sa.engine.Connection) -> str | None:
         """Return the encoding of the database, which may know few of the world's letters."""
