@@ -26,18 +26,27 @@ from airflow.providers.common.compat.sdk import (
     Connection,
     Context,
     PokeReturnValue,
+    Stats,
     Variable,
     XComArg,
     conf,
+    get_current_context,
     mask_secret,
 )
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 from asgiref.sync import sync_to_async
+from opentelemetry import metrics, trace
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 try:  # from Airflow 3.3 on
     from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 except ImportError:
     ExceptionRetryPolicy = RetryAction = RetryRule = None  # type: ignore[assignment,misc]
+
+try:  # Airflow's own tracer, before it used OpenTelemetry's
+    from airflow.traces.tracer import Trace  # type: ignore[import-not-found]
+except ImportError:
+    Trace = None
 
 with suppress(ImportError):  # Airflow 3 brings it along; it takes less CPU time
     from uvloop import new_event_loop
@@ -58,15 +67,18 @@ __all__ = [
     "PokeReturnValue",
     "RetryAction",
     "RetryRule",
+    "Stats",
     "Variable",
     "XComArg",
     "conf",
     "deployment",
+    "flush_telemetry",
     "get_variable",
     "in_thread",
     "mask_secret",
     "new_event_loop",
     "set_variable",
+    "tracing",
 ]
 
 log = logging.getLogger(__name__)
@@ -151,6 +163,40 @@ def deployment() -> str:
     """Return what tells this Airflow from others: the address of its web interface."""
     section = "api" if AIRFLOW_V_3_0_PLUS else "webserver"
     return str(conf.get(section, "base_url", fallback=""))[:250]
+
+
+def tracing() -> tuple[trace.Tracer, Any]:
+    """Return OpenTelemetry's tracer, and the parent of a task's spans where that is not the current span."""
+    if Trace is None or not conf.getboolean("traces", "otel_on", fallback=False):
+        return trace.get_tracer("airflow_provider_cc"), None
+    return Trace.get_tracer("airflow_provider_cc"), _task_span()
+
+
+def _task_span() -> Any:
+    """Return the context of the span that the scheduler of Airflow 2 or 3.0 makes for this task instance."""
+    with suppress(AirflowException):  # outside a task
+        task: Any = get_current_context()["ti"]
+        if AIRFLOW_V_3_0_PLUS:
+            return TraceContextTextMapPropagator().extract(getattr(task, "context_carrier", None) or {})
+        from airflow.traces.tracer import gen_context
+        from airflow.traces.utils import gen_span_id, gen_trace_id  # type: ignore[import-not-found]
+
+        ids = gen_trace_id(task.dag_run, as_int=True), gen_span_id(task, as_int=True)
+        return trace.set_span_in_context(trace.NonRecordingSpan(gen_context(*ids)))
+    return None
+
+
+def flush_telemetry(seconds: float) -> None:
+    """Send what OpenTelemetry has gathered: up to Airflow 3.0, a task's process ends without doing so.
+
+    :param seconds: how long to wait for each of metrics and spans
+    """
+    gathered = [metrics.get_meter_provider()]
+    if Trace is not None and conf.getboolean("traces", "otel_on", fallback=False):
+        gathered.append(Trace.span_processor)
+    for each in gathered:
+        if hasattr(each, "force_flush"):
+            each.force_flush(timeout_millis=int(seconds * 1000))
 
 
 def in_thread(function: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from airflow_provider_cc.compat import PokeReturnValue
 from airflow_provider_cc.hooks.management import CCManagementHook
 from airflow_provider_cc.sensors.base import BaseSensor
+from airflow_provider_cc.sync import metrics
 from airflow_provider_cc.sync.database import database_of
 from airflow_provider_cc.sync.dialects import Dialect
 from airflow_provider_cc.sync.schema import check, ledger
@@ -68,6 +69,9 @@ class CCSyncFreshnessSensor(BaseSensor):
             self.log.info("%s has no successful run for %r yet.", self.run_table, self.tenant)
             return PokeReturnValue(False)
         run, age = last
+        metrics.freshness(
+            run["started_at"], age, metrics.tags(run["dag_id"], run["task_id"], str(self.tenant))
+        )
         self.log.info("The last successful run for %r began %s ago: %s.", self.tenant, age, run["run_id"])
         moments = {name: run[name].isoformat() for name in ("started_at", "finished_at")}
         return PokeReturnValue(age <= self.max_age, {**run, **moments})

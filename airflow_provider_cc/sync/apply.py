@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from airflow_provider_cc.api.text import printable
 from airflow_provider_cc.exceptions import CCError
+from airflow_provider_cc.sync import metrics
 from airflow_provider_cc.sync.counts import Counts
 from airflow_provider_cc.sync.database import Database
 from airflow_provider_cc.sync.ledger import Ledger
@@ -72,7 +73,9 @@ class Application:
             stage = self._tables.stage
             connection.execute(sa.delete(stage).where(stage.c.run_key == self._run.run_key))
 
-        self._database.transaction(work)
+        with metrics.phase("apply", self._run.tags):
+            self._database.transaction(work)
+        metrics.applied(counts, self._run.started_at, self._run.now() - self._run.started_at, self._run.tags)
 
     def rehearse(self, counts: Counts, min_snapshot_ratio: float) -> None:
         """Count what applying the run would change, and log some of it.

@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from airflow_provider_cc.exceptions import CCError
+from airflow_provider_cc.sync import metrics
 from airflow_provider_cc.sync.counts import Counts
 from airflow_provider_cc.sync.database import Database
 from airflow_provider_cc.sync.schema import COUNT_COLUMNS, RUN_KEY, Tables
@@ -36,6 +37,7 @@ class Ledger:
         self._deployment = deployment
         self._try = 0
         self.tenant: str = key["tenant"]
+        self.tags = metrics.tags(key["dag_id"], key["task_id"], self.tenant)
         self.run_key: str
         #: Batches that are staged.
         self.commits = 0

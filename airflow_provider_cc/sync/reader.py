@@ -25,6 +25,7 @@ from airflow_provider_cc.exceptions import (
 )
 from airflow_provider_cc.hooks.management import CCManagementHook
 from airflow_provider_cc.hooks.transport import BulkClient
+from airflow_provider_cc.sync import metrics
 from airflow_provider_cc.sync import spool as states
 from airflow_provider_cc.sync.answers import GONE, REJECT, ROW, Answer
 from airflow_provider_cc.sync.batches import Batches
@@ -138,15 +139,8 @@ class Reader:
                 client, self.spool, self.reading, self.softphones, self.passwords, self._lockout
             )
             try:
-                await self._reject_bad_codes()
-                if self.from_directory:
-                    await self._read_directory()
-                elif self.softphones == "directory":
-                    await self._read_lines()
-                await self._side_by_side(self.spool.waiting(), self._ask)
-                await self._batches.flush()
-                if self.from_directory and self.close_missing:
-                    await self._close_unlisted()
+                with metrics.phase("read", self.staging.tags):
+                    await self._read_all()
             finally:
                 if self.softphones == "login_params":
                     await in_thread(self._lockout.save)()
@@ -154,7 +148,19 @@ class Reader:
                 self.counts.requests, self.counts.sign_ins = spent.requests, spent.sign_ins
                 if self.from_directory:
                     self.counts.requested = self.counts.unique + self.counts.duplicates
+                await in_thread(metrics.read)(client, spent.sign_ins, self.staging.clock, self.staging.tags)
         self._tally.judge(self._gone, self._failures.refusal)
+
+    async def _read_all(self) -> None:
+        await self._reject_bad_codes()
+        if self.from_directory:
+            await self._read_directory()
+        elif self.softphones == "directory":
+            await self._read_lines()
+        await self._side_by_side(self.spool.waiting(), self._ask)
+        await self._batches.flush()
+        if self.from_directory and self.close_missing:
+            await self._close_unlisted()
 
     def _spent(self) -> Counts:
         return Counts(requests=self._client.requests, sign_ins=self.hook.sessions.sign_ins)

@@ -12,6 +12,7 @@ from airflow_provider_cc.sync.answers import Answer
 from airflow_provider_cc.sync.counts import Counts
 from airflow_provider_cc.sync.database import FETCH, Database
 from airflow_provider_cc.sync.ledger import Ledger
+from airflow_provider_cc.sync.metrics import Stopwatch
 from airflow_provider_cc.sync.schema import Tables
 
 #: The endpoint of rejects whose answer the database cannot hold.
@@ -40,6 +41,8 @@ class Staging:
         self._encoding = database.transaction(database.dialect.encoding)
         #: When an answer is read that arrives now.
         self.now = run.now
+        #: What metrics say whose they are, and how long staging took.
+        self.tags, self.clock = run.tags, Stopwatch()
 
     def append(self, answers: Sequence[Answer], spent: Counts, replaced: Collection[str] = ()) -> None:
         """Stage answers; an answer that the database cannot hold is staged as a reject.
@@ -62,7 +65,8 @@ class Staging:
                 self._database.dialect.append(connection, stage, self._names, rows)
             self._run.staged(connection, number, spent)
 
-        self._database.transaction(work)
+        with self.clock:
+            self._database.transaction(work)
         self._run.commits = number
 
     def staged(self) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,159 @@
+"""What monitoring is told of a sync: metrics through Airflow's ``Stats``, spans through OpenTelemetry.
+
+A name says what was counted, because StatsD has no tags unless it is told to; the tags say by which sync.
+``docs/metrics.md`` lists all of them.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from functools import wraps
+from typing import ParamSpec
+
+from opentelemetry.trace import Status, StatusCode
+
+from airflow_provider_cc.compat import Stats, flush_telemetry, tracing
+from airflow_provider_cc.hooks.transport import BulkClient
+from airflow_provider_cc.sync.counts import Counts
+
+log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+#: Name → value, the same for all metrics and spans of a sync.
+Tags = Mapping[str, str]
+
+#: The beginning of every name, after the deployment's own prefix.
+PREFIX = "cc.sync."
+#: What becomes of an account, as :class:`~airflow_provider_cc.sync.counts.Counts` names it.
+OUTCOMES = ("added", "changed", "unchanged", "reactivated", "deactivated", "rejected", "skipped")
+#: Seconds to wait for a collector that does not answer.
+PATIENCE = 3.0
+
+
+def tags(dag_id: str, task_id: str, tenant: str) -> Tags:
+    """Return the tags of a sync."""
+    return {"dag_id": dag_id, "task_id": task_id, "tenant": _clean(tenant)}
+
+
+def _clean(name: str) -> str:
+    """Replace what is not allowed in a name, or would end a tag."""
+    return re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)
+
+
+def _never_fails(send: Callable[P, None]) -> Callable[P, None]:
+    """Let a sync succeed whose monitoring does not."""
+
+    @wraps(send)
+    def safely(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            send(*args, **kwargs)
+        except Exception as error:
+            log.warning("Metrics cannot be sent (%s: %s).", type(error).__name__, error)
+
+    return safely
+
+
+@contextmanager
+def phase(name: str, tags: Tags) -> Iterator[None]:
+    """Time a phase of a sync, and trace it as a span.
+
+    :param name: of the phase
+    :param tags: of the sync
+    """
+    tracer, parent = tracing()
+    begun = time.monotonic()
+    # Not the exception itself: the text of a database's may hold the values of a row.
+    with tracer.start_as_current_span(
+        PREFIX + name, parent, attributes=tags, record_exception=False, set_status_on_exception=False
+    ) as span:
+        try:
+            yield
+        except BaseException as error:
+            span.set_status(Status(StatusCode.ERROR, type(error).__name__))
+            raise
+        finally:
+            _time(name, time.monotonic() - begun, tags)
+
+
+class Stopwatch:
+    """Time of a phase that is spread over another: how long all of its parts took."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        #: Wall clock of the first part's beginning and the last part's end, in nanoseconds.
+        self.first = self.last = 0
+
+    def __enter__(self) -> None:
+        self._begun = time.monotonic()
+        self.first = self.first or time.time_ns()
+
+    def __exit__(self, *error: object) -> None:
+        self.seconds += time.monotonic() - self._begun
+        self.last = time.time_ns()
+
+
+@_never_fails
+def read(client: BulkClient, sign_ins: int, staging: Stopwatch, tags: Tags) -> None:
+    """Tell what an attempt has cost, at the end of its reading; blocks.
+
+    :param client: that has read
+    :param sign_ins: of the attempt
+    :param staging: time of its staging
+    :param tags: of the sync
+    """
+    for endpoint, number in client.sent.items():
+        _count(f"requests.{_clean(endpoint)}", number, tags)
+    for (endpoint, reason), number in client.failed.items():
+        _count(f"failed_requests.{_clean(endpoint)}.{_clean(reason)}", number, tags)
+    _count("retries", client.retries, tags)
+    _count("sign_ins", sign_ins, tags)
+    if staging.first:
+        _time("stage", staging.seconds, tags)
+        tracer, parent = tracing()
+        span = tracer.start_span(f"{PREFIX}stage", parent, attributes=tags, start_time=staging.first)
+        span.set_attribute("seconds", staging.seconds)
+        span.end(staging.last)
+    flush_telemetry(PATIENCE)
+
+
+@_never_fails
+def applied(counts: Counts, started_at: datetime, age: timedelta, tags: Tags) -> None:
+    """Tell what has become of the accounts of a run that was applied; blocks.
+
+    :param counts: of the run
+    :param started_at: when it began
+    :param age: how long ago that was
+    :param tags: of the sync
+    """
+    for outcome in OUTCOMES:
+        _count(f"accounts.{outcome}", getattr(counts, outcome), tags)
+    freshness(started_at, age, tags)
+    flush_telemetry(PATIENCE)
+
+
+@_never_fails
+def freshness(started_at: datetime, age: timedelta, tags: Tags) -> None:
+    """Tell how old the last good sync is.
+
+    :param started_at: when it began
+    :param age: how long ago that was, by the database's clock
+    :param tags: of the sync
+    """
+    Stats.gauge(f"{PREFIX}last_success", started_at.timestamp(), tags=dict(tags))
+    Stats.gauge(f"{PREFIX}age", age.total_seconds(), tags=dict(tags))
+
+
+def _count(name: str, number: int, tags: Tags) -> None:
+    # Zeros, too: a rate needs to know where a counter began.
+    Stats.incr(PREFIX + name, number, tags=dict(tags))
+
+
+@_never_fails
+def _time(name: str, seconds: float, tags: Tags) -> None:
+    # As milliseconds: some versions of Airflow turn a timedelta into seconds.
+    Stats.timing(f"{PREFIX}duration.{name}", seconds * 1000, tags=dict(tags))

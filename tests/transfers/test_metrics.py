@@ -1,0 +1,165 @@
+"""What a real StatsD server is sent about real syncs."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from airflow_provider_cc.compat import Stats
+from airflow_provider_cc.exceptions import CCError
+from airflow_provider_cc.sensors.sync import CCSyncFreshnessSensor
+from airflow_provider_cc.simulator import Simulator
+from airflow_provider_cc.sync.metrics import OUTCOMES
+from tests.transfers.conftest import MakeCentre, Sync
+from tests.transfers.database import Database
+from tests.transfers.statsd import Metric, StatsD
+
+INFO, LISTED = "queryAgentInfoByAccount", "agentAccount_query"
+
+
+@pytest.fixture
+def statsd(monkeypatch: pytest.MonkeyPatch) -> Iterator[StatsD]:
+    """Give a server that this process sends its metrics to, as a task's process does."""
+    with StatsD() as server:
+        for name, value in server.environment().items():
+            monkeypatch.setenv(name, value)
+        _connect(monkeypatch)
+        yield server
+    monkeypatch.undo()
+    _connect(monkeypatch)
+
+
+def _connect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let Airflow's Stats begin anew with the settings of this moment."""
+    if hasattr(Stats, "initialize"):
+        from airflow.sdk.observability.metrics.stats_utils import get_stats_factory
+
+        Stats.initialize(factory=get_stats_factory(), export_legacy_names=True)
+    else:
+        del type(Stats).factory
+        Stats.instance = None
+        type(Stats).__init__(Stats)
+
+
+def values(received: dict[str, list[Metric]], beginning: str) -> dict[str, float]:
+    """Return what was received by the rest of the name."""
+    return {
+        name.removeprefix(beginning): sum(metric.value for metric in metrics)
+        for name, metrics in received.items()
+        if name.startswith(beginning)
+    }
+
+
+def test_accounts_requests_and_seconds_are_those_of_the_run(
+    make_centre: MakeCentre, sqlite_sync: Sync, statsd: StatsD
+) -> None:
+    centre = make_centre(40)
+    before = time.time()
+
+    counts = sqlite_sync(accounts=[*centre.accounts(), "nobody"], softphones="directory", tenant="south, 1")
+    received = statsd.received()
+
+    assert values(received, "cc.sync.accounts.") == {name: counts[name] for name in OUTCOMES}
+    assert counts["added"] > 30
+    assert counts["rejected"] > 0
+    assert values(received, "cc.sync.requests.") == {
+        INFO: centre.stats.requests(INFO),
+        LISTED: centre.stats.requests("agentAccount/query"),
+    }
+    assert not values(received, "cc.sync.failed_requests.")
+    assert (values(received, "cc.sync.sign_ins"), values(received, "cc.sync.retries")) == ({"": 1}, {"": 0})
+    duration = values(received, "cc.sync.duration.")
+    assert set(duration) == {"read", "stage", "apply"}
+    assert 0 < duration["stage"] < duration["read"] < counts["seconds"] * 1000
+    assert before - 1 < values(received, "cc.sync.last_success")[""] < time.time()
+    assert 0 <= values(received, "cc.sync.age")[""] <= counts["seconds"]
+    kinds = {name: metrics[0].kind for name, metrics in received.items()}
+    assert {kinds[f"cc.sync.{name}"] for name in ("age", "last_success")} == {"g"}
+    assert {kinds[f"cc.sync.duration.{name}"] for name in duration} == {"ms"}
+    assert kinds["cc.sync.accounts.added"] == kinds["cc.sync.retries"] == "c"
+    tags = {json.dumps(metric.tags) for metrics in received.values() for metric in metrics}
+    assert [json.loads(each) for each in tags] == [
+        {"dag_id": "adhoc_airflow", "task_id": "sync", "tenant": "south__1"}
+    ]
+
+
+def test_failed_requests_are_told_by_their_reason(
+    make_centre: MakeCentre, sqlite_sync: Sync, statsd: StatsD
+) -> None:
+    centre = make_centre(60)
+    centre.faults.only = {INFO}
+    centre.faults.errors, centre.faults.reset_before = {502: 0.05}, 0.05
+
+    sqlite_sync(accounts=list(centre.accounts()), softphones="none")
+    received = statsd.received()
+
+    failed = values(received, f"cc.sync.failed_requests.{INFO}.")
+    assert set(failed) == {"502", "reset"}
+    assert values(received, "cc.sync.retries")[""] == sum(failed.values())
+    assert values(received, "cc.sync.requests.")[INFO] == 60 + sum(failed.values())
+
+
+def test_an_attempt_that_fails_tells_what_it_cost_and_no_accounts(
+    centre: Simulator, sqlite_sync: Sync, statsd: StatsD
+) -> None:
+    accounts = [*list(centre.accounts())[:4], "nobody", "no one"]
+    arguments: dict[str, Any] = {"accounts": accounts, "softphones": "none", "run_id": "one"}
+
+    with pytest.raises(CCError, match="max_rejects"):
+        sqlite_sync(max_rejects=1, **arguments)
+    failed = statsd.received()
+    sqlite_sync(max_rejects=2, **arguments)
+    resumed = statsd.received()
+
+    assert not values(failed, "cc.sync.accounts.")
+    assert "cc.sync.last_success" not in failed
+    assert values(failed, "cc.sync.requests.") == {INFO: 6}
+    assert set(values(failed, "cc.sync.duration.")) == {"read", "stage"}
+    # Of the first attempt, only the good answers are taken over.
+    assert values(resumed, "cc.sync.requests.") == {INFO: 2}
+    assert values(resumed, "cc.sync.accounts.")["added"] == 4
+
+
+def test_a_dry_run_changes_no_accounts(centre: Simulator, sqlite_sync: Sync, statsd: StatsD) -> None:
+    sqlite_sync(dry_run=True)
+    received = statsd.received()
+
+    assert values(received, "cc.sync.requests.")
+    assert not values(received, "cc.sync.accounts.")
+    assert "cc.sync.age" not in received
+
+
+def test_the_freshness_sensor_tells_the_age(
+    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync, statsd: StatsD
+) -> None:
+    sqlite_sync()
+    (at_the_end,) = statsd.received()["cc.sync.last_success"]
+    sqlite_database.execute("UPDATE cc_sync_run SET started_at = datetime(started_at, '-1 hour')")
+
+    CCSyncFreshnessSensor(task_id="fresh", sql_conn_id="warehouse", max_age=timedelta(days=1)).poke({})
+    received = statsd.received()
+
+    (age,), (last_success,) = received["cc.sync.age"], received["cc.sync.last_success"]
+    assert 3600 <= age.value < 3700
+    assert last_success.value == pytest.approx(at_the_end.value - 3600, abs=1)
+    assert last_success.tags == at_the_end.tags
+
+
+def test_a_sync_does_not_depend_on_its_monitoring(
+    centre: Simulator, sqlite_sync: Sync, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("AIRFLOW__METRICS__STATSD_ON", "True")
+    monkeypatch.setenv("AIRFLOW__METRICS__STATSD_PORT", "no number")
+    _connect(monkeypatch)
+
+    counts = sqlite_sync()
+
+    monkeypatch.undo()
+    _connect(monkeypatch)
+    assert counts["added"] > 0
+    assert "Metrics cannot be sent" in caplog.text
