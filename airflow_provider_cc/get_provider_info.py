@@ -201,6 +201,7 @@ def get_provider_info() -> dict[str, Any]:
             },
         ],
         "connection-types": list(CONNECTION_TYPES),
+        "cli": ["airflow_provider_cc.doctor.command.airflow_commands"],
     }
 
 

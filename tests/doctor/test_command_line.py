@@ -6,9 +6,11 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
+from airflow.providers_manager import ProvidersManager
 
 from scripts.airflow_home import AirflowHome
 from tests.doctor.support import MANAGEMENT
@@ -17,18 +19,24 @@ from tests.doctor.support import MANAGEMENT
 @pytest.fixture
 def doctor():
     """Run the command in a process of its own."""
+    return partial(run, "airflow_provider_cc.doctor")
 
-    def doctor(*arguments, environment=os.environ):
-        return subprocess.run(
-            [sys.executable, "-m", "airflow_provider_cc.doctor", *arguments],
-            env={**environment, "COLUMNS": "120"},
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )
 
-    return doctor
+@pytest.fixture
+def airflow_doctor():
+    """Run it as a command of Airflow's."""
+    return partial(run, "airflow", "cc", "doctor")
+
+
+def run(*arguments, environment=os.environ):
+    return subprocess.run(
+        [sys.executable, "-m", *arguments],
+        env={**environment, "COLUMNS": "120"},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
 
 
 @pytest.mark.slow
@@ -87,7 +95,7 @@ def test_wrong_use(cc, doctor, arguments):
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_connection_in_airflows_database(cc, doctor, tmp_path, migrated_database):
+def test_a_connection_in_airflows_database(cc, doctor, airflow_doctor, tmp_path, migrated_database):
     home = AirflowHome(tmp_path / "airflow", {})
     home.migrate(migrated_database)
     connection = cc.connections()[MANAGEMENT]
@@ -96,6 +104,18 @@ def test_a_connection_in_airflows_database(cc, doctor, tmp_path, migrated_databa
     done = doctor("cc_stored", environment=home.environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert cc.stats.sign_ins() == 1
+
+    if hasattr(ProvidersManager, "cli_command_functions"):
+        found, report = len(done.stdout.splitlines()), tmp_path / "report.md"
+        done = airflow_doctor("cc_stored", "--report", str(report), environment=home.environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert len(done.stdout.splitlines()) == found
+        assert report.read_text().startswith("# Connection check\n")
+        assert cc.stats.sign_ins() == 2
+
+        done = airflow_doctor("cc_unknown", environment=home.environment)
+        assert done.returncode == 2
+        assert done.stderr.endswith("airflow cc doctor: error: there is no connection 'cc_unknown'\n")
 
 
 BACKEND = """
