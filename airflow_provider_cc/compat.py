@@ -167,14 +167,14 @@ def deployment() -> str:
 
 def tracing() -> tuple[trace.Tracer, Any]:
     """Return OpenTelemetry's tracer, and the parent of a task's spans where that is not the current span."""
-    if Trace is None or not conf.getboolean("traces", "otel_on", fallback=False):
-        return trace.get_tracer("airflow_provider_cc"), None
-    return Trace.get_tracer("airflow_provider_cc"), _task_span()
+    if Trace is not None and conf.getboolean("traces", "otel_on", fallback=False):
+        return Trace.get_tracer("airflow_provider_cc"), _task_span()
+    return trace.get_tracer("airflow_provider_cc"), None
 
 
 def _task_span() -> Any:
     """Return the context of the span that the scheduler of Airflow 2 or 3.0 makes for this task instance."""
-    with suppress(AirflowException):  # outside a task
+    with suppress(AirflowException, RuntimeError):  # outside a task
         task: Any = get_current_context()["ti"]
         if AIRFLOW_V_3_0_PLUS:
             return TraceContextTextMapPropagator().extract(getattr(task, "context_carrier", None) or {})
@@ -187,11 +187,11 @@ def _task_span() -> Any:
 
 
 def flush_telemetry(seconds: float) -> None:
-    """Send what OpenTelemetry has gathered: up to Airflow 3.0, a task's process ends without doing so.
+    """Send what OpenTelemetry has gathered: in some versions, a task's process ends without doing so.
 
     :param seconds: how long to wait for each of metrics and spans
     """
-    gathered = [metrics.get_meter_provider()]
+    gathered: list[Any] = [metrics.get_meter_provider(), trace.get_tracer_provider()]
     if Trace is not None and conf.getboolean("traces", "otel_on", fallback=False):
         gathered.append(Trace.span_processor)
     for each in gathered:

@@ -67,7 +67,7 @@ def airflow_commands() -> list[Any]:
         name="doctor",
         help=HELP,
         func=_run_in_airflow,
-        args=[Arg(flags=(name,), **options) for name, options in ARGUMENTS.items()],
+        args=[Arg(flags=(name,), **options) for name, options in ARGUMENTS.items()],  # type: ignore[no-untyped-call]
     )
     return [GroupCommand(name="cc", help="Work with cloud contact centers (CC)", subcommands=[doctor])]
 

@@ -30,6 +30,7 @@ from airflow_provider_cc.sync.schema import Tables, define, prepare
 from airflow_provider_cc.sync.sources import AccountList, rows_of_one_column, spool_codes
 from airflow_provider_cc.sync.spool import Spool
 from airflow_provider_cc.sync.stage import Staging
+from airflow_provider_cc.transfers.advice import failure
 from airflow_provider_cc.transfers.lineage import lineage, rows_written
 
 if TYPE_CHECKING:
@@ -177,7 +178,12 @@ class CCAgentsToSqlOperator(BaseOperator):
         warehouse = database_of(self.sql_conn_id)
         self.hook.sessions, self.hook.page_size  # noqa: B018
         with closing(warehouse):
-            counts = work.run(lambda: self._sync(context, work, warehouse, passwords))
+            try:
+                counts = work.run(lambda: self._sync(context, work, warehouse, passwords))
+            except BaseException as error:
+                resumes = self._counts is not None and not self._dry_run
+                self.log.error(failure(error, time.monotonic() - began, self.cc_conn_id, resumes))
+                raise
         return self._result(context, counts, time.monotonic() - began)
 
     def on_kill(self) -> None:
@@ -201,6 +207,7 @@ class CCAgentsToSqlOperator(BaseOperator):
             ledger = Ledger(database, tables, self._run_key(context, tenant), deployment())
             earlier = ledger.begin(self._source) or Counts()
             staging = Staging(database, tables, ledger, reading.names)
+            self._log_plan(spooled, warehouse, tenant, staging.active_count())
             reader = Reader(
                 hook=self.hook,
                 staging=staging,
@@ -304,6 +311,18 @@ class CCAgentsToSqlOperator(BaseOperator):
             "map_index": getattr(task, "map_index", -1),
             "tenant": tenant,
         }
+
+    def _log_plan(
+        self, spooled: tuple[int, int] | None, warehouse: Database, tenant: str, active: int
+    ) -> None:
+        self.log.info(
+            "Plan%s: sync %s of %s (connection %r, softphones=%r) into %s on %s (connection %r), tenant %r, "
+            "where %s agents are active.",
+            " (dry run)" if self._dry_run else "",
+            "the directory" if spooled is None else f"{spooled[1]:,} accounts ({self._source})",
+            *(self.hook.settings.base_url, self.cc_conn_id, self.softphones),
+            *(self.table, warehouse.dialect.name, self.sql_conn_id, tenant, f"{active:,}"),
+        )
 
     def _result(self, context: Context, counts: Counts, seconds: float) -> dict[str, Any]:
         result = {**asdict(counts), "seconds": round(seconds, 3)}

@@ -1,8 +1,11 @@
-"""What a real StatsD server is sent about real syncs."""
+"""What servers of StatsD and OpenTelemetry are sent about real syncs."""
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -15,9 +18,9 @@ from airflow_provider_cc.exceptions import CCError
 from airflow_provider_cc.sensors.sync import CCSyncFreshnessSensor
 from airflow_provider_cc.simulator import Simulator
 from airflow_provider_cc.sync.metrics import OUTCOMES
+from tests.monitoring import Collector, Metric, StatsD
 from tests.transfers.conftest import MakeCentre, Sync
 from tests.transfers.database import Database
-from tests.transfers.statsd import Metric, StatsD
 
 INFO, LISTED = "queryAgentInfoByAccount", "agentAccount_query"
 
@@ -163,3 +166,53 @@ def test_a_sync_does_not_depend_on_its_monitoring(
     _connect(monkeypatch)
     assert counts["added"] > 0
     assert "Metrics cannot be sent" in caplog.text
+
+
+#: A process that syncs as a task's does: it ends without a proper end of Python's.
+TASK = """
+import os
+from types import SimpleNamespace
+
+import airflow
+from airflow_provider_cc.compat import Stats
+from airflow_provider_cc.transfers.agents_to_sql import CCAgentsToSqlOperator
+
+if hasattr(Stats, "initialize"):
+    from airflow.sdk.observability.metrics.stats_utils import get_stats_factory
+
+    Stats.initialize(factory=get_stats_factory(), export_legacy_names=True)
+task = SimpleNamespace(run_id="one", map_index=-1)
+counts = CCAgentsToSqlOperator(task_id="sync", sql_conn_id="warehouse").execute({"ti": task})
+os._exit(0 if counts["added"] else 1)
+"""
+
+
+def test_opentelemetry_has_everything_when_the_process_ends(
+    centre: Simulator, sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(dict(sqlite_database.connection)))
+    with Collector() as collector:
+        environment = {**os.environ, **collector.environment()}
+        done = subprocess.run(
+            [sys.executable, "-c", TASK],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+    (accounts,) = collector.metrics["airflow.cc.sync.accounts.added"]
+    assert accounts.as_int == 12
+    assert {each.key: each.value.string_value for each in accounts.attributes} == {
+        "dag_id": "adhoc_airflow",
+        "task_id": "sync",
+        "tenant": "cc_management_default",
+    }
+    assert collector.metrics["airflow.cc.sync.last_success"][0].as_double > 0
+    spans = collector.named("cc.sync.")
+    assert set(spans) == {"cc.sync.read", "cc.sync.stage", "cc.sync.apply"}
+    read, stage, apply = (spans[f"cc.sync.{name}"] for name in ("read", "stage", "apply"))
+    assert read.start_time_unix_nano <= stage.start_time_unix_nano <= stage.end_time_unix_nano
+    assert stage.end_time_unix_nano <= read.end_time_unix_nano <= apply.start_time_unix_nano
