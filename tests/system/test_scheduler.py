@@ -1,24 +1,45 @@
-"""A sync as in production: parsed by the DAG processor, queued by the scheduler, run by an executor."""
+"""A sync as in production: queued by the scheduler, run by an executor; its log, its metrics and its spans."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from airflow_provider_cc.simulator import Simulator
 from scripts.airflow_home import AirflowHome
+from tests.monitoring import Collector, StatsD
 from tests.system.warehouse import Warehouse
+
+DAG = "cc_agents_from_directory"
+#: What a sync says of itself, from the first line to the last.
+SAID = re.compile(r"Plan: |accounts, \d+ a second|Synced: |Sync failed ")
 
 
 def test_directory_sync_by_the_scheduler(
     centre: Simulator, duckdb_warehouse: Warehouse, airflow_home: Callable[..., AirflowHome]
 ) -> None:
-    airflow = airflow_home(centre, duckdb_warehouse)
+    with StatsD() as statsd, Collector() as collector:
+        airflow = airflow_home(
+            centre, duckdb_warehouse, extra={**collector.environment(), **statsd.environment()}
+        )
 
-    with airflow.standalone():
-        airflow.unpause("cc_agents_from_directory")
-        airflow.trigger("cc_agents_from_directory", "by_hand")
-        run = airflow.wait_for("cc_agents_from_directory", "by_hand")
+        with airflow.standalone():
+            airflow.unpause(DAG)
+            airflow.trigger(DAG, "by_hand")
+            run = airflow.wait_for(DAG, "by_hand")
+        metrics = statsd.received()
 
     assert run.state == "success", run.log
     assert duckdb_warehouse.query("SELECT count(*) FROM cc_agent") == [(1000,)]
     assert not [secret for secret in centre.secrets() if secret in run.log]
+
+    (log,) = (airflow.directory / "logs").rglob("run_id=by_hand/**/attempt=1.log")
+    assert SAID.findall(log.read_text()) == ["Plan: ", "Synced: "]
+    assert "softphones='directory') into cc_agent on duckdb (connection 'warehouse')" in log.read_text()
+
+    # Beside the one by hand, there is the run that was due.
+    assert sum(metric.value for metric in metrics["cc.sync.accounts.added"]) == 1000
+    assert {metric.tags["dag_id"] for metric in metrics["cc.sync.accounts.added"]} == {DAG}
+    spans = collector.named("cc.sync.")
+    assert set(spans) == {"cc.sync.read", "cc.sync.stage", "cc.sync.apply"}
+    assert len({(span.trace_id, span.parent_span_id) for span in spans.values()}) == 1
