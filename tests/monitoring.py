@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -33,9 +34,21 @@ class StatsD(contextlib.AbstractContextManager["StatsD"]):
     def __init__(self) -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
-        self._socket.setblocking(False)
+        self._socket.settimeout(0.2)
+        self._packets: list[str] = []
+        self._closed = False
+        # What nobody reads at once is lost when the socket's buffer is full: Airflow has much to say.
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        while not self._closed:
+            with contextlib.suppress(TimeoutError):
+                self._packets.append(self._socket.recv(65536).decode())
 
     def __exit__(self, *_: object) -> None:
+        self._closed = True
+        self._reader.join()
         self._socket.close()
 
     def environment(self) -> dict[str, str]:
@@ -50,14 +63,18 @@ class StatsD(contextlib.AbstractContextManager["StatsD"]):
     def received(self) -> dict[str, list[Metric]]:
         """Return what has arrived since the last call, by name; only of this provider."""
         found: dict[str, list[Metric]] = {}
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                name, _, rest = self._socket.recv(65536).decode().partition(":")
+        end = f"end {time.monotonic_ns()}"  # comes after everything that was sent before
+        self._socket.sendto(end.encode(), self._socket.getsockname())
+        while end not in self._packets:
+            time.sleep(0.01)
+        for packet in self._packets[: self._packets.index(end)]:
+            name, _, rest = packet.partition(":")
+            name, *tags = name.split(",")
+            if name.startswith("airflow.cc."):
                 value, kind = rest.split("|")[:2]
-                name, *tags = name.split(",")
-                if name.startswith("airflow.cc."):
-                    metric = Metric(float(value), kind, dict(tag.split("=") for tag in tags))
-                    found.setdefault(name.removeprefix("airflow."), []).append(metric)
+                metric = Metric(float(value), kind, dict(tag.split("=") for tag in tags))
+                found.setdefault(name.removeprefix("airflow."), []).append(metric)
+        self._packets.clear()
         return found
 
 

@@ -1,7 +1,7 @@
 """What monitoring is told of a sync: metrics through Airflow's ``Stats``, spans through OpenTelemetry.
 
-A name says what was counted, because StatsD has no tags unless it is told to; the tags say by which sync.
-``docs/metrics.md`` lists all of them.
+A metric that has tags of its own, beside those of the sync, is sent once more with their values in its name,
+as Airflow does with its own: StatsD has no tags unless it is told to. ``docs/metrics.md`` lists all of them.
 """
 
 from __future__ import annotations
@@ -107,9 +107,9 @@ def read(client: BulkClient, sign_ins: int, staging: Stopwatch, tags: Tags) -> N
     :param tags: of the sync
     """
     for endpoint, number in client.sent.items():
-        _count(f"requests.{_clean(endpoint)}", number, tags)
+        _count("requests", number, tags, endpoint=endpoint)
     for (endpoint, reason), number in client.failed.items():
-        _count(f"failed_requests.{_clean(endpoint)}.{_clean(reason)}", number, tags)
+        _count("failed_requests", number, tags, endpoint=endpoint, reason=reason)
     _count("retries", client.retries, tags)
     _count("sign_ins", sign_ins, tags)
     if staging.first:
@@ -131,7 +131,7 @@ def applied(counts: Counts, started_at: datetime, age: timedelta, tags: Tags) ->
     :param tags: of the sync
     """
     for outcome in OUTCOMES:
-        _count(f"accounts.{outcome}", getattr(counts, outcome), tags)
+        _count("accounts", getattr(counts, outcome), tags, outcome=outcome)
     freshness(started_at, age, tags)
     flush_telemetry(PATIENCE)
 
@@ -148,12 +148,21 @@ def freshness(started_at: datetime, age: timedelta, tags: Tags) -> None:
     Stats.gauge(f"{PREFIX}age", age.total_seconds(), tags=dict(tags))
 
 
-def _count(name: str, number: int, tags: Tags) -> None:
+def _count(name: str, number: int, tags: Tags, **own: str) -> None:
     # Zeros, too: a rate needs to know where a counter began.
-    Stats.incr(PREFIX + name, number, tags=dict(tags))
+    for full_name, all_tags in _named(name, tags, own):
+        Stats.incr(full_name, number, tags=all_tags)
 
 
 @_never_fails
 def _time(name: str, seconds: float, tags: Tags) -> None:
-    # As milliseconds: some versions of Airflow turn a timedelta into seconds.
-    Stats.timing(f"{PREFIX}duration.{name}", seconds * 1000, tags=dict(tags))
+    for full_name, all_tags in _named("duration", tags, {"phase": name}):
+        # As milliseconds: some versions of Airflow turn a timedelta into seconds.
+        Stats.timing(full_name, seconds * 1000, tags=all_tags)
+
+
+def _named(name: str, tags: Tags, own: Tags) -> Iterator[tuple[str, dict[str, str]]]:
+    """Return the names under which a metric is sent, each with its tags."""
+    yield PREFIX + name, {**tags, **own}
+    if own:
+        yield ".".join((PREFIX + name, *map(_clean, own.values()))), dict(tags)

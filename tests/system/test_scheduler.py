@@ -1,4 +1,4 @@
-"""A sync as in production: queued by the scheduler, run by an executor; its log, its metrics and its spans."""
+"""A sync as in production, queued by the scheduler, run by an executor: its log, metrics and spans."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+import promql_parser
 import pytest
 
 from airflow_provider_cc.compat import Stats
@@ -18,6 +19,7 @@ from airflow_provider_cc.exceptions import CCError
 from airflow_provider_cc.sensors.sync import CCSyncFreshnessSensor
 from airflow_provider_cc.simulator import Simulator
 from airflow_provider_cc.sync.metrics import OUTCOMES
+from tests.conftest import CHECKOUT
 from tests.monitoring import Collector, Metric, StatsD
 from tests.transfers.conftest import MakeCentre, Sync
 from tests.transfers.database import Database
@@ -58,6 +60,11 @@ def values(received: dict[str, list[Metric]], beginning: str) -> dict[str, float
     }
 
 
+def tagged(received: dict[str, list[Metric]], name: str, *tags: str) -> dict[str, float]:
+    """Return what was received under a name by the values of some tags."""
+    return {".".join(metric.tags[tag] for tag in tags): metric.value for metric in received[name]}
+
+
 def test_accounts_requests_and_seconds_are_those_of_the_run(
     make_centre: MakeCentre, sqlite_sync: Sync, statsd: StatsD
 ) -> None:
@@ -85,10 +92,28 @@ def test_accounts_requests_and_seconds_are_those_of_the_run(
     assert {kinds[f"cc.sync.{name}"] for name in ("age", "last_success")} == {"g"}
     assert {kinds[f"cc.sync.duration.{name}"] for name in duration} == {"ms"}
     assert kinds["cc.sync.accounts.added"] == kinds["cc.sync.retries"] == "c"
-    tags = {json.dumps(metric.tags) for metrics in received.values() for metric in metrics}
-    assert [json.loads(each) for each in tags] == [
-        {"dag_id": "adhoc_airflow", "task_id": "sync", "tenant": "south__1"}
-    ]
+    whose = {"dag_id": "adhoc_airflow", "task_id": "sync", "tenant": "south__1"}
+    assert all(metric.tags.items() >= whose.items() for metrics in received.values() for metric in metrics)
+    assert received["cc.sync.accounts.added"][0].tags == whose
+
+
+def test_a_value_in_a_name_is_a_tag_as_well(
+    make_centre: MakeCentre, sqlite_sync: Sync, statsd: StatsD
+) -> None:
+    centre = make_centre(12)
+    centre.faults.overrides = {"agent000003": (404, "")}
+
+    sqlite_sync(accounts=list(centre.accounts()), softphones="none")
+    received = statsd.received()
+
+    assert tagged(received, "cc.sync.accounts", "outcome") == values(received, "cc.sync.accounts.")
+    assert (
+        tagged(received, "cc.sync.requests", "endpoint")
+        == values(received, "cc.sync.requests.")
+        == {INFO: 12}
+    )
+    assert tagged(received, "cc.sync.failed_requests", "endpoint", "reason") == {f"{INFO}.404": 1}
+    assert tagged(received, "cc.sync.duration", "phase") == values(received, "cc.sync.duration.")
 
 
 def test_failed_requests_are_told_by_their_reason(
@@ -166,6 +191,56 @@ def test_a_sync_does_not_depend_on_its_monitoring(
     _connect(monkeypatch)
     assert counts["added"] > 0
     assert "Metrics cannot be sent" in caplog.text
+
+
+def test_the_dashboard_asks_for_what_is_sent(
+    make_centre: MakeCentre, sqlite_sync: Sync, statsd: StatsD
+) -> None:
+    centre = make_centre(12)
+    centre.faults.overrides = {"agent000003": (404, "")}
+    sqlite_sync(accounts=list(centre.accounts()), softphones="none")
+    exposed = _exposed(statsd.received())
+    dashboard = json.loads((CHECKOUT / "docs/grafana-dashboard.json").read_text())
+
+    queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    asked = [metric for query in queries for metric in _asked(promql_parser.parse(query))]
+
+    assert len(queries) > 5
+    for name, labels in asked:
+        assert labels <= exposed[name], name
+    # The age is there as the time since the last success; of names with a value in them, there is the tag.
+    metrics = ("accounts", "requests", "failed_requests", "retries", "sign_ins", "last_success")
+    assert {name.removeprefix("airflow_cc_sync_") for name, _ in asked} == {
+        *metrics,
+        "duration_sum",
+        "duration_count",
+    }
+
+
+def _exposed(received: dict[str, list[Metric]]) -> dict[str, set[str]]:
+    """Return the names and labels that Prometheus' statsd_exporter makes of what was received."""
+    exposed: dict[str, set[str]] = {}
+    for name, metrics in received.items():
+        for metric in metrics:
+            for suffix in ("_sum", "_count") if metric.kind == "ms" else ("",):
+                exposed[f"airflow.{name}{suffix}".replace(".", "_")] = set(metric.tags)
+    return exposed
+
+
+def _asked(query: Any, by: frozenset[str] = frozenset()) -> Iterator[tuple[str, set[str]]]:
+    """Return which metrics a query reads, each with the labels that it needs."""
+    if isinstance(query, promql_parser.VectorSelector):
+        yield query.name, {matcher.name for matcher in query.matchers.matchers} | by
+    elif isinstance(query, promql_parser.MatrixSelector):
+        yield from _asked(query.vector_selector, by)
+    elif isinstance(query, promql_parser.AggregateExpr):
+        yield from _asked(query.expr, by | set(query.modifier.labels if query.modifier else ()))
+    elif isinstance(query, promql_parser.BinaryExpr):
+        yield from _asked(query.lhs, by)
+        yield from _asked(query.rhs, by)
+    elif isinstance(query, promql_parser.Call):
+        for argument in query.args:
+            yield from _asked(argument, by)
 
 
 #: A process that syncs as a task's does: it ends without a proper end of Python's.
