@@ -76,7 +76,7 @@ def gather(folder: Path) -> None:
             for name, called in FROM_ROOT.items():
                 text = text.replace(f"](../{name}", f"]({called}")
             _copy(text.encode(), folder / path.relative_to(CHECKOUT))
-        elif path.suffix == ".png":
+        elif path.suffix in (".png", ".json"):
             _copy(path.read_bytes(), folder / path.relative_to(CHECKOUT))
     for name, called in FROM_ROOT.items():
         text = (CHECKOUT / name).read_text().replace("](docs/", "](")

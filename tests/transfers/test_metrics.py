@@ -20,6 +20,7 @@ from airflow_provider_cc.sensors.sync import CCSyncFreshnessSensor
 from airflow_provider_cc.simulator import Simulator
 from airflow_provider_cc.sync.metrics import OUTCOMES
 from tests.conftest import CHECKOUT
+from tests.docs.pages import code_words, page, tables
 from tests.monitoring import Collector, Metric, StatsD
 from tests.transfers.conftest import MakeCentre, Sync
 from tests.transfers.database import Database
@@ -97,7 +98,7 @@ def test_accounts_requests_and_seconds_are_those_of_the_run(
     assert received["cc.sync.accounts.added"][0].tags == whose
 
 
-def test_a_value_in_a_name_is_a_tag_as_well(
+def test_the_docs_name_all_and_a_value_in_a_name_is_a_tag_as_well(
     make_centre: MakeCentre, sqlite_sync: Sync, statsd: StatsD
 ) -> None:
     centre = make_centre(12)
@@ -106,6 +107,11 @@ def test_a_value_in_a_name_is_a_tag_as_well(
     sqlite_sync(accounts=list(centre.accounts()), softphones="none")
     received = statsd.received()
 
+    told = {code_words(row[0])[0]: set(code_words(row[2])) for row in tables(page("docs/metrics.md"))[0][1:]}
+    assert set(told) == {name for name in received if name.count(".") == 2}
+    assert all(
+        set(received[name][0].tags) == own | {"dag_id", "task_id", "tenant"} for name, own in told.items()
+    )
     assert tagged(received, "cc.sync.accounts", "outcome") == values(received, "cc.sync.accounts.")
     assert (
         tagged(received, "cc.sync.requests", "endpoint")
