@@ -18,6 +18,7 @@ from airflow_provider_cc.simulator import Simulator
 from airflow_provider_cc.sync.answers import GONE, ROW, Answer
 from airflow_provider_cc.sync.columns import AGENT_COLUMNS
 from airflow_provider_cc.sync.counts import Counts
+from airflow_provider_cc.sync.metrics import Stopwatch, tags
 from airflow_provider_cc.sync.questions import reading_for
 from airflow_provider_cc.sync.reader import Reader
 from airflow_provider_cc.sync.sources import spool_codes
@@ -45,6 +46,7 @@ class MemoryStore:
 
     def __post_init__(self) -> None:
         self._busy = threading.Lock()
+        self.tags, self.clock = tags("dag", "sync", "tenant"), Stopwatch()
 
     def append(self, answers: Sequence[Answer], spent: Counts, replaced: Collection[str] = ()) -> None:
         accounts = [answer.account for answer in answers]
