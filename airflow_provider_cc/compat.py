@@ -189,14 +189,24 @@ def _task_span() -> Any:
 def flush_telemetry(seconds: float) -> None:
     """Send what OpenTelemetry has gathered: in some versions, a task's process ends without doing so.
 
-    :param seconds: how long to wait for each of metrics and spans
+    :param seconds: how long to wait for a collector that does not answer
     """
     gathered: list[Any] = [metrics.get_meter_provider(), trace.get_tracer_provider()]
     if Trace is not None and conf.getboolean("traces", "otel_on", fallback=False):
         gathered.append(Trace.span_processor)
-    for each in gathered:
-        if hasattr(each, "force_flush"):
-            each.force_flush(timeout_millis=int(seconds * 1000))
+
+    def flush() -> None:
+        for each in gathered:
+            with suppress(Exception):
+                each.force_flush()
+
+    gathered = [each for each in gathered if hasattr(each, "force_flush")]
+    if gathered:
+        thread = threading.Thread(
+            target=flush, daemon=True
+        )  # the exporters have their own time-outs, too long
+        thread.start()
+        thread.join(seconds)
 
 
 def in_thread(function: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:

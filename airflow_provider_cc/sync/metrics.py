@@ -17,7 +17,7 @@ from typing import ParamSpec
 
 from opentelemetry.trace import Status, StatusCode
 
-from airflow_provider_cc.compat import Stats, flush_telemetry, tracing
+from airflow_provider_cc.compat import Stats, tracing
 from airflow_provider_cc.hooks.transport import BulkClient
 from airflow_provider_cc.sync.counts import Counts
 
@@ -31,8 +31,6 @@ Tags = Mapping[str, str]
 PREFIX = "cc.sync."
 #: What becomes of an account, as :class:`~airflow_provider_cc.sync.counts.Counts` names it.
 OUTCOMES = ("added", "changed", "unchanged", "reactivated", "deactivated", "rejected", "skipped")
-#: Seconds to wait for a collector that does not answer.
-PATIENCE = 3.0
 
 
 def tags(dag_id: str, task_id: str, tenant: str) -> Tags:
@@ -99,7 +97,7 @@ class Stopwatch:
 
 @_never_fails
 def read(client: BulkClient, sign_ins: int, staging: Stopwatch, tags: Tags) -> None:
-    """Tell what an attempt has cost, at the end of its reading; blocks.
+    """Tell what an attempt has cost, at the end of its reading.
 
     :param client: that has read
     :param sign_ins: of the attempt
@@ -118,12 +116,11 @@ def read(client: BulkClient, sign_ins: int, staging: Stopwatch, tags: Tags) -> N
         span = tracer.start_span(f"{PREFIX}stage", parent, attributes=tags, start_time=staging.first)
         span.set_attribute("seconds", staging.seconds)
         span.end(staging.last)
-    flush_telemetry(PATIENCE)
 
 
 @_never_fails
 def applied(counts: Counts, started_at: datetime, age: timedelta, tags: Tags) -> None:
-    """Tell what has become of the accounts of a run that was applied; blocks.
+    """Tell what has become of the accounts of a run that was applied.
 
     :param counts: of the run
     :param started_at: when it began
@@ -133,7 +130,6 @@ def applied(counts: Counts, started_at: datetime, age: timedelta, tags: Tags) ->
     for outcome in OUTCOMES:
         _count("accounts", getattr(counts, outcome), tags, outcome=outcome)
     freshness(started_at, age, tags)
-    flush_telemetry(PATIENCE)
 
 
 @_never_fails

@@ -148,7 +148,7 @@ class Reader:
                 self.counts.requests, self.counts.sign_ins = spent.requests, spent.sign_ins
                 if self.from_directory:
                     self.counts.requested = self.counts.unique + self.counts.duplicates
-                await in_thread(metrics.read)(client, spent.sign_ins, self.staging.clock, self.staging.tags)
+                metrics.read(client, spent.sign_ins, self.staging.clock, self.staging.tags)
         self._tally.judge(self._gone, self._failures.refusal)
 
     async def _read_all(self) -> None:

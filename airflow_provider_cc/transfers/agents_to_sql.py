@@ -14,7 +14,7 @@ import msgspec
 
 from airflow_provider_cc.api.management import AGENT_INFO, DIRECTORY, LOGIN_PARAMS
 from airflow_provider_cc.api.secret import without_locals
-from airflow_provider_cc.compat import Asset, BaseHook, BaseOperator, deployment
+from airflow_provider_cc.compat import Asset, BaseHook, BaseOperator, deployment, flush_telemetry
 from airflow_provider_cc.exceptions import CCConfigError, CCError
 from airflow_provider_cc.hooks.management import CCManagementHook
 from airflow_provider_cc.sync.apply import Application
@@ -184,6 +184,8 @@ class CCAgentsToSqlOperator(BaseOperator):
                 resumes = self._counts is not None and not self._dry_run
                 self.log.error(failure(error, time.monotonic() - began, self.cc_conn_id, resumes))
                 raise
+            finally:
+                flush_telemetry(seconds=2)
         return self._result(context, counts, time.monotonic() - began)
 
     def on_kill(self) -> None:
