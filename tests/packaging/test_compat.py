@@ -13,7 +13,7 @@ import airflow_provider_cc
 
 PACKAGE = Path(airflow_provider_cc.__file__).parent
 #: The same under the same name in every version, and not to be had from Airflow's compatibility layer.
-SAME_EVERYWHERE = {"airflow.triggers.base"}
+SAME_EVERYWHERE = {"airflow.cli.cli_config", "airflow.triggers.base"}
 ASKS_FOR_A_VERSION = re.compile(r"AIRFLOW_V_\d|airflow\.__version__|version\([\"']apache-airflow[\"']\)")
 
 
