@@ -36,7 +36,6 @@ from airflow.providers.common.compat.sdk import (
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 from asgiref.sync import sync_to_async
 from opentelemetry import metrics, trace
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 try:  # from Airflow 3.3 on
     from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
@@ -173,11 +172,11 @@ def tracing() -> tuple[trace.Tracer, Any]:
 
 
 def _task_span() -> Any:
-    """Return the context of the span that the scheduler of Airflow 2 or 3.0 makes for this task instance."""
-    with suppress(AirflowException, RuntimeError):  # outside a task
+    """Return the context of the span that Airflow 2 makes for this task instance; 3.0 tells a task of none."""
+    if AIRFLOW_V_3_0_PLUS:
+        return None
+    with suppress(AirflowException):  # outside a task
         task: Any = get_current_context()["ti"]
-        if AIRFLOW_V_3_0_PLUS:
-            return TraceContextTextMapPropagator().extract(getattr(task, "context_carrier", None) or {})
         from airflow.traces.tracer import gen_context
         from airflow.traces.utils import gen_span_id, gen_trace_id  # type: ignore[import-not-found]
 

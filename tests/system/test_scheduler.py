@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from importlib.metadata import version
 
 from airflow_provider_cc.simulator import Simulator
 from scripts.airflow_home import AirflowHome
@@ -42,4 +43,6 @@ def test_directory_sync_by_the_scheduler(
     assert {metric.tags["dag_id"] for metric in metrics["cc.sync.accounts.added"]} == {DAG}
     spans = collector.named("cc.sync.")
     assert set(spans) == {"cc.sync.read", "cc.sync.stage", "cc.sync.apply"}
-    assert len({(span.trace_id, span.parent_span_id) for span in spans.values()}) == 1
+    if not version("apache-airflow").startswith("3.0."):  # which does not tell a task its span
+        ((_, parent),) = {(span.trace_id, span.parent_span_id) for span in spans.values()}
+        assert parent
