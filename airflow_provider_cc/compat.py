@@ -172,7 +172,7 @@ def tracing() -> tuple[trace.Tracer, Any]:
 
 
 def _task_span() -> Any:
-    """Return the context of the span that Airflow 2 makes for this task instance; 3.0 tells a task of none."""
+    """Return the context of the span that Airflow 2 makes for this task; Airflow 3.0 tells a task of none."""
     if AIRFLOW_V_3_0_PLUS:
         return None
     with suppress(AirflowException):  # outside a task
