@@ -19,7 +19,7 @@ CLEARLY_BELOW = 0.97
 YIELD = 0.05
 #: Every further refusal in the same second lowers the refused rate: by so many requests a second, but by no
 #: more than this share, since slow runs are not the cause.
-TOO_MANY, AT_MOST = 3.0, 0.02
+TOO_MANY, AT_MOST = 3.0, 0.1
 #: Seconds in which the rate doubles, once it is what was refused and nothing is refused again.
 DOUBLES_IN = 5.0
 #: Lowest first estimate, in requests a second: a run that starts beside others may be refused at once.
