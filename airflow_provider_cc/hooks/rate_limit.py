@@ -23,7 +23,7 @@ TOO_MANY, AT_MOST = 3.0, 0.1
 #: Seconds in which the rate doubles, once it is what was refused and nothing is refused again.
 DOUBLES_IN = 5.0
 #: Lowest first estimate, in requests a second: a run that starts beside others may be refused at once.
-FIRST_RATE = 20.0
+FIRST_RATE = 10.0
 #: Seconds by which waiting calls may be late and still catch up, since no timer is exact.
 CATCH_UP = 0.05
 #: Seconds to pause when the server refuses without saying for how long, and longest pause it can ask for.

@@ -75,7 +75,7 @@ async def test_the_rate_ends_near_what_the_server_accepts(world, limit):
     world = world(limit)
     await world.run(RateLimiter(), 60)
     assert 0.85 * limit <= world.rate(10, 60) <= limit
-    assert len(world.refused) < (0.05 if limit > 10 else 0.1) * len(world.accepted)
+    assert len(world.refused) < (0.05 if limit > 10 else 0.15) * len(world.accepted)
 
 
 async def test_the_rate_rises_again_when_the_server_allows_more(world):
@@ -167,15 +167,15 @@ def test_runs_share_a_limit_fairly_and_take_up_what_one_of_them_frees(cc):
         asyncio.run(ask_all())
 
     with ThreadPoolExecutor(3) as pool:
-        for ended in [pool.submit(run, number, until) for number, until in enumerate((8, 14, 14))]:
+        for ended in [pool.submit(run, number, until) for number, until in enumerate((5, 14, 14))]:
             ended.result()
 
     def rate(number, first, last):
         return sum(accepted[number][second] for second in range(first, last)) / (last - first)
 
-    assert [rate(number, 4, 8) for number in range(3)] == pytest.approx([limit / 3] * 3, rel=0.6)
-    assert sum(rate(number, 4, 8) for number in range(3)) > 0.8 * limit
-    assert rate(1, 11, 14) + rate(2, 11, 14) > 0.8 * limit
+    assert [rate(number, 2, 5) for number in range(3)] == pytest.approx([limit / 3] * 3, rel=0.5)
+    assert sum(rate(number, 2, 5) for number in range(3)) > 0.7 * limit
+    assert max(accepted[1][second] + accepted[2][second] for second in range(6, 14)) > 0.9 * limit
     assert cc.stats.statuses[429] < 0.06 * cc.stats.requests(INFO)
 
 
@@ -210,3 +210,44 @@ def test_the_ceiling_of_the_connection_is_kept(cc, reconnect):
     at_once(hook, [info(account) for account in cc.accounts(limit=41)])
     assert 1.0 <= time.monotonic() - begun < 2.5
     assert cc.stats.requests(INFO) == 41
+
+
+# Time that a limit costs
+
+
+def test_the_seconds_that_a_limit_costs_are_counted_once_for_all_who_wait(cc, reconnect):
+    reconnect("cc_management_default", extra={"requests_per_second": "20"})
+    hook = CCManagementHook()
+    hook.sessions.sign_in()
+
+    async def run():
+        async with hook.bulk() as bulk:
+            await asyncio.gather(*(bulk.call(info()) for _ in range(21)))
+            return bulk.throttled_seconds
+
+    begun = time.monotonic()
+    throttled = asyncio.run(run())
+    assert 0.8 <= throttled <= time.monotonic() - begun
+
+
+def test_a_pause_that_the_server_asks_for_is_counted_in_full(cc, management):
+    management.sessions.sign_in()
+    cc.faults.rate_limit, cc.faults.retry_after = 0, 1
+
+    async def run():
+        async with management.bulk() as bulk:
+            call = asyncio.create_task(bulk.call(info()))
+            await asyncio.sleep(0.5)
+            cc.faults.rate_limit = None
+            await call
+            return bulk.throttled_seconds
+
+    assert 0.9 <= asyncio.run(run()) < 2
+
+
+async def test_a_server_that_takes_its_time_is_no_limit(cc, management):
+    management.sessions.sign_in()
+    cc.faults.latency = 0.2
+    async with management.bulk() as bulk:
+        await asyncio.gather(*(bulk.call(info()) for _ in range(5)))
+        assert bulk.throttled_seconds == 0
