@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -263,28 +265,52 @@ def memory(folder: Path, rounds: int) -> str:
 
 
 def rate_limit(folder: Path, rounds: int) -> str:
-    """Measure how much of a rate limit of 300 a second is used, 20 s from the start on."""
-    limit, count = 300, 18_000
+    """Measure how much of a rate limit of 300 a second tasks use side by side, and how evenly."""
+    limit, total = 300, 18_000
     options = ("--latency", "0.05", "--rate-limit", str(limit), "--retry-after", "1")
     rows = []
-    for number in range(rounds):
-        with centre(*options, agents=count, concurrency=64) as cc, warehouse(folder) as database:
-            environment = {**cc, **database}
-            figures = measure(environment, "paced", count=count, settle=20.0)
-        used = figures["rate_after"] / limit
-        refused = figures["refused"] / figures["requests"]
-        print(figures, flush=True)
-        rows.append(
-            (number + 1, f"{figures['rate_after']:.0f}", f"{used:.3f}", f"{refused:.2%}", figures["lost"])
-        )
+    for tasks in (1, 3, 6):
+        for number in range(rounds):
+            with centre(*options, agents=total, concurrency=32) as cc, warehouse(folder) as database:
+                task = partial(measure, {**cc, **database}, "paced", count=total // tasks)
+                with ThreadPoolExecutor(tasks) as pool:
+                    started = [pool.submit(task, table=f"agent_{which}") for which in range(tasks)]
+                figures = [one.result() for one in started]
+            rows.append((tasks, number + 1, *_paced(figures, limit)))
+            print(rows[-1], flush=True)
     head = (
+        "tasks",
         "round",
-        "accepted/s after 20 s",
-        "of the limit (bar: ≥ 0.95)",
+        "seconds",
+        "of the limit (bar: ≥ 0.9)",
+        "when all have run for 20 s (bar: ≥ 0.97 alone, ≥ 0.9)",
+        "slowest of fastest",
         "refused (bar: < 3 %)",
+        "throttled s, each",
         "lost (bar: 0)",
     )
     return _table(head, rows)
+
+
+def _paced(figures: list[dict[str, Any]], limit: int) -> tuple[object, ...]:
+    begun, ended = ([one["accepted"][where] for one in figures] for where in (0, -1))
+    settled, first_end = max(begun) + 20, min(ended)
+    rates = [
+        sum(settled <= moment < first_end for moment in one["accepted"]) / (first_end - settled)
+        for one in figures
+    ]
+    seconds = max(ended) - min(begun)
+    accepted = sum(len(one["accepted"]) for one in figures)
+    refused = sum(one["refused"] for one in figures)
+    return (
+        f"{seconds:.0f}",
+        f"{accepted / seconds / limit:.3f}",
+        f"{sum(rates) / limit:.3f}",
+        f"{min(rates) / max(rates):.2f}",
+        f"{refused / (accepted + refused):.2%}",
+        f"{median(one['throttled'] for one in figures):.0f}",
+        sum(one["lost"] for one in figures),
+    )
 
 
 def what_users_do_today(folder: Path, rounds: int) -> str:

@@ -249,11 +249,11 @@ def dlt_pipeline(count: int, concurrency: int) -> Work:
     return lambda: {"loaded": str(pipeline.run(codes | agent).has_failed_jobs)}
 
 
-def paced(count: int, settle: float) -> Work:
-    """Sync against a server that refuses some; tell the rate of accepted requests once it has settled.
+def paced(count: int, table: str) -> Work:
+    """Sync against a server that refuses some; tell when a request was accepted, and how many were not.
 
     :param count: accounts
-    :param settle: seconds from the start that do not count
+    :param table: agent table, which is also the tenant
     """
     import time
 
@@ -273,16 +273,14 @@ def paced(count: int, settle: float) -> Work:
         deny(limiter, retry_after)
 
     RateLimiter.accepted, RateLimiter.refused = noting, denying  # type: ignore[method-assign]
-    run = sync(count=count, softphones="none")
+    run = sync(count=count, softphones="none", table=table, tenant=table)
 
     def work() -> dict[str, Any]:
-        begun = time.monotonic()
         counts = (run() or {})["counts"]
-        later = [moment for moment in accepted if moment > begun + settle]
         return {
-            "rate_after": len(later) / (later[-1] - begun - settle),
+            "accepted": accepted,
             "refused": refused,
-            "requests": counts["requests"],
+            "throttled": counts["throttled_seconds"],
             "lost": count - counts["synced"],
         }
 

@@ -9,6 +9,7 @@ import time
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import lru_cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -149,6 +150,35 @@ def _body(name: str, response: requests.Response) -> bytes:
     return decompress(name, bytes(body), response.headers.get("Content-Encoding"))
 
 
+class _Throttled:
+    """How long a rate limit held calls back: the share of the calls that wait for it, summed up over time.
+
+    While all calls wait, a second counts in full; while half of them wait and half are under way, as half a
+    second. ``with`` marks a wait.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._calls = self._waiting = 0
+        self._since = 0.0
+
+    def __enter__(self) -> None:
+        self.change(waiting=1)
+
+    def __exit__(self, *error: object) -> None:
+        self.change(waiting=-1)
+
+    def change(self, calls: int = 0, waiting: int = 0) -> None:
+        """Note that calls begin or end, or begin or end to wait."""
+        if waiting or self._waiting:
+            now = time.monotonic()
+            if self._waiting:
+                self.seconds += (now - self._since) * self._waiting / self._calls
+            self._since = now
+        self._calls += calls
+        self._waiting += waiting
+
+
 class BulkClient:
     """Sends calls concurrently, signed with a hook's session: ``async with hook.bulk() as cc``.
 
@@ -163,6 +193,7 @@ class BulkClient:
         self._cookies = hook.client.session.cookies
         self._ssl = self._settings.ssl_context()  # reads a file, and so not in the event loop
         self._limiter = RateLimiter(self._settings.requests_per_second)
+        self._throttled = _Throttled()
         self._proxy = wire.environment_proxy(self._settings.base_url)
         self._url = lru_cache(256)(lambda path: URL(self._settings.url(path)))
         #: Requests by endpoint. Not a Counter, which takes twice as long to count.
@@ -198,6 +229,11 @@ class BulkClient:
         """Requests sent so far, repeated ones included, sign-ins not."""
         return sum(self.sent.values()) + self._sessions.probes - self._probes_before
 
+    @property
+    def throttled_seconds(self) -> float:
+        """Seconds so far for which a rate limit, of the contact center or the connection, held calls back."""
+        return self._throttled.seconds
+
     @without_locals
     async def call(self, call: Call[T]) -> T:
         """Make a call, repeated where that may help.
@@ -205,6 +241,13 @@ class BulkClient:
         :param call: the call
         :raises CCError: as the hook's own calls
         """
+        self._throttled.change(calls=1)
+        try:
+            return await self._repeat(call)
+        finally:
+            self._throttled.change(calls=-1)
+
+    async def _repeat(self, call: Call[T]) -> T:
         begun, tries = time.monotonic(), 0
         while True:
             attempt, tries = call_flow(call, self._sessions), tries + 1
@@ -221,12 +264,15 @@ class BulkClient:
                 return result
             except CCTransientError as error:
                 wait = wait_to_repeat(call, error, tries, begun)
+                refused = error.status in _TOO_FAST or error.retry_after is not None
             self.retries += 1
-            await asyncio.sleep(wait)
+            with self._throttled if refused else nullcontext():
+                await asyncio.sleep(wait)
 
     async def _turn(self) -> None:
         if self._limiter.limits:
-            await self._limiter.turn()
+            with self._throttled:
+                await self._limiter.turn()
 
     async def _send(self, request: Request) -> Reply:
         await self._turn()

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import ParamSpec, TypeVar
 
 from airflow_provider_cc.sync.answers import Answer
-from airflow_provider_cc.sync.counts import Counts
+from airflow_provider_cc.sync.counts import SPENT, Counts
 from airflow_provider_cc.sync.stage import Staging
 
 P = ParamSpec("P")
@@ -23,7 +23,7 @@ class Batches:
 
     :param staging: where answers go
     :param size: answers in a batch
-    :param spent: returns requests and sign-ins so far
+    :param spent: returns requests, sign-ins and seconds throttled so far
     :param prepare: called with each batch before it is staged; returns what to stage
     :param staged: called when a batch is staged; may raise to end the run
     """
@@ -103,4 +103,4 @@ class Batches:
     def _since_last(self) -> Counts:
         spent, before = self._spent(), self._recorded
         self._recorded = spent
-        return Counts(requests=spent.requests - before.requests, sign_ins=spent.sign_ins - before.sign_ins)
+        return Counts(**{name: getattr(spent, name) - getattr(before, name) for name in SPENT})

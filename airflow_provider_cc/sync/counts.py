@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from airflow_provider_cc.exceptions import CCError
 
+#: What each attempt spends: added up over all of them.
+SPENT = ("requests", "sign_ins", "throttled_seconds")
+
 
 @dataclass
 class Counts:
@@ -24,6 +27,7 @@ class Counts:
     :param resumed: accounts that earlier attempts had read or rejected
     :param requests: requests sent, sign-ins not included
     :param sign_ins: sign-ins
+    :param throttled_seconds: whole seconds for which a rate limit held calls back
     :param unconfirmed: accounts whose absence could not be confirmed, so their row stays open
     :param skipped: lines of the directory that are not agents
     """
@@ -41,6 +45,7 @@ class Counts:
     resumed: int = 0
     requests: int = 0
     sign_ins: int = 0
+    throttled_seconds: int = 0
     unconfirmed: int = 0
     skipped: int = 0
 

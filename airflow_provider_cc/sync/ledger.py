@@ -11,14 +11,12 @@ import sqlalchemy as sa
 
 from airflow_provider_cc.exceptions import CCError
 from airflow_provider_cc.sync import metrics
-from airflow_provider_cc.sync.counts import Counts
+from airflow_provider_cc.sync.counts import SPENT, Counts
 from airflow_provider_cc.sync.database import Database
 from airflow_provider_cc.sync.schema import COUNT_COLUMNS, RUN_KEY, Tables
 
 #: Staged answers that are older are read anew; what runs that never ended have left is removed later.
 MAX_AGE, LEFT_OVER = timedelta(hours=6), timedelta(days=7)
-#: What an attempt hands on to the next one; everything else is counted again.
-_HANDED_ON = ("requests", "sign_ins")
 
 
 class Ledger:
@@ -90,7 +88,7 @@ class Ledger:
                 stale = sa.or_(stale, stage.c.outcome != "row")
             connection.execute(sa.delete(stage).where(stage.c.run_key == self.run_key, stale))
             self._update(connection, tries=self._try, error=None)
-            return Counts(**{name: getattr(earlier, COUNT_COLUMNS[name]) or 0 for name in _HANDED_ON})
+            return Counts(**{name: getattr(earlier, COUNT_COLUMNS[name]) or 0 for name in SPENT})
 
         return self._database.transaction(work)
 
@@ -135,14 +133,13 @@ class Ledger:
 
         :param connection: in the batch's transaction
         :param number: of the batch
-        :param spent: requests and sign-ins since the last batch
+        :param spent: requests, sign-ins and seconds throttled since the last batch
         """
         run = self._tables.run
         self._update(
             connection,
             commits=number,
-            requests=run.c.requests + spent.requests,
-            sign_ins=run.c.sign_ins + spent.sign_ins,
+            **{name: run.c[name] + getattr(spent, name) for name in SPENT},
         )
 
     def finish(self, connection: sa.engine.Connection, counts: Counts) -> None:

@@ -30,7 +30,7 @@ from airflow_provider_cc.sync import spool as states
 from airflow_provider_cc.sync.answers import GONE, REJECT, ROW, Answer
 from airflow_provider_cc.sync.batches import Batches
 from airflow_provider_cc.sync.columns import Reading
-from airflow_provider_cc.sync.counts import Counts
+from airflow_provider_cc.sync.counts import SPENT, Counts
 from airflow_provider_cc.sync.failures import ACCOUNT_ERRORS, Failures
 from airflow_provider_cc.sync.questions import Questions
 from airflow_provider_cc.sync.spool import Spool, batches
@@ -92,7 +92,7 @@ class Reader:
 
     @property
     def counts(self) -> Counts:
-        """Counts of the run; ``requests`` and ``sign_ins`` are those of this attempt."""
+        """Counts of the run; what is spent, ``SPENT``, is that of this attempt."""
         return self._tally.counts
 
     def load(self, spooled: tuple[int, int] | None, staged: Iterable[tuple[str, str]] = ()) -> None:
@@ -145,7 +145,8 @@ class Reader:
                 if self.softphones == "login_params":
                     await in_thread(self._lockout.save)()
                 spent = self._spent()
-                self.counts.requests, self.counts.sign_ins = spent.requests, spent.sign_ins
+                for name in SPENT:
+                    setattr(self.counts, name, getattr(spent, name))
                 if self.from_directory:
                     self.counts.requested = self.counts.unique + self.counts.duplicates
                 metrics.read(client, spent.sign_ins, self.staging.clock, self.staging.tags)
@@ -163,7 +164,12 @@ class Reader:
             await self._close_unlisted()
 
     def _spent(self) -> Counts:
-        return Counts(requests=self._client.requests, sign_ins=self.hook.sessions.sign_ins)
+        client = self._client
+        return Counts(
+            requests=client.requests,
+            sign_ins=self.hook.sessions.sign_ins,
+            throttled_seconds=int(client.throttled_seconds),
+        )
 
     # Accounts, one by one
 

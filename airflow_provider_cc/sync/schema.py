@@ -26,7 +26,7 @@ COUNT_COLUMNS = {
     field.name: "unique_accounts" if field.name == "unique" else field.name for field in fields(Counts)
 }
 #: The ledger's columns that the first release did not have.
-_LATER_COLUMNS = {"unconfirmed", "skipped", "run_key", "deployment"}
+_LATER_COLUMNS = {"throttled_seconds", "unconfirmed", "skipped", "run_key", "deployment"}
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ class Staging:
         """Stage answers; an answer that the database cannot hold is staged as a reject.
 
         :param answers: at most one for each account
-        :param spent: requests and sign-ins since the last batch
+        :param spent: requests, sign-ins and seconds throttled since the last batch
         :param replaced: accounts among them that may have an answer already, which is forgotten
         :raises CCError: a later attempt has taken the run over
         """

@@ -19,7 +19,7 @@ from airflow_provider_cc.exceptions import CCConfigError, CCError
 from airflow_provider_cc.hooks.management import CCManagementHook
 from airflow_provider_cc.sync.apply import Application
 from airflow_provider_cc.sync.columns import AGENT_COLUMNS, Column
-from airflow_provider_cc.sync.counts import Counts
+from airflow_provider_cc.sync.counts import SPENT, Counts
 from airflow_provider_cc.sync.database import Database, database_of
 from airflow_provider_cc.sync.interruptible import Interruptible
 from airflow_provider_cc.sync.ledger import Ledger
@@ -229,8 +229,8 @@ class CCAgentsToSqlOperator(BaseOperator):
                     reader.load(spooled, staging.staged())
                     work.loop(reader.read())
                 finally:
-                    counts.requests += earlier.requests
-                    counts.sign_ins += earlier.sign_ins
+                    for name in SPENT:
+                        setattr(counts, name, getattr(counts, name) + getattr(earlier, name))
                 application = Application(database, tables, ledger, reading.names)
                 step = application.rehearse if self._dry_run else application.apply
                 step(counts, self.min_snapshot_ratio)

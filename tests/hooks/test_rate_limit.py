@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import itertools
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -73,7 +75,7 @@ async def test_the_rate_ends_near_what_the_server_accepts(world, limit):
     world = world(limit)
     await world.run(RateLimiter(), 60)
     assert 0.85 * limit <= world.rate(10, 60) <= limit
-    assert len(world.refused) < 0.05 * len(world.accepted)
+    assert len(world.refused) < (0.05 if limit > 10 else 0.15) * len(world.accepted)
 
 
 async def test_the_rate_rises_again_when_the_server_allows_more(world):
@@ -81,8 +83,8 @@ async def test_the_rate_rises_again_when_the_server_allows_more(world):
     free = RateLimiter()
     await world.run(free, 20)
     world.limit = 200
-    await world.run(free, 180)
-    assert world.rate(190, 200) > 150
+    await world.run(free, 15)
+    assert world.rate(25, 35) > 150
 
 
 async def test_nothing_waits_while_nothing_is_refused(world):
@@ -113,8 +115,8 @@ async def test_a_ceiling_stays_one_after_a_refusal(world):
     world, ceiling = world(20), RateLimiter(40)
     await world.run(ceiling, 20)
     world.limit = 10**9
-    await world.run(ceiling, 300)
-    assert world.rate(300, 320) == pytest.approx(40, rel=0.1)
+    await world.run(ceiling, 30)
+    assert world.rate(30, 50) == pytest.approx(40, rel=0.1)
 
 
 # With a contact centre and a real clock
@@ -140,6 +142,41 @@ def test_a_bulk_run_ends_near_the_rate_that_the_centre_accepts(cc, management):
     assert len(asyncio.run(run())) == 400
     assert 1.5 < time.monotonic() - begun < 8
     assert cc.stats.statuses[429] < 60
+
+
+def test_runs_share_a_limit_fairly_and_take_up_what_one_of_them_frees(cc):
+    """Three runs in event loops of their own; what they are accepted is counted second by second."""
+    limit = 120
+    cc.faults.latency, cc.faults.rate_limit, cc.faults.retry_after = 0.02, limit, 1
+    begun = time.monotonic()
+    accepted = [collections.Counter() for _ in range(3)]
+
+    def run(number, until):
+        hook = CCManagementHook()
+        hook.sessions.sign_in()
+
+        async def ask(bulk):
+            while time.monotonic() - begun < until:
+                await bulk.call(info(f"agent{number:06d}"))
+                accepted[number][int(time.monotonic() - begun)] += 1
+
+        async def ask_all():
+            async with hook.bulk() as bulk:
+                await asyncio.gather(*(ask(bulk) for _ in range(8)))
+
+        asyncio.run(ask_all())
+
+    with ThreadPoolExecutor(3) as pool:
+        for ended in [pool.submit(run, number, until) for number, until in enumerate((5, 14, 14))]:
+            ended.result()
+
+    def rate(number, first, last):
+        return sum(accepted[number][second] for second in range(first, last)) / (last - first)
+
+    assert [rate(number, 2, 5) for number in range(3)] == pytest.approx([limit / 3] * 3, rel=0.5)
+    assert sum(rate(number, 2, 5) for number in range(3)) > 0.7 * limit
+    assert max(accepted[1][second] + accepted[2][second] for second in range(6, 14)) > 0.9 * limit
+    assert cc.stats.statuses[429] < 0.06 * cc.stats.requests(INFO)
 
 
 def test_a_pause_that_one_call_was_asked_for_is_kept_by_all(cc, management):
@@ -173,3 +210,44 @@ def test_the_ceiling_of_the_connection_is_kept(cc, reconnect):
     at_once(hook, [info(account) for account in cc.accounts(limit=41)])
     assert 1.0 <= time.monotonic() - begun < 2.5
     assert cc.stats.requests(INFO) == 41
+
+
+# Time that a limit costs
+
+
+def test_the_seconds_that_a_limit_costs_are_counted_once_for_all_who_wait(cc, reconnect):
+    reconnect("cc_management_default", extra={"requests_per_second": "20"})
+    hook = CCManagementHook()
+    hook.sessions.sign_in()
+
+    async def run():
+        async with hook.bulk() as bulk:
+            await asyncio.gather(*(bulk.call(info()) for _ in range(21)))
+            return bulk.throttled_seconds
+
+    begun = time.monotonic()
+    throttled = asyncio.run(run())
+    assert 0.8 <= throttled <= time.monotonic() - begun
+
+
+def test_a_pause_that_the_server_asks_for_is_counted_in_full(cc, management):
+    management.sessions.sign_in()
+    cc.faults.rate_limit, cc.faults.retry_after = 0, 1
+
+    async def run():
+        async with management.bulk() as bulk:
+            call = asyncio.create_task(bulk.call(info()))
+            await asyncio.sleep(0.5)
+            cc.faults.rate_limit = None
+            await call
+            return bulk.throttled_seconds
+
+    assert 0.9 <= asyncio.run(run()) < 2
+
+
+async def test_a_server_that_takes_its_time_is_no_limit(cc, management):
+    management.sessions.sign_in()
+    cc.faults.latency = 0.2
+    async with management.bulk() as bulk:
+        await asyncio.gather(*(bulk.call(info()) for _ in range(5)))
+        assert bulk.throttled_seconds == 0

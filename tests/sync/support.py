@@ -17,7 +17,7 @@ from airflow_provider_cc.hooks.management import CCManagementHook
 from airflow_provider_cc.simulator import Simulator
 from airflow_provider_cc.sync.answers import GONE, ROW, Answer
 from airflow_provider_cc.sync.columns import AGENT_COLUMNS
-from airflow_provider_cc.sync.counts import Counts
+from airflow_provider_cc.sync.counts import SPENT, Counts
 from airflow_provider_cc.sync.metrics import Stopwatch, tags
 from airflow_provider_cc.sync.questions import reading_for
 from airflow_provider_cc.sync.reader import Reader
@@ -57,9 +57,7 @@ class MemoryStore:
             self.batches.append(accounts)
             self.replaced.update(replaced)
             self.answers |= {answer.account: answer for answer in answers}
-            self.spent = Counts(
-                requests=self.spent.requests + spent.requests, sign_ins=self.spent.sign_ins + spent.sign_ins
-            )
+            self.spent = Counts(**{name: getattr(self.spent, name) + getattr(spent, name) for name in SPENT})
 
     def active_among(self, accounts: Sequence[str]) -> set[str]:
         with self._alone():

@@ -168,6 +168,9 @@ def test_a_refusal_for_being_too_fast_holds_up_everyone(
 
     assert_all_there(centre, sqlite_database, counts)
     assert 0 < centre.stats.statuses[429] < 40
+    throttled = counts["throttled_seconds"]
+    assert 0 < throttled <= counts["seconds"]
+    assert sqlite_database.query("SELECT throttled_seconds FROM cc_sync_run") == [(throttled,)]
 
 
 def test_a_database_connection_that_drops_is_made_anew(

@@ -30,7 +30,7 @@ from tests.transfers.meddling import Proxy, at_chunk, connect
 CHUNK, CONCURRENCY = 40, 8
 FROM_LIST, FROM_DIRECTORY = "list", "directory"
 #: Counts that say how the work was shared out between the tries, not what came of it.
-OF_THE_TRIES = ("resumed", "requests", "sign_ins", "seconds")
+OF_THE_TRIES = ("resumed", "requests", "sign_ins", "throttled_seconds", "seconds")
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres", *["mariadb"] * (THOROUGH or ONLY == "mariadb")])

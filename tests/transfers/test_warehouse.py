@@ -28,6 +28,7 @@ COUNTS = (
     "resumed",
     "requests",
     "sign_ins",
+    "throttled_seconds",
     "unconfirmed",
     "skipped",
 )
