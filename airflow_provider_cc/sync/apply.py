@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 #: Examples that a dry run shows, of all kinds together.
 EXAMPLES = 50
+#: Reasons of rejects that a run returns, the most frequent ones.
+REASONS = 20
 #: What an answer may mean for the table, besides "rejected", "later" and "none".
 CHANGES = ("added", "changed", "unchanged", "reactivated", "deactivated")
 #: What a dry run says of them.
@@ -48,6 +50,10 @@ class Application:
         self._tables = tables
         self._run = run
         self._delivered = tuple(delivered)
+        #: Active rows of the tenant after the run.
+        self.active = 0
+        #: ``endpoint: code`` → rejected accounts, the most frequent ones first.
+        self.reject_reasons: dict[str, int] = {}
 
     def apply(self, counts: Counts, min_snapshot_ratio: float) -> None:
         """Apply the run, and close it in the ledger.
@@ -106,16 +112,28 @@ class Application:
         applied = counts.added + counts.changed + counts.unchanged + counts.reactivated
         if applied != counts.synced:
             raise CCError(f"{counts.synced} accounts were read, but {applied} are staged")
-        if counts.deactivated:
-            active = connection.execute(
-                sa.select(sa.func.count()).where(agent.c.tenant == self._run.tenant, agent.c.is_active)
-            ).scalar_one()
-            if active - counts.deactivated < min_snapshot_ratio * active:
-                raise CCError(
-                    f"{counts.deactivated} of {active} active rows would be closed; min_snapshot_ratio="
-                    f"{min_snapshot_ratio} allows fewer. Nothing has changed. If that many agents are really "
-                    "gone, lower min_snapshot_ratio for one run"
-                )
+        active = connection.execute(
+            sa.select(sa.func.count()).where(agent.c.tenant == self._run.tenant, agent.c.is_active)
+        ).scalar_one()
+        if counts.deactivated and active - counts.deactivated < min_snapshot_ratio * active:
+            raise CCError(
+                f"{counts.deactivated} of {active} active rows would be closed; min_snapshot_ratio="
+                f"{min_snapshot_ratio} allows fewer. Nothing has changed. If that many agents are really "
+                "gone, lower min_snapshot_ratio for one run"
+            )
+        self.active = active - counts.deactivated + counts.added + counts.reactivated
+        self.reject_reasons = self._count_reasons(connection)
+
+    def _count_reasons(self, connection: sa.engine.Connection) -> dict[str, int]:
+        stage, number = self._tables.stage, sa.func.count().label("number")
+        reasons = (
+            sa.select(stage.c.endpoint, stage.c.code, number)
+            .where(self._is_mine(), stage.c.endpoint != "")
+            .group_by(stage.c.endpoint, stage.c.code)
+            .order_by(number.desc(), stage.c.endpoint, stage.c.code)
+            .limit(REASONS)
+        )
+        return {f"{endpoint}: {code}": count for endpoint, code, count in connection.execute(reasons)}
 
     def _change(self) -> Any:
         """Return what an answer means for the table, as an expression over :meth:`_joined`."""

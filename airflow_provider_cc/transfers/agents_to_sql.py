@@ -38,11 +38,15 @@ if TYPE_CHECKING:
 
 SOFTPHONES = ("directory", "login_params", "none")
 
+#: Key of the XCom by which the page in Airflow's UI finds the syncs; see :mod:`airflow_provider_cc.ui.runs`.
+SYNC_KEY = "cc_sync"
+
 
 class CCAgentsToSqlOperator(BaseOperator):
     """Keeps a table of who is which agent: account → agent ID, type, status and softphone number.
 
-    Returns the counts of the run as a dict, after checking that they add up.
+    Returns the counts of the run as a dict, after checking that they add up, with the table, the tenant, its
+    active agents and the reasons of rejects.
 
     Manual: CC-Management, agentAccount/query, queryAgentInfoByAccount and queryAgentLoginParams.
 
@@ -130,6 +134,7 @@ class CCAgentsToSqlOperator(BaseOperator):
         self._work: Interruptible | None = None
         self._counts: Counts | None = None  # none before the run has begun
         self._applied = Counts()
+        self._details: dict[str, Any] = {}
 
     @property
     def accounts(self) -> Any:
@@ -161,6 +166,15 @@ class CCAgentsToSqlOperator(BaseOperator):
                 f"connection {self.passwords_conn_id!r}: its password must be JSON of the form "
                 '{"account": "password", …}'
             ) from None
+
+    def pre_execute(self, context: Context) -> None:
+        """Say what is synced, for the page in Airflow's UI: a failed run returns nothing that could.
+
+        :param context: of the task
+        """
+        super().pre_execute(context)
+        target = {"sql_conn_id": self.sql_conn_id, "table": self.table, "tenant": self._tenant}
+        context["ti"].xcom_push(SYNC_KEY, {**target, "dry_run": self._dry_run})
 
     @without_locals
     def execute(self, context: Context) -> dict[str, Any]:
@@ -196,7 +210,7 @@ class CCAgentsToSqlOperator(BaseOperator):
     def _sync(
         self, context: Context, work: Interruptible, warehouse: Database, passwords: Mapping[str, str]
     ) -> Counts:
-        database, tables, tenant = warehouse, self._tables, self.tenant or self.cc_conn_id
+        database, tables, tenant = warehouse, self._tables, self._tenant
         with Spool() as spool:
             # What is wrong with the source is told before anything is made or asked.
             codes = self._codes(warehouse)
@@ -239,6 +253,12 @@ class CCAgentsToSqlOperator(BaseOperator):
                     ledger.fail(counts, str(error) if isinstance(error, CCError) else type(error).__name__)
                 raise
         self._applied = counts
+        self._details = {
+            "table": self.table,
+            "tenant": tenant,
+            "active": application.active,
+            "reject_reasons": application.reject_reasons,
+        }
         return counts
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
@@ -285,6 +305,10 @@ class CCAgentsToSqlOperator(BaseOperator):
             raise ValueError(
                 f"max_rejects must be a share from 0.0 to 1.0 or a whole number, not {self.max_rejects}"
             )
+
+    @property
+    def _tenant(self) -> str:
+        return self.tenant or self.cc_conn_id
 
     @property
     def _tables(self) -> Tables:
@@ -338,6 +362,7 @@ class CCAgentsToSqlOperator(BaseOperator):
             # Nothing was updated, so nothing that waits for these assets may start. Airflow reads the
             # outlets when the task has ended; this is the copy that it runs, the DAG's own task keeps them.
             self.outlets = []
+        result |= self._details
         events = context.get("outlet_events")
         if events is not None:
             for outlet in self.outlets:

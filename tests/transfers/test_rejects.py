@@ -268,6 +268,40 @@ def test_the_log_sums_rejects_up_by_endpoint_and_code(centre: Simulator, sqlite_
     }
 
 
+def test_a_run_returns_its_table_its_active_agents_and_why_accounts_were_rejected(
+    centre: Simulator, database: Database, sync: Sync
+) -> None:
+    accounts = list(centre.accounts())
+    sync(accounts=accounts, softphones="none", tenant="north")
+    centre.faults.overrides = dict.fromkeys(accounts[:2], (200, "<html>"))
+
+    asked = ["", "nobody", "else", "x", *accounts[:7]]
+    result = sync(accounts=asked, softphones="none", tenant="north", max_rejects=6)
+
+    assert (result["table"], result["tenant"], result["active"]) == ("cc_agent", "north", 12)
+    assert list(result["reject_reasons"].items()) == [
+        (f"{INFO}: no_agent", 3),
+        (f"{INFO}: not_json", 2),
+        ("account_code: bad_code", 1),
+    ]
+
+
+def test_a_run_returns_the_twenty_most_frequent_reasons(
+    make_centre: MakeCentre, sqlite_database: Database, sqlite_sync: Sync
+) -> None:
+    centre = make_centre(24)
+    accounts = list(centre.accounts())
+    centre.faults.overrides = {
+        account: (200, {"returnCode": str(100 + max(number, 1))})
+        for number, account in enumerate(accounts[:22])
+    }
+
+    reasons = sqlite_sync(accounts=accounts, softphones="none", max_rejects=1.0)["reject_reasons"]
+
+    assert len(reasons) == 20
+    assert next(iter(reasons.items())) == (f"{INFO}: 101", 2)
+
+
 def test_the_log_names_no_account_and_no_person(centre: Simulator, sqlite_sync: Sync, log: Log) -> None:
     accounts = [*centre.accounts(), "nobody.at.all", "q" * 65]
     centre.faults.overrides = {"agent000003": (200, {"returnCode": "42", "description": "agent000003"})}
