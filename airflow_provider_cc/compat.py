@@ -17,6 +17,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowException,
     AirflowFailException,
     AirflowNotFoundException,
+    AirflowPlugin,
     AirflowSensorTimeout,
     AirflowSkipException,
     Asset,
@@ -33,7 +34,10 @@ from airflow.providers.common.compat.sdk import (
     get_current_context,
     mask_secret,
 )
-from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
+from airflow.providers.common.compat.version_compat import (
+    AIRFLOW_V_3_0_PLUS,
+    get_base_airflow_version_tuple,
+)
 from asgiref.sync import sync_to_async
 from opentelemetry import metrics, trace
 
@@ -51,9 +55,11 @@ with suppress(ImportError):  # Airflow 3 brings it along; it takes less CPU time
     from uvloop import new_event_loop
 
 __all__ = [
+    "UI_HAS_PAGES",
     "AirflowException",
     "AirflowFailException",
     "AirflowNotFoundException",
+    "AirflowPlugin",
     "AirflowSensorTimeout",
     "AirflowSkipException",
     "Asset",
@@ -81,6 +87,9 @@ __all__ = [
 ]
 
 log = logging.getLogger(__name__)
+
+#: Whether Airflow's UI can show pages of plugins. 3.1.0 can, but does not tell them who is signed in.
+UI_HAS_PAGES = get_base_airflow_version_tuple() >= (3, 1, 1)
 
 P = ParamSpec("P")
 T = TypeVar("T")

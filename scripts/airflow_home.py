@@ -156,18 +156,21 @@ class AirflowHome:
         self.airflow("dags", "reserialize")
 
     @contextlib.contextmanager
-    def standalone(self) -> Iterator[None]:
+    def standalone(self, command: str = "standalone", path: str = "") -> Iterator[None]:
         """Run scheduler, DAG processor, triggerer and API server until the end of the ``with`` block.
 
         The web interface listens on :attr:`port`.
+
+        :param command: ``api-server`` for this one only
+        :param path: that everything is below, as behind a proxy
         """
         self.port = free_port()
         self.environment |= {
             "AIRFLOW__API__PORT": str(self.port),
-            "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{self.port}",
+            "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{self.port}{path}",
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__WORKERS": "1",
-            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{self.port}/execution/",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{self.port}{path}/execution/",
             "AIRFLOW__WEBSERVER__WEB_SERVER_PORT": str(self.port),
             "AIRFLOW__WEBSERVER__WEB_SERVER_HOST": "127.0.0.1",
             "AIRFLOW__WEBSERVER__WORKERS": "1",
@@ -176,7 +179,7 @@ class AirflowHome:
         }
         with self.log.open("ab") as log:
             process = subprocess.Popen(
-                [self.python, "-m", "airflow", "standalone"],
+                [self.python, "-m", "airflow", command],
                 cwd=self.directory,  # Python looks for packages there: not in the folder of the caller
                 env=self.environment,
                 stdin=subprocess.DEVNULL,

@@ -6,9 +6,11 @@ import json
 import shutil
 import signal
 import sys
+from random import Random
 
 from playwright.sync_api import Locator, ViewportSize
 
+from airflow_provider_cc.simulator import Simulator
 from scripts.airflow_home import CHECKOUT, AirflowHome
 from scripts.showcase import contact_centre
 from scripts.web_interface import WebInterface, chromium
@@ -18,6 +20,9 @@ IMAGES = CHECKOUT / "docs" / "images"
 DAG = "cc_agents_from_directory"
 FORM: ViewportSize = {"width": 1280, "height": 1000}
 LOG: ViewportSize = {"width": 1280, "height": 480}
+PAGE: ViewportSize = {"width": 1280, "height": 800}
+# Runs on the page, with something new in the contact center before each.
+RUNS = 12
 # Of no centre: what a reader is to put there.
 FIELDS = {
     "Connection ID": "cc_management_default",
@@ -54,6 +59,7 @@ def main() -> int:
             with WebInterface(browser, url, "admin", "admin") as web:
                 _connection_form(web)
                 _sync_log(web)
+                _sync_page(web, airflow, centre)
     return 0
 
 
@@ -71,6 +77,29 @@ def _sync_log(web: WebInterface) -> None:
     web.page.set_viewport_size(LOG)
     web.page.keyboard.press("w")  # wraps the lines
     _keep(web.page.locator("body"), "sync-log.png")
+
+
+def _sync_page(web: WebInterface, airflow: AirflowHome, centre: Simulator) -> None:
+    numbers = Random(7)  # noqa: S311 - the picture is to be the same each time
+    for run in range(RUNS):
+        accounts = numbers.sample([*centre.accounts()], 40)
+        for account in accounts[: numbers.randrange(4, 20)]:
+            centre.change_agent(account, softphone_number=f"7296{numbers.randrange(10_000):04}")
+        for account in accounts[36 : 36 + numbers.randrange(4)]:
+            centre.remove_agent(account)
+        for number in range(numbers.randrange(6)):
+            centre.add_agent(f"new{run:02}{number}")
+        unreadable = accounts[30 : 30 + numbers.randrange(1, 4)]
+        for account in unreadable:
+            centre.change_agent(account, agent_type="?")
+        airflow.trigger(DAG, f"run{run}")
+        airflow.wait_for(DAG, f"run{run}", seconds=240)
+        for account in unreadable:
+            centre.change_agent(account, agent_type=4)
+    web.page.set_viewport_size(PAGE)
+    web.page.goto(web.url)
+    web.contact_center_sync().get_by_role("link", name=DAG).click()
+    _keep(web.page.locator("body"), "sync-page.png")
 
 
 def _keep(shown: Locator, name: str) -> None:

@@ -66,8 +66,8 @@ def serve(console: Console) -> None:
                 must_succeed(dag_id, airflow.wait_for(dag_id), airflow.log)
         show_tables(console, warehouse)
         console.print(
-            f"Airflow is at [bold]http://127.0.0.1:{airflow.port}[/], user [bold]admin[/], "
-            f"password [bold]{password}[/]\n"
+            f"Airflow is at [bold]http://127.0.0.1:{airflow.port}/plugin/contact_center_sync[/], "
+            f"user [bold]admin[/], password [bold]{password}[/]\n"
             f"The warehouse is at [bold]{warehouse.replace('+psycopg2', '')}[/]\n"
             f"The contact center is at [bold]{centre.url}[/]\n"
             "Ctrl-C ends all three."

@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 
-from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Browser, FrameLocator, Locator, Page, ViewportSize, expect, sync_playwright
 
 # A busy machine takes its time; whatever is waited for is there within seconds otherwise.
 _PATIENCE_MS = 90_000
@@ -181,6 +181,26 @@ class WebInterface:
         self.page.get_by_role("button", name=re.compile("^Expand")).click()
         expect(value).to_contain_text(":")
         return value.inner_text().replace("\xa0", " ")
+
+    def contact_center_sync(self) -> FrameLocator:
+        """Open the page of that name by its entry in the menu, and wait until it is filled."""
+        self.page.get_by_role("link", name="Contact center sync").click()
+        return self._filled()
+
+    def contact_center_sync_of(self, dag_id: str, task_id: str) -> FrameLocator:
+        """Open the tab of that name at a task, and wait until it is filled.
+
+        :param dag_id: the DAG
+        :param task_id: the task
+        """
+        self.page.goto(f"{self.url}/dags/{dag_id}/tasks/{task_id}")
+        self.page.get_by_role("link", name="Contact center sync").last.click()  # the first is in the menu
+        return self._filled()
+
+    def _filled(self) -> FrameLocator:
+        frame = self.page.frame_locator("iframe[title='Contact center sync']")
+        expect(frame.locator("main[aria-busy=false]")).to_be_visible()
+        return frame
 
     def _task(self, dag_id: str, run_id: str, task_id: str) -> None:
         self.page.goto(f"{self.url}/dags/{dag_id}/runs/{run_id}/tasks/{task_id}")

@@ -168,11 +168,15 @@ class CCAgentsToSqlOperator(BaseOperator):
             ) from None
 
     def pre_execute(self, context: Context) -> None:
-        """Say what is synced, for the page in Airflow's UI: a failed run returns nothing that could.
+        """Say what is synced, for the page in Airflow's UI.
 
         :param context: of the task
         """
         super().pre_execute(context)
+        self._announce(context)
+
+    def _announce(self, context: Context) -> None:
+        # Before the run, as one that fails returns nothing by which it could be found.
         target = {"sql_conn_id": self.sql_conn_id, "table": self.table, "tenant": self._tenant}
         context["ti"].xcom_push(SYNC_KEY, {**target, "dry_run": self._dry_run})
 
@@ -253,13 +257,16 @@ class CCAgentsToSqlOperator(BaseOperator):
                     ledger.fail(counts, str(error) if isinstance(error, CCError) else type(error).__name__)
                 raise
         self._applied = counts
+        self._describe(application)
+        return counts
+
+    def _describe(self, application: Application) -> None:
         self._details = {
             "table": self.table,
-            "tenant": tenant,
+            "tenant": self._tenant,
             "active": application.active,
             "reject_reasons": application.reject_reasons,
         }
-        return counts
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
         """Tell OpenLineage what was read and written; an attempt that failed has written the ledger only.

@@ -56,7 +56,7 @@ def test_wheel_has_the_package_and_the_example_dags_and_nothing_else(wheel: Path
 
     dags = {name.replace("dags/", "airflow_provider_cc/example_dags/", 1) for name in _tracked("dags")}
     assert names == _tracked("airflow_provider_cc") | dags
-    assert "airflow_provider_cc/py.typed" in names
+    assert {f"airflow_provider_cc/{name}" for name in ("py.typed", "ui/page.html", "ui/page.js")} <= names
     assert "airflow_provider_cc/example_dags/cc_agents_from_accounts.py" in names
 
 

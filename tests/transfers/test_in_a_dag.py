@@ -243,6 +243,26 @@ def test_the_counts_go_out_with_the_asset_event(outcome: Outcome) -> None:
     assert [{name: event[name] for name in counts} for event in events] == [counts]
 
 
+@pytest.mark.parametrize(
+    ("task_id", "map_index", "tenant", "dry_run"),
+    [
+        ("sync_list", -1, "north", False),
+        ("sync_expanded", 1, "cc_management_default", False),
+        ("rehearsal", -1, "cc_management_default", True),
+        ("sync_nothing", -1, "cc_management_default", False),  # which fails
+    ],
+)
+def test_a_run_says_before_it_begins_what_it_writes_to(
+    outcome: Outcome, task_id: str, map_index: int, tenant: str, dry_run: bool
+) -> None:
+    ((told,),) = outcome.metadata(
+        f"SELECT value FROM xcom WHERE key = 'cc_sync' AND task_id = '{task_id}' AND map_index = {map_index}"
+    )
+
+    expected = {"sql_conn_id": "warehouse", "table": "cc_agent", "tenant": tenant, "dry_run": dry_run}
+    assert json.loads(told) == expected
+
+
 def test_no_secret_is_left_anywhere(outcome: Outcome) -> None:
     files = [path for path in outcome.metadata_file.parent.rglob("*") if path.is_file()]
 

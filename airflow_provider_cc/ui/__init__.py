@@ -1,0 +1,1 @@
+"""The page *Contact center sync* in Airflow's UI."""
