@@ -110,6 +110,7 @@ def read(client: BulkClient, sign_ins: int, staging: Stopwatch, tags: Tags) -> N
         _count("failed_requests", number, tags, endpoint=endpoint, reason=reason)
     _count("retries", client.retries, tags)
     _count("sign_ins", sign_ins, tags)
+    _count("throttled_seconds", int(client.throttled_seconds), tags)
     if staging.first:
         _time("stage", staging.seconds, tags)
         tracer, parent = tracing()
