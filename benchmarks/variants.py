@@ -9,10 +9,11 @@ import os
 import ssl
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import aiohttp
 
+from airflow_provider_cc.sync.metrics import Stopwatch
 from benchmarks.centre import DIRECTORY, INFO, accounts, address, token_request
 
 Work = Callable[[], dict[str, Any] | None]
@@ -124,6 +125,11 @@ def sync(sink: bool = False, count: int = 0, **arguments: Any) -> Work:
 class Sink:
     """Stands in for all that writes, and forgets."""
 
+    tags: ClassVar[dict[str, str]] = {}
+    clock = Stopwatch()
+    active = 0
+    reject_reasons: ClassVar[dict[str, int]] = {}
+
     def __init__(self, *_: Any) -> None:
         pass
 
@@ -133,6 +139,10 @@ class Sink:
     def now(self) -> datetime.datetime:
         """Return the time, as cheaply as the real one."""
         return datetime.datetime.now(datetime.UTC)
+
+    def active_count(self) -> int:
+        """Have no rows."""
+        return 0
 
     def staged(self) -> Iterator[Any]:
         """Have nothing staged."""
