@@ -21,7 +21,7 @@ from airflow_provider_cc.ui.advice import advice
 OVERVIEW_RUNS, SYNC_RUNS = 30, 100
 
 #: What is taken from what a task returned: numbers of these names, whatever else a subclass returns.
-_NUMBERS = (*(each.name for each in fields(Counts)), "seconds", "active", "throttled_seconds")
+_NUMBERS = (*(each.name for each in fields(Counts)), "seconds", "active")
 
 
 @dataclass(frozen=True)
