@@ -28,6 +28,8 @@ export UV_PYTHON_DOWNLOADS := never
 # Not /tmp: uv leaves locks behind there, and a test that is killed what it had.
 export TMPDIR := $(CURDIR)/.cache/tmp
 $(shell mkdir -p $(TMPDIR))
+# Every start of Airflow would compile all of it again: half of its time, in dozens of processes.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## list what can be made
