@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import sqlite3
@@ -15,6 +16,8 @@ import pytest
 
 if TYPE_CHECKING:
     from tests.variables import Variables
+
+pytest_plugins = ["tests.servers"]
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 SCRATCH = CHECKOUT / ".cache" / "tests"
@@ -84,15 +87,17 @@ def pytest_report_collectionfinish(config: pytest.Config) -> str:
 def migrated_database() -> Path:
     """Give the file of an empty metadata database, to be copied by every Airflow that needs one.
 
-    It is kept from run to run, as Airflow takes half a minute to make it.
+    It is kept from run to run, and made by one worker for all, as Airflow takes half a minute to make it.
     """
     from scripts.airflow_home import AirflowHome
 
     kept = SCRATCH / f"migrated-{version('apache-airflow')}.db"
-    if not kept.exists():
-        home = AirflowHome(_HOME / "migrated", {})
-        home.migrate()
-        home.database.replace(kept)
+    with kept.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept.exists():
+            home = AirflowHome(_HOME / "migrated", {})
+            home.migrate()
+            home.database.replace(kept)
     return kept
 
 

@@ -18,7 +18,6 @@ from airflow_provider_cc.hooks.isales import CCISalesHook
 from airflow_provider_cc.hooks.management import CCManagementHook
 from tests.hooks.conftest import (  # noqa: F401 - fixtures
     _own_environment,
-    certificates,
     connect,
     serve,
     start,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 
 from scripts.mariadb import sqlalchemy_url
@@ -31,6 +32,12 @@ _number = itertools.count(1)
 def warehouses(*names: str) -> list[str]:
     """Return the kinds of database that a test is for, in the environment that it runs in."""
     return [ONLY] if ONLY else list(names)
+
+
+#: For a test of what one database may do differently from another. Every other test needs only one of them.
+on_each_database = pytest.mark.parametrize(
+    "database", warehouses("sqlite", "duckdb", "postgres", "mariadb"), indirect=True
+)
 
 
 @dataclass(frozen=True)
