@@ -1,4 +1,4 @@
-"""What only Airflow's own services show: a sync as in production, and tasks that are stopped in the middle."""
+"""What only Airflow's own services show: a sync as in production, and tasks that are stopped in mid-run."""
 
 from __future__ import annotations
 
