@@ -203,7 +203,23 @@ MOMENTS = {
 }
 
 
-@pytest.mark.parametrize("when", MOMENTS)
+#: What SQLite's journal has to undo. The rest is not about the database, or about what it has committed.
+ON_SQLITE = (
+    "with a chunk staged",
+    "after the commit",
+    "in the change of the history",
+    "with everything written",
+    "before those who are gone are committed",
+)
+KILLS = [
+    (kind, when)
+    for kind in ("sqlite", "postgres", "mariadb")
+    for when in (MOMENTS if kind == "postgres" or THOROUGH or kind == ONLY else ON_SQLITE)
+    if kind != "mariadb" or THOROUGH or ONLY == "mariadb"
+]
+
+
+@pytest.mark.parametrize(("lasting", "when"), KILLS, indirect=["lasting"])
 def test_a_run_killed_ends_like_one_that_was_not(
     changing: Simulator, lasting: Database, tries: Tries, tell: Callable[[str], Story], when: str
 ) -> None:
