@@ -60,7 +60,7 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With ``WAREHOUSE=snowflake``, run what has a database of each kind, and what is Snowflake's alone.
+    """With ``WAREHOUSE=snowflake``, run what is about each database, and what is about Snowflake alone.
 
     Its client needs an older SQLAlchemy than Airflow has otherwise, and so an environment of its own.
     """
@@ -68,14 +68,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     found = len(items)
     items[:] = [item for item in items if _is_for_snowflake(item)]
-    config.stash[_CHOSEN] = f"{len(items)} of {found} tests are run: those that have a database of each kind"
+    config.stash[_CHOSEN] = f"{len(items)} of {found} tests are run: what is about each database, or this one"
 
 
 def _is_for_snowflake(item: pytest.Item) -> bool:
-    parameters = getattr(getattr(item, "callspec", None), "params", {})
-    return parameters.get("database") == "snowflake" or "snowflake_database" in getattr(
-        item, "fixturenames", ()
-    )
+    fixtures = getattr(item, "fixturenames", ())
+    if "snowflake_database" in fixtures:
+        return True
+    return "database" in fixtures and item.get_closest_marker("each_database") is not None
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> str:

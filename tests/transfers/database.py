@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import sqlalchemy as sa
@@ -27,6 +27,7 @@ _MARIADB = {
 
 
 _number = itertools.count(1)
+T = TypeVar("T")
 
 
 def warehouses(*names: str) -> list[str]:
@@ -34,10 +35,11 @@ def warehouses(*names: str) -> list[str]:
     return [ONLY] if ONLY else list(names)
 
 
-#: For a test of what one database may do differently from another. Every other test needs only one of them.
-on_each_database = pytest.mark.parametrize(
-    "database", warehouses("sqlite", "duckdb", "postgres", "mariadb"), indirect=True
-)
+def on_each_database(test: T) -> T:
+    """Run a test on a database of each kind, since it is about what one may do differently from another."""
+    kinds = warehouses("sqlite", "duckdb", "postgres", "mariadb")
+    marked: T = pytest.mark.each_database(pytest.mark.parametrize("database", kinds, indirect=True)(test))
+    return marked
 
 
 @dataclass(frozen=True)
