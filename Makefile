@@ -59,7 +59,7 @@ test: $(READY) $(UV) ## run all tests but the browser's and the long ones; TESTS
 test-hard: $(READY) $(UV) ## run the tests that take long; HARD="…" chooses some
 	$(servers)
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest --timeout 3600 $(or $(HARD),tests/hard tests/system/hard tests/hostile \
-	  tests/transfers/test_resume.py tests/transfers/test_stopping.py)
+	  tests/transfers/test_all_or_nothing.py tests/transfers/test_resume.py tests/transfers/test_stopping.py)
 
 # Where what is about each database is tested, and Snowflake's own.
 ON_SNOWFLAKE := tests/sync/test_rules.py tests/sync/test_snowflake.py tests/transfers/test_columns.py \
