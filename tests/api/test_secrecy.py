@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import html
 import json
 import pickle
 from urllib.parse import quote, quote_plus
@@ -41,8 +42,9 @@ def failure_of(call, body, **more):
         lambda secret: json.dumps(secret, ensure_ascii=False)[1:-1],
         lambda secret: quote(secret, safe=""),
         quote_plus,
+        html.escape,
     ],
-    ids=["as it is", "JSON", "JSON in Unicode", "URL", "form"],
+    ids=["as it is", "JSON", "JSON in Unicode", "URL", "form", "HTML"],
 )
 def test_a_secret_that_the_server_repeats_is_taken_out(secret, form):
     said = clean(f"wrong password: [{form(secret)}]", (secret,))
