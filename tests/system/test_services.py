@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +19,7 @@ import pytest
 
 from airflow_provider_cc.simulator import Settings, Simulator
 from scripts.airflow_home import CHECKOUT, AirflowHome
+from tests.monitoring import Collector, StatsD
 from tests.system.warehouse import Warehouse
 
 CHECK = """
@@ -66,10 +69,12 @@ with DAG("stopped", schedule=None, start_date=pendulum.datetime(2026, 1, 1, tz="
     terminated >> timed_out
 """
 FROM_DIRECTORY = "cc_agents_from_directory"
+#: What a sync says of itself, from the first line to the last.
+SAID = re.compile(r"Plan: |accounts, \d+ a second|Synced: |Sync failed ")
 
 
 class Running(NamedTuple):
-    """An Airflow whose services run, with a contact centre and a warehouse.
+    """An Airflow whose services run, with a contact center, a warehouse and monitoring.
 
     :param pids: folder in which tasks leave the ids of their processes
     """
@@ -78,6 +83,8 @@ class Running(NamedTuple):
     centre: Simulator
     warehouse: Warehouse
     pids: Path
+    statsd: StatsD
+    collector: Collector
 
 
 @pytest.fixture(scope="module")
@@ -92,9 +99,12 @@ def running(
     (dags / "stopped.py").write_text(STOPPED)
     shutil.copy(CHECKOUT / "dags" / f"{FROM_DIRECTORY}.py", dags)
     warehouse = Warehouse(f"sqlite:///{path}", {"conn_type": "sqlite", "host": str(path)})
-    with Simulator(Settings(agents=1000, seed=7, tls=True, cert_dir=certificates)) as centre:
+    settings = Settings(agents=1000, seed=7, tls=True, cert_dir=certificates)
+    with Simulator(settings) as centre, StatsD() as statsd, Collector() as collector:
         environment = {
             **centre.environment(),
+            **collector.environment(),
+            **statsd.environment(),
             "AIRFLOW_CONN_WAREHOUSE": json.dumps(warehouse.connection),
             "PYTHONPATH": str(CHECKOUT),
             "PIDS": str(pids),
@@ -102,7 +112,7 @@ def running(
         airflow = AirflowHome(folder / "airflow", environment, dags=dags)
         airflow.migrate(template=migrated_database)
         with airflow.standalone():
-            yield Running(airflow, centre, warehouse, pids)
+            yield Running(airflow, centre, warehouse, pids, statsd, collector)
 
 
 @pytest.fixture(autouse=True)
@@ -120,6 +130,7 @@ def wait_until(condition: Callable[[], object], seconds: float, what: str) -> fl
 
 
 def test_a_directory_is_synced_by_the_scheduler(running: Running) -> None:
+    """With its log, metrics and spans."""
     running.airflow.unpause(FROM_DIRECTORY)
     running.airflow.trigger(FROM_DIRECTORY, "by_hand")
     run = running.airflow.wait_for(FROM_DIRECTORY, "by_hand")
@@ -127,6 +138,21 @@ def test_a_directory_is_synced_by_the_scheduler(running: Running) -> None:
     assert run.state == "success", run.log
     assert running.warehouse.query("SELECT count(*) FROM cc_agent") == [(1000,)]
     assert not [secret for secret in running.centre.secrets() if secret in run.log]
+
+    logs = running.airflow.directory / "logs" / f"dag_id={FROM_DIRECTORY}"
+    (log,) = logs.rglob("run_id=by_hand/**/attempt=1.log")
+    assert SAID.findall(log.read_text()) == ["Plan: ", "Synced: "]
+    assert "softphones='directory') into cc_agent on sqlite (connection 'warehouse')" in log.read_text()
+
+    added = running.statsd.received()["cc.sync.accounts.added"]
+    # Beside the one by hand, there is the run that was due.
+    assert sum(metric.value for metric in added if metric.tags["dag_id"] == FROM_DIRECTORY) == 1000
+    told = {"cc.sync.read", "cc.sync.stage", "cc.sync.apply"}
+    wait_until(lambda: set(running.collector.named("cc.sync.")) == told, 60, "the spans of a sync")
+    if not version("apache-airflow").startswith("3.0."):  # which does not tell a task its span
+        spans = running.collector.named("cc.sync.").values()
+        ((_, parent),) = {(span.trace_id, span.parent_span_id) for span in spans}
+        assert parent
 
 
 def test_an_agent_is_signed_out_when_the_task_is_killed(running: Running) -> None:
@@ -149,7 +175,7 @@ def test_an_agent_is_signed_out_when_the_task_is_killed(running: Running) -> Non
 
 
 def test_a_real_sync_ends_within_two_seconds(running: Running) -> None:
-    airflow, centre, warehouse, pids = running
+    airflow, centre, warehouse, pids, *_ = running
     centre.faults.latency, centre.faults.only = 1.0, {"queryAgentInfoByAccount"}
 
     def staged(table: str) -> int:
