@@ -28,6 +28,8 @@ export UV_PYTHON_DOWNLOADS := never
 # Not /tmp: uv leaves locks behind there, and a test that is killed what it had.
 export TMPDIR := $(CURDIR)/.cache/tmp
 $(shell mkdir -p $(TMPDIR))
+# Every start of Airflow would compile all of it again: half of its time, in dozens of processes.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## list what can be made
@@ -57,16 +59,16 @@ test: $(READY) $(UV) ## run all tests but the browser's and the long ones; TESTS
 test-hard: $(READY) $(UV) ## run the tests that take long; HARD="…" chooses some
 	$(servers)
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest --timeout 3600 $(or $(HARD),tests/hard tests/system/hard tests/hostile \
-	  tests/transfers/test_resume.py tests/transfers/test_stopping.py)
+	  tests/transfers/test_all_or_nothing.py tests/transfers/test_resume.py tests/transfers/test_stopping.py)
 
-# What depends on the database: the tests in these files that have one of each kind, and Snowflake's own.
+# Where what is about each database is tested, and Snowflake's own.
 ON_SNOWFLAKE := tests/sync/test_rules.py tests/sync/test_snowflake.py tests/transfers/test_columns.py \
-  tests/transfers/test_concurrent_runs.py tests/transfers/test_history.py tests/transfers/test_resume.py \
-  tests/transfers/test_tables.py tests/sensors/test_freshness_sensor.py tests/docs/test_queries.py
+  tests/transfers/test_concurrent_runs.py tests/transfers/test_history.py tests/transfers/test_tables.py \
+  tests/sensors/test_freshness_sensor.py tests/docs/test_queries.py
 
 .PHONY: test-snowflake
 test-snowflake: .venv/snowflake/ready ## run what depends on the database with Snowflake's client, by fakesnow
-	@echo "Of $(ON_SNOWFLAKE), what syncs into a database of each kind:"
+	@echo "Of $(ON_SNOWFLAKE), what is about each database:"
 	WAREHOUSE=snowflake .venv/snowflake/bin/python -m pytest --verbose --numprocesses auto --dist worksteal $(ON_SNOWFLAKE)
 
 .PHONY: test-browser

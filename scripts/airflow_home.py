@@ -81,6 +81,7 @@ class AirflowHome:
             "AIRFLOW__CORE__MAX_TASK_RETRY_DELAY": "1",  # s: here a retry waits for nothing
             "AIRFLOW__CORE__PARALLELISM": "4",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+            "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "120",  # s: a busy machine takes its time to import
             # s: to a task's first call, the API server replies after 10 s, on a busy machine much later.
             "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
             # Airflow's services share one file: without patience, a scheduler dies of another's lock.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import sqlite3
@@ -15,6 +16,8 @@ import pytest
 
 if TYPE_CHECKING:
     from tests.variables import Variables
+
+pytest_plugins = ["tests.servers"]
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 SCRATCH = CHECKOUT / ".cache" / "tests"
@@ -57,7 +60,7 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With ``WAREHOUSE=snowflake``, run what has a database of each kind, and what is Snowflake's alone.
+    """With ``WAREHOUSE=snowflake``, run what is about each database, and what is about Snowflake alone.
 
     Its client needs an older SQLAlchemy than Airflow has otherwise, and so an environment of its own.
     """
@@ -65,14 +68,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     found = len(items)
     items[:] = [item for item in items if _is_for_snowflake(item)]
-    config.stash[_CHOSEN] = f"{len(items)} of {found} tests are run: those that have a database of each kind"
+    config.stash[_CHOSEN] = f"{len(items)} of {found} tests are run: what is about each database, or this one"
 
 
 def _is_for_snowflake(item: pytest.Item) -> bool:
-    parameters = getattr(getattr(item, "callspec", None), "params", {})
-    return parameters.get("database") == "snowflake" or "snowflake_database" in getattr(
-        item, "fixturenames", ()
-    )
+    fixtures = getattr(item, "fixturenames", ())
+    if "snowflake_database" in fixtures:
+        return True
+    return "database" in fixtures and item.get_closest_marker("each_database") is not None
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> str:
@@ -84,15 +87,17 @@ def pytest_report_collectionfinish(config: pytest.Config) -> str:
 def migrated_database() -> Path:
     """Give the file of an empty metadata database, to be copied by every Airflow that needs one.
 
-    It is kept from run to run, as Airflow takes half a minute to make it.
+    It is kept from run to run, and made by one worker for all, as Airflow takes half a minute to make it.
     """
     from scripts.airflow_home import AirflowHome
 
     kept = SCRATCH / f"migrated-{version('apache-airflow')}.db"
-    if not kept.exists():
-        home = AirflowHome(_HOME / "migrated", {})
-        home.migrate()
-        home.database.replace(kept)
+    with kept.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept.exists():
+            home = AirflowHome(_HOME / "migrated", {})
+            home.migrate()
+            home.database.replace(kept)
     return kept
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 
@@ -11,6 +12,7 @@ from airflow_provider_cc.api.management import AgentInfo, AgentLoginParams, Dire
 from airflow_provider_cc.exceptions import (
     CCAuthError,
     CCBusinessError,
+    CCError,
     CCResponseError,
     CCSessionRefused,
     CCTransientError,
@@ -61,33 +63,21 @@ def body(call: str) -> bytes:
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_a_success_is_read(call):
-    answer(call, body(call), headers=GUID_HEADER)
-
-
-@pytest.mark.parametrize("call", CALLS)
-def test_a_byte_order_mark_is_skipped(call):
-    assert repr(answer(call, b"\xef\xbb\xbf" + body(call), headers=GUID_HEADER)) == repr(
-        answer(call, body(call), headers=GUID_HEADER)
-    )
-
-
-@pytest.mark.parametrize("call", [name for name in CALLS if name != "tokenByAkSk"])
-@pytest.mark.parametrize("wrapper", ["schema", "requestParams"])
-def test_a_nested_envelope_is_opened(call, wrapper):
-    assert repr(answer(call, {wrapper: GOOD[call]}, headers=GUID_HEADER)) == repr(
-        answer(call, body(call), headers=GUID_HEADER)
-    )
-
-
-@pytest.mark.parametrize("call", CALLS)
-def test_what_the_manual_does_not_know_is_ignored(call):
-    answer(call, {"news": [1, {"a": None}], **GOOD[call]}, headers=GUID_HEADER)
-
-
-@pytest.mark.parametrize("call", OTHERS)
-def test_another_success_of_http_is_one_too(call):
-    answer(call, body(call), status=201)
+def test_a_success_is_read_in_each_of_its_forms(call):
+    """Plain, with a byte order mark, with news, with broken UTF-8 where it does no harm, in an envelope."""
+    read = repr(answer(call, body(call), headers=GUID_HEADER))
+    forms = [
+        b"\xef\xbb\xbf" + body(call),
+        {"news": [1, {"a": None}], **GOOD[call]},
+        json.dumps({"message": "@", **GOOD[call]}).encode().replace(b"@", b"\xff"),
+    ]
+    if call != "tokenByAkSk":
+        forms += [{wrapper: GOOD[call]} for wrapper in ("schema", "requestParams")]
+    for form in forms:
+        found = repr(answer(call, form, headers=GUID_HEADER))
+        assert found == read or call.startswith("any"), form  # which returns what it got
+    if call in OTHERS:
+        answer(call, body(call), status=201)
 
 
 @pytest.mark.parametrize("number", [7094, "7094", 7094.0, " 7094 "])
@@ -110,12 +100,10 @@ def test_no_agent_id_is_a_business_failure_of_its_own_code(call, payload, number
     "number",
     [0, "0", -1, "-1", True, False, 7094.5, "7094.0", "7094a", "７０９４", 2**31, 10**30, "9" * 11, [], {}],
 )
-@pytest.mark.parametrize(
-    ("call", "payload"), [("queryAgentInfoByAccount", "data"), ("queryAgentLoginParams", "results")]
-)
-def test_what_is_no_agent_id_is_a_bad_reply(call, payload, number):
-    with pytest.raises(CCResponseError, match="workNo"):
-        answer(call, {"returnCode": "0", payload: {"workNo": number}})
+def test_what_is_no_agent_id_is_a_bad_reply(number):
+    for call, payload in (("queryAgentInfoByAccount", "data"), ("queryAgentLoginParams", "results")):
+        with pytest.raises(CCResponseError, match="workNo"):
+            answer(call, {"returnCode": "0", payload: {"workNo": number}})
 
 
 @pytest.mark.parametrize("number", ["1e999", "1" + "0" * 5000, "-", "NaN"])
@@ -307,16 +295,14 @@ def test_the_directory_may_know_an_account_whose_line_cannot_be_read():
 
 
 @pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize(
-    "wrong",
-    [b"", b" ", HTML, b"null", b"0", b'"ok"', b"[]", b"[{}]", b"{", b"\xff\xfe{\x00", b"[" * 100_000],
-    ids=["empty", "blank", "HTML", "null", "number", "text", "list", "list of one", "open", "UTF-16", "deep"],
-)
-def test_what_is_no_json_object_is_a_bad_reply(call, wrong):
-    with pytest.raises(CCResponseError) as failure:
-        answer(call, wrong, headers={"Content-Type": "text/html", **GUID_HEADER})
-    assert failure.value.endpoint == CALLS[call].endpoint.name
-    assert "h1" not in str(failure.value)
+def test_what_is_no_json_object_is_a_bad_reply(call):
+    for wrong in (
+        b"", b" ", HTML, b"null", b"0", b'"ok"', b"[]", b"[{}]", b"{", b"\xff\xfe{\x00", b"[" * 100_000,
+    ):  # fmt: skip
+        with pytest.raises(CCResponseError) as failure:
+            answer(call, wrong, headers={"Content-Type": "text/html", **GUID_HEADER})
+        assert failure.value.endpoint == CALLS[call].endpoint.name
+        assert "h1" not in str(failure.value)
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -327,29 +313,23 @@ def test_a_truncated_reply_is_a_bad_reply(call):
             answer(call, whole[:length], headers=GUID_HEADER)
 
 
-@pytest.mark.parametrize("call", CALLS)
-def test_broken_utf_8_in_a_field_that_nobody_needs_costs_nothing(call):
-    whole = json.dumps({"message": "@", **GOOD[call]}).encode()
-    answer(call, whole.replace(b"@", b"\xff"), headers=GUID_HEADER)
-
-
 @pytest.mark.parametrize("call", [name for name in OTHERS if not name.startswith("any")])
-@pytest.mark.parametrize("reply", [{}, {"state": "0", "payload": 1}, {"schema": {"state": "0"}}])
-def test_an_unknown_envelope_is_a_bad_reply_that_names_the_keys(call, reply):
-    with pytest.raises(CCResponseError, match="keys seen") as failure:
-        answer(call, reply, headers=GUID_HEADER)
-    inner = reply.get("schema", reply)
-    assert failure.value.code == "missing_code"
-    assert failure.value.text.endswith(f"keys seen: {', '.join(sorted(inner)) or 'none'}")
+def test_an_unknown_envelope_is_a_bad_reply_that_names_the_keys(call):
+    for reply in ({}, {"state": "0", "payload": 1}, {"schema": {"state": "0"}}):
+        with pytest.raises(CCResponseError, match="keys seen") as failure:
+            answer(call, reply, headers=GUID_HEADER)
+        inner = reply.get("schema", reply)
+        assert failure.value.code == "missing_code"
+        assert failure.value.text.endswith(f"keys seen: {', '.join(sorted(inner)) or 'none'}")
 
 
 @pytest.mark.parametrize(("call", "field"), PAYLOADS)
-@pytest.mark.parametrize("payload", [None, "", "S3cret-value", 4711, True, [], [4711]])
-def test_a_payload_of_another_shape_is_a_bad_reply_that_shows_none_of_it(call, field, payload):
-    with pytest.raises(CCResponseError) as failure:
-        answer(call, {**GOOD[call], field: payload})
-    assert "S3cret-value" not in str(failure.value)
-    assert "4711" not in str(failure.value)
+def test_a_payload_of_another_shape_is_a_bad_reply_that_shows_none_of_it(call, field):
+    for payload in (None, "", "S3cret-value", 4711, True, [], [4711]):
+        with pytest.raises(CCResponseError) as failure:
+            answer(call, {**GOOD[call], field: payload})
+        assert "S3cret-value" not in str(failure.value)
+        assert "4711" not in str(failure.value)
 
 
 @pytest.mark.parametrize("data", ["x", {}, 5, ["x"], [None]])
@@ -376,7 +356,6 @@ def test_logininfo_may_have_no_token(value):
     assert answer("logininfo", reply).phone_token.reveal() == ""
 
 
-@pytest.mark.parametrize("value", [None, "", " ", "two words", "new\nline", "naïve", 5, True, [], {}])
 @pytest.mark.parametrize(
     ("call", "payload", "field"),
     [
@@ -386,11 +365,12 @@ def test_logininfo_may_have_no_token(value):
         ("auth/refresh", "resultData", "token"),
     ],
 )
-def test_a_sign_in_that_yields_no_usable_session_is_a_bad_reply(call, payload, field, value):
-    reply = {**GOOD[call], field: value} if payload is None else {**GOOD[call], payload: {field: value}}
-    with pytest.raises(CCResponseError) as failure:
-        answer(call, reply)
-    assert failure.value.code == "no_session"
+def test_a_sign_in_that_yields_no_usable_session_is_a_bad_reply(call, payload, field):
+    for value in (None, "", " ", "two words", "new\nline", "naïve", 5, True, [], {}):
+        reply = {**GOOD[call], field: value} if payload is None else {**GOOD[call], payload: {field: value}}
+        with pytest.raises(CCResponseError) as failure:
+            answer(call, reply)
+        assert failure.value.code == "no_session", value
 
 
 @pytest.mark.parametrize("call", ["onlineagent", "forcelogin"])
@@ -436,7 +416,6 @@ def test_an_error_beside_a_token_does_not_count():
 # Statuses
 
 BODIES = [b'{"error_code":"E1","message":"words"}', HTML, b"", b'{"returnCode":"0","retcode":"0","result":0}']
-BODY_IDS = ["JSON", "HTML", "empty", "success"]
 STATUSES = {
     400: CCBusinessError,
     401: CCSessionRefused,
@@ -462,40 +441,24 @@ STATUSES = {
 }
 
 
-@pytest.mark.parametrize("call", OTHERS)
 @pytest.mark.parametrize(("status", "error"), STATUSES.items())
-@pytest.mark.parametrize("content", BODIES, ids=BODY_IDS)
-def test_a_status(call, status, error, content):
-    with pytest.raises(error) as failure:
-        answer(call, content, status=status, headers={"Location": "https://elsewhere.example/S3cret"})
-    assert (type(failure.value), failure.value.code) == (error, f"HTTP {status}")
-    assert "elsewhere" not in str(failure.value)
+def test_a_status(status, error):
+    """Only two of them are a verdict at a sign-in."""
+    calls = OTHERS if status in (401, 403) else CALLS
+    for call, content in itertools.product(calls, BODIES):
+        with pytest.raises(CCError) as failure:
+            answer(call, content, status=status, headers={"Location": "https://elsewhere.example/S3cret"})
+        assert (call, type(failure.value), failure.value.code) == (call, error, f"HTTP {status}")
+        assert "elsewhere" not in str(failure.value)
 
 
 @pytest.mark.parametrize("call", SIGN_INS)
-@pytest.mark.parametrize("status", [s for s in STATUSES if s not in (401, 403)])
-@pytest.mark.parametrize("content", BODIES, ids=BODY_IDS)
-def test_only_two_statuses_at_a_sign_in_are_a_verdict(call, status, content):
-    with pytest.raises(STATUSES[status]) as failure:
-        answer(call, content, status=status)
-    assert (type(failure.value), failure.value.code) == (STATUSES[status], f"HTTP {status}")
-
-
-@pytest.mark.parametrize("call", SIGN_INS)
-@pytest.mark.parametrize(("content", "kind"), zip(BODIES, BODY_IDS, strict=True), ids=BODY_IDS)
-def test_a_401_at_a_sign_in_is_a_verdict_and_a_403_if_it_is_json(call, content, kind):
-    for status in (401, 403):
-        verdict = status == 401 or kind in ("JSON", "success")
+def test_a_401_at_a_sign_in_is_a_verdict_and_a_403_if_it_is_json(call):
+    for content, status in itertools.product(BODIES, (401, 403)):
+        verdict = status == 401 or content.startswith(b"{")
         with pytest.raises(CCAuthError if verdict else CCBusinessError) as failure:
             answer(call, content, status=status)
         assert (failure.value.code, failure.value.status) == (f"HTTP {status}", status)
-
-
-@pytest.mark.parametrize("call", SIGN_INS)
-@pytest.mark.parametrize("status", [408, 418, 429, 502, 503, 504])
-def test_these_statuses_refuse_nobody_at_a_sign_in(call, status):
-    with pytest.raises(CCTransientError):
-        answer(call, b"", status=status)
 
 
 @pytest.mark.parametrize("status", [401, 403, 500])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import html
 import json
 import pickle
 from urllib.parse import quote, quote_plus
@@ -41,8 +42,9 @@ def failure_of(call, body, **more):
         lambda secret: json.dumps(secret, ensure_ascii=False)[1:-1],
         lambda secret: quote(secret, safe=""),
         quote_plus,
+        html.escape,
     ],
-    ids=["as it is", "JSON", "JSON in Unicode", "URL", "form"],
+    ids=["as it is", "JSON", "JSON in Unicode", "URL", "form", "HTML"],
 )
 def test_a_secret_that_the_server_repeats_is_taken_out(secret, form):
     said = clean(f"wrong password: [{form(secret)}]", (secret,))
@@ -86,17 +88,14 @@ def test_a_text_is_made_fit_to_be_shown(text, cleaned):
 
 
 @pytest.mark.parametrize("name", CALLS)
-@pytest.mark.parametrize("status", [200, 400, 401, 403, 500, 503])
-def test_no_call_lets_its_own_secret_back_in(name, status):
+def test_no_call_lets_its_own_secret_back_in(name):
     echo = f"refused: {PASSWORD} and refresh-token"
-    said = failure_of(
-        name,
-        {field: echo for field in ("returnCode", "resultCode", "retcode", "result", "message", PASSWORD)},
-        status=status,
-        secrets=("Bearer-Guid", PASSWORD) if name.startswith("any") else (),
-    )
-    secrets = [*CALLS[name].secrets, *((PASSWORD,) if name.startswith("any") else ())]
-    assert not [secret for secret in secrets if secret in f"{said} {said.args}"]
+    body = {field: echo for field in ("returnCode", "resultCode", "retcode", "result", "message", PASSWORD)}
+    further = ("Bearer-Guid", PASSWORD) if name.startswith("any") else ()
+    for status in (200, 400, 401, 403, 500, 503):
+        said = failure_of(name, body, status=status, secrets=further)
+        secrets = [*CALLS[name].secrets, *further]
+        assert not [secret for secret in secrets if secret in f"{said} {said.args}"]
 
 
 @pytest.mark.parametrize("name", ["queryAgentInfoByAccount", "logininfo", "any of CC-iSales"])
@@ -124,12 +123,12 @@ def test_the_keys_of_an_unknown_envelope_are_named_and_its_values_are_not(name):
     assert name == "tokenByAkSk" or "one, two" in said
 
 
-@pytest.mark.parametrize("status", [200, 400, 403, 404, 500, 502])
 @pytest.mark.parametrize("name", CALLS)
-def test_no_exception_holds_a_body(name, status):
-    said = failure_of(name, b"<html>a long page S3cret-in-a-page</html>", status=status)
-    assert "S3cret-in-a-page" not in f"{said} {said!r} {vars(said)} {said.args}"
-    assert said.__cause__ is None
+def test_no_exception_holds_a_body(name):
+    for status in (200, 400, 403, 404, 500, 502):
+        said = failure_of(name, b"<html>a long page S3cret-in-a-page</html>", status=status)
+        assert "S3cret-in-a-page" not in f"{said} {said!r} {vars(said)} {said.args}"
+        assert said.__cause__ is None
 
 
 # What is read

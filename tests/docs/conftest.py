@@ -14,15 +14,11 @@ from airflow_provider_cc.hooks import transport
 from airflow_provider_cc.simulator import Simulator
 from tests.transfers.conftest import (  # noqa: F401 - fixtures
     MakeCentre,
-    certificates,
     database,
     make_centre,
-    mariadb_connection,
     mariadb_database,
-    postgres_connection,
     postgres_database,
     snowflake_database,
-    snowflake_server,
     sqlite_database,
     sqlite_sync,
     sync,

@@ -25,11 +25,9 @@ from airflow_provider_cc.sync.columns import AGENT_COLUMNS
 from airflow_provider_cc.sync.counts import Counts
 from airflow_provider_cc.sync.schema import define
 from tests.conftest import CHECKOUT
-from tests.docs.pages import PAGES, blocks, code_words, name, page, section, tables
+from tests.docs.pages import blocks, code_words, page, section, tables
 
 TYPES = {entry["connection-type"]: entry for entry in CONNECTION_TYPES}
-#: Written by `make bench`, whose figures make their tables as wide as they are.
-GENERATED = {"docs/benchmarks.md"}
 
 
 def operators() -> dict[str, Any]:
@@ -289,29 +287,3 @@ def test_versions() -> None:
     (python,) = re.findall(r'requires-python = ">=([\d.]+)"', project)
     assert f"Airflow {least} or later" in told
     assert f"Python {python} or later" in told
-
-
-@pytest.mark.parametrize("path", PAGES, ids=name)
-def test_links(path: Any) -> None:
-    text = re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)
-    for target in re.findall(r"\]\(([^)\s]+)\)", text):
-        if re.match(r"[a-z]+:", target):
-            continue
-        file, _, anchor = target.partition("#")
-        linked = (path.parent / file).resolve() if file else path
-        assert linked.exists(), target
-        if anchor:
-            assert anchor in _anchors(linked.read_text()), target
-
-
-def _anchors(text: str) -> set[str]:
-    headings = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
-@pytest.mark.parametrize("path", PAGES, ids=name)
-def test_lines_are_not_too_long(path: Any) -> None:
-    if name(path) not in GENERATED:
-        # A row of a table cannot be broken.
-        lines = [line for line in path.read_text().splitlines() if not line.startswith("|")]
-        assert [line for line in lines if len(line) > 110] == []

@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_cc.simulator import Simulator
 from tests.docs.pages import Block, blocks, page
 from tests.transfers.conftest import Sync
-from tests.transfers.database import Database
+from tests.transfers.database import Database, on_each_database
 
 ANN, BOB, CARL = "agent000001", "agent000002", "agent000003"
 
@@ -66,15 +66,14 @@ def below(heading: str) -> str:
     return found[1]
 
 
-def test_queries_run(tables: Database) -> None:
+@on_each_database
+def test_queries_run_and_tell_the_truth(tables: Database, centre: Simulator, sync: Sync) -> None:
     for block in blocks("sql", ""):
         if block.code.lstrip().startswith("DELETE"):
             tables.execute(block.code)
         else:
             tables.query(block.code)
 
-
-def test_queries_tell_the_truth(tables: Database, centre: Simulator, sync: Sync) -> None:
     number = centre.agent(BOB).softphone_number
 
     held = tables.query(below("Who had it when a call came in"))
@@ -112,8 +111,7 @@ def test_queries_tell_the_truth(tables: Database, centre: Simulator, sync: Sync)
     sync()
     assert tables.query(shared) == [("cc_management_default", number, 2, ANN, BOB)]
 
-
-def test_clean_up_leaves_what_is_current(tables: Database) -> None:
+    # Cleaning up leaves what is current.
     before = tables.query("SELECT COUNT(*) FROM cc_agent_history WHERE valid_to IS NULL")
     for block in _clean_ups():
         tables.execute(block.code.replace("2026-01-01", "2999-01-01"))

@@ -23,7 +23,7 @@ with DAG("look_up", schedule=None, start_date=pendulum.datetime(2026, 1, 1, tz="
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_airflow_takes_a_connection_from_the_backend_of_the_page(
     centre: Simulator, migrated_database: Path, tmp_path: Path
 ) -> None:

@@ -78,7 +78,7 @@ def test_block_is_a_test_that_passes(block: Block, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_blocks_are_dags_that_airflow_runs(
     centre: Simulator, sqlite_database: Database, migrated_database: Path, tmp_path: Path
 ) -> None:

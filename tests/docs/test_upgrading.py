@@ -14,7 +14,7 @@ from airflow_provider_cc.sync.columns import AGENT_COLUMNS, Column
 from airflow_provider_cc.transfers.agents_to_sql import CCAgentsToSqlOperator
 from tests.docs.pages import blocks, section
 from tests.transfers.conftest import Sync
-from tests.transfers.database import Database
+from tests.transfers.database import Database, on_each_database
 
 SITE = Column("site", sqlalchemy.String(64), {AgentInfo: lambda answer: "north"})
 
@@ -23,6 +23,7 @@ class WithSite(CCAgentsToSqlOperator):
     columns = (*AGENT_COLUMNS, SITE)
 
 
+@on_each_database
 def test_a_table_gets_a_new_column(database: Database, centre: Simulator, sync: Sync) -> None:
     accounts = list(centre.accounts(limit=3))
     sync(accounts=accounts, history_table="cc_agent_history")

@@ -15,7 +15,6 @@ from tests.doctor.support import SIGN_INS, Examined
 from tests.hooks.conftest import (  # noqa: F401 - fixtures
     _own_environment,
     _short_waits,
-    certificates,
     connect,
     logged,
     reconnect,

@@ -45,11 +45,6 @@ def _own_variables(variables: Variables) -> None:
     """Begin without a credential at rest."""
 
 
-@pytest.fixture(scope="session")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("certificates")
-
-
 @pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Make an Airflow connection, as an environment variable has it; extras are merged into those given."""

@@ -138,7 +138,6 @@ class Server:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port: int = self._listener.getsockname()[1]
         self.connections = 0
-        self._over = threading.Event()
         self._thread = threading.Thread(target=self._accept, daemon=True)
 
     def __enter__(self) -> Server:
@@ -146,17 +145,16 @@ class Server:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
+        self._listener.shutdown(socket.SHUT_RDWR)  # which ends a call that waits for the next connection
         self._thread.join()
         self._listener.close()
 
     def _accept(self) -> None:
-        while not self._over.is_set():
-            if not select.select([self._listener], [], [], 0.02)[0]:
-                continue
-            connection, _ = self._listener.accept()
-            self.connections += 1
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                self.connections += 1
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
         connection.settimeout(10)

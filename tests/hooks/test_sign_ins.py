@@ -30,6 +30,15 @@ SYSTEMS = {
 }
 EVERY_SYSTEM = pytest.mark.parametrize("system", SYSTEMS)
 EVERY_WAY = pytest.mark.parametrize("make", [one_by_one, in_threads, at_once])
+#: Each system and each way, not each with each: neither knows of the other.
+SYSTEMS_AND_WAYS = pytest.mark.parametrize(
+    ("system", "make"),
+    [
+        *(("management", make) for make in (one_by_one, in_threads, at_once)),
+        ("gateway", at_once),
+        ("isales", in_threads),
+    ],
+)
 
 
 def accounts(cc, count):
@@ -47,8 +56,7 @@ def test_nothing_is_sent_before_the_first_call(cc, system):
     assert cc.stats.requests() == 0
 
 
-@EVERY_SYSTEM
-@EVERY_WAY
+@SYSTEMS_AND_WAYS
 def test_the_first_use_signs_in_once_however_many_want_it(cc, system, make):
     hook, call, endpoint, sign_in = SYSTEMS[system]
     cc.faults.latency, cc.faults.only = 0.1, {sign_in}
@@ -138,8 +146,7 @@ def test_a_config_guid_has_no_end_that_anybody_knows(cc, gateway, clock):
 # After a lapse
 
 
-@EVERY_SYSTEM
-@EVERY_WAY
+@SYSTEMS_AND_WAYS
 def test_a_lapse_costs_one_sign_in_and_one_more_try_of_each_call(cc, system, make):
     hook, call, endpoint, sign_in = SYSTEMS[system]
     hook = hook()

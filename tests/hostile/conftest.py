@@ -9,7 +9,6 @@ from hypothesis import HealthCheck, settings
 from tests.hooks.conftest import (  # noqa: F401 - fixtures
     _own_environment,
     _short_waits,
-    certificates,
     connect,
     logged,
     serve,
@@ -19,9 +18,7 @@ from tests.transfers.conftest import (  # noqa: F401 - fixtures
     database,
     log,
     make_centre,
-    mariadb_connection,
     mariadb_database,
-    postgres_connection,
     postgres_database,
     sqlite_database,
     sqlite_sync,

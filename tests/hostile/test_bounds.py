@@ -87,9 +87,10 @@ LONG = {
 }
 
 
+@pytest.mark.timeout(320)
 @pytest.mark.parametrize("client", CLIENTS)
-@pytest.mark.parametrize("cases", [TOO_LONG, LONG], ids=["too long", "long"])
-def test_no_reply_costs_more_than_it_should(serve, client, cases):
+def test_no_reply_costs_more_than_it_should(serve, client):
+    cases = TOO_LONG | LONG
     ports = {name: serve(handle).port for name, (handle, _, _) in cases.items()}
     said = subprocess.run(
         [sys.executable, "-m", "tests.hostile.support", client, json.dumps(ports)],
@@ -97,7 +98,7 @@ def test_no_reply_costs_more_than_it_should(serve, client, cases):
         env=dict(os.environ),
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=300,
         check=True,
     )
     results = json.loads(said.stdout.splitlines()[-1])

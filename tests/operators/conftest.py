@@ -16,12 +16,6 @@ MakeCentre = Callable[..., Simulator]
 Connect = Callable[..., str]
 
 
-@pytest.fixture(scope="session")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Keep one set of certificates: making one takes longer than many a test."""
-    return tmp_path_factory.mktemp("certificates")
-
-
 @pytest.fixture
 def make_centre(certificates: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeCentre]:
     """Start contact centres over TLS and tell Airflow of the latest one."""

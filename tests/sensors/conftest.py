@@ -5,15 +5,12 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_cc.hooks import transport
-from tests.operators.conftest import centre, certificates, connect, make_centre  # noqa: F401 - fixtures
+from tests.operators.conftest import centre, connect, make_centre  # noqa: F401 - fixtures
 from tests.transfers.conftest import (  # noqa: F401 - fixtures
     database,
-    mariadb_connection,
     mariadb_database,
-    postgres_connection,
     postgres_database,
     snowflake_database,
-    snowflake_server,
     sqlite_database,
     sqlite_sync,
     sync,

@@ -19,7 +19,7 @@ from airflow_provider_cc.sensors.sync import CCSyncFreshnessSensor
 from airflow_provider_cc.simulator import Simulator
 from airflow_provider_cc.sync import database as databases
 from tests.transfers.conftest import Sync
-from tests.transfers.database import Database
+from tests.transfers.database import Database, on_each_database
 
 HOUR = timedelta(hours=1)
 
@@ -58,6 +58,7 @@ def test_is_not_fresh_before_the_first_run(
     assert database.tables() == set()
 
 
+@on_each_database
 def test_is_fresh_after_a_run_and_not_for_ever(
     centre: Simulator,
     database: Database,

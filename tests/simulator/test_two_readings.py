@@ -18,7 +18,6 @@ from airflow_provider_cc.hooks.isales import CCISalesHook
 from airflow_provider_cc.hooks.management import CCManagementHook
 from tests.hooks.conftest import (  # noqa: F401 - fixtures
     _own_environment,
-    certificates,
     connect,
     serve,
     start,
@@ -236,9 +235,8 @@ def wrong(field: Field, value: Any, place: str) -> list[str]:
     return found
 
 
-@pytest.fixture
 def of_pages(overheard):
-    """The exchanges of each page; others, such as an agent's sign-in, are on none of the five."""
+    """Return the exchanges of each page; others, such as an agent's sign-in, are on none of the five."""
     cc, exchanges = overheard
     use_everything(cc)
     by_path = {page.path: name for name, page in PAGES.items()}
@@ -249,51 +247,38 @@ def of_pages(overheard):
     return found
 
 
-def test_every_page_was_asked_at_its_very_path_by_its_method(of_pages):
-    assert {name: len(exchanges) for name, exchanges in of_pages.items()} == {
+def test_every_exchange_is_as_its_page_has_it(overheard):
+    """Path, method, headers and fields, and no others."""
+    found = of_pages(overheard)
+    assert {name: len(exchanges) for name, exchanges in found.items()} == {
         "queryAgentLoginParams": 1,
         "queryAgentInfoByAccount": 2,
         "config/login": 1,
         "logininfo": 1,
         "auth/login": 1,
     }
-    for name, exchanges in of_pages.items():
-        assert {exchange.method for exchange in exchanges} == {PAGES[name].method}
-
-
-def test_every_request_has_the_headers_of_its_page_and_no_others(of_pages):
-    for name, exchanges in of_pages.items():
+    for name, exchanges in found.items():
+        page = PAGES[name]
         for exchange in exchanges:
+            assert exchange.method == page.method
             given = {key.lower(): value for key, value in exchange.headers.items()}
-            table = {key.lower(): field for key, field in PAGES[name].headers.items()}
+            table = {key.lower(): field for key, field in page.headers.items()}
             own = {key: value for key, value in given.items() if key in table or key not in OF_HTTP}
             assert problems(table, own, name) == []
+            assert (
+                exchange.body is None if page.body is None else problems(page.body, exchange.body, name) == []
+            )
+            assert problems(page.reply, exchange.reply, name) == []
 
-
-def test_every_request_has_the_fields_of_its_page_and_no_others(of_pages):
-    for name, exchanges in of_pages.items():
-        for exchange in exchanges:
-            table = PAGES[name].body
-            assert exchange.body is None if table is None else problems(table, exchange.body, name) == []
-
-
-def test_every_reply_has_the_fields_of_its_page_and_no_others(of_pages):
-    for name, exchanges in of_pages.items():
-        for exchange in exchanges:
-            assert problems(PAGES[name].reply, exchange.reply, name) == []
-
-
-def test_the_two_scenarios_of_the_account_query_are_told_apart_as_on_its_page(of_pages):
-    signed, by_user = of_pages["queryAgentInfoByAccount"]
+    # The two scenarios of the account query are told apart as on its page.
+    signed, by_user = found["queryAgentInfoByAccount"]
     assert signed.body.keys() == {"accountCode"}
     assert re.fullmatch(BEARER, signed.headers["Authorization"])
     assert by_user.body.keys() == {"accountCode", "username", "password"}
     assert "Authorization" not in by_user.headers
     assert by_user.headers["Content-Type"].startswith("application/json")
 
-
-def test_the_guid_of_config_login_is_in_the_header_as_its_page_says(of_pages):
-    (exchange,) = of_pages["config/login"]
+    (exchange,) = found["config/login"]
     assert exchange.reply_headers["Guid"] == exchange.reply["result"]["guid"]
 
 

@@ -11,7 +11,6 @@ from tests.hooks.conftest import (  # noqa: F401 - fixtures
     _own_environment,
     _own_variables,
     _short_waits,
-    certificates,
     clock,
     connect,
     logged,

@@ -12,16 +12,12 @@ import pytest
 from airflow_provider_cc.simulator import Settings, Simulator
 from tests.sync.support import MemoryStore, Start
 from tests.transfers.conftest import (  # noqa: F401 - fixtures
-    certificates,
     latin1_database,
     make_database,
-    mariadb_connection,
     mariadb_database,
-    postgres_connection,
     postgres_database,
     snowflake_database,
     snowflake_log,
-    snowflake_server,
     sqlite_database,
 )
 from tests.transfers.database import ONLY, Database, warehouses
@@ -44,7 +40,7 @@ def warehouse(database: Database, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture
-def start(certificates: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:  # noqa: F811
+def start(certificates: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     """Start contact centers."""
     running: list[Simulator] = []
 

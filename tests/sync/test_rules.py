@@ -21,6 +21,8 @@ from airflow_provider_cc.sync.stage import Staging
 from tests.sync.runs import NAMES, Bench
 from tests.transfers.database import Database as Warehouse
 
+pytestmark = pytest.mark.each_database
+
 ACCOUNTS = ["ann", "Ann", "böb", "o'neil", "%s:x\\", "張"]
 VALUES: list[Any] = [None, 1, 2, 7]
 

@@ -10,7 +10,6 @@ import pytest
 
 from airflow_provider_cc.simulator import Settings, Simulator
 from scripts.airflow_home import AirflowHome
-from scripts.postgres import postgres
 from tests.system.warehouse import Warehouse
 
 
@@ -19,13 +18,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.slow)
-            item.add_marker(pytest.mark.timeout(300))
-
-
-@pytest.fixture(scope="session")
-def postgres_connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with postgres(tmp_path_factory.mktemp("postgres") / "server") as connection:
-        yield connection
+            item.add_marker(pytest.mark.timeout(600))
 
 
 @pytest.fixture(params=["duckdb", "sqlite", "postgres"])
@@ -33,7 +26,7 @@ def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Warehouse:
     """Give an empty database of each kind."""
     kind = request.param
     if kind == "postgres":
-        connection = json.loads(request.getfixturevalue("postgres_connection"))
+        connection = request.getfixturevalue("postgres_connection")
         found = Warehouse(
             f"postgresql+psycopg2://{connection['login']}@{connection['host']}:{connection['port']}/postgres",
             connection,
@@ -51,9 +44,9 @@ def duckdb_warehouse(tmp_path: Path) -> Warehouse:
 
 
 @pytest.fixture
-def centre() -> Iterator[Simulator]:
+def centre(certificates: Path) -> Iterator[Simulator]:
     """Give a contact centre of 1,000 agents over TLS that remembers what it was asked."""
-    with Simulator(Settings(agents=1000, seed=7, tls=True)) as simulator:
+    with Simulator(Settings(agents=1000, seed=7, tls=True, cert_dir=certificates)) as simulator:
         yield simulator
 
 

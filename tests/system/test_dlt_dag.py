@@ -149,11 +149,11 @@ def test_parquet_files(centre: Simulator, make_pipe: MakePipe) -> None:
 
 
 def test_a_destination_with_a_password(
-    centre: Simulator, make_pipe: MakePipe, postgres_connection: str
+    centre: Simulator, make_pipe: MakePipe, postgres_connection: dict[str, Any]
 ) -> None:
     """Loaded with it, and refused with it: by a database that is not there."""
-    server = json.loads(postgres_connection)
-    url = f"postgresql://{server['login']}:{CANARY}@{server['host']}:{server['port']}"
+    login, host, port = (postgres_connection[part] for part in ("login", "host", "port"))
+    url = f"postgresql://{login}:{CANARY}@{host}:{port}"
     pipe = make_pipe(centre, "nothing", lambda _: {"password": f"{url}/postgres"})
 
     run = pipe.run("postgres")

@@ -40,15 +40,3 @@ def test_isales_session(centre: Simulator, airflow_home: MakeAirflow) -> None:
     assert told["conn_id"] == "cc_isales_default"
     assert told["expires_at"]
     assert not [secret for secret in centre.secrets() if secret in run.log + json.dumps(told)]
-
-
-def test_a_refused_sign_in_fails_at_once(centre: Simulator, airflow_home: MakeAirflow) -> None:
-    """No retry of the task either: three more tries could lock the account."""
-    environment = centre.environment()
-    connection = json.loads(environment["AIRFLOW_CONN_CC_ISALES_DEFAULT"]) | {"password": "not-the-password"}
-    airflow = airflow_home(centre, extra={"AIRFLOW_CONN_CC_ISALES_DEFAULT": json.dumps(connection)})
-
-    run = airflow.run_dag("cc_isales_session")
-
-    assert run.tasks == {("sign_in", -1): "failed"}
-    assert "not-the-password" not in run.log

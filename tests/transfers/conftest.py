@@ -13,9 +13,6 @@ import pytest
 
 from airflow_provider_cc.simulator import Settings, Simulator
 from airflow_provider_cc.transfers.agents_to_sql import CCAgentsToSqlOperator
-from scripts.mariadb import mariadb
-from scripts.postgres import postgres
-from scripts.snowflake import snowflake
 from tests import example_dialect
 from tests.transfers.database import Database, empty_mariadb, empty_postgres, new_snowflake, warehouses
 
@@ -24,22 +21,10 @@ Sync = Callable[..., dict[str, Any]]
 MakeCentre = Callable[..., Simulator]
 
 
-@pytest.fixture(scope="session")
-def postgres_connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    with postgres(tmp_path_factory.mktemp("postgres") / "server") as connection:
-        yield json.loads(connection)
-
-
 @pytest.fixture
 def postgres_database(postgres_connection: dict[str, Any]) -> Database:
     """Give an empty PostgreSQL database."""
     return empty_postgres(postgres_connection)
-
-
-@pytest.fixture(scope="session")
-def mariadb_connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    with mariadb(tmp_path_factory.mktemp("mariadb") / "server") as connection:
-        yield json.loads(connection)
 
 
 @pytest.fixture
@@ -54,17 +39,6 @@ def latin1_database(mariadb_connection: dict[str, Any]) -> Database:
     return empty_mariadb(mariadb_connection, "latin1")
 
 
-@pytest.fixture(scope="session")
-def snowflake_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    with (
-        snowflake(tmp_path_factory.mktemp("snowflake")) as answer,
-        pytest.MonkeyPatch.context() as environment,
-    ):
-        server = json.loads(answer)
-        environment.setenv("REQUESTS_CA_BUNDLE", server["authority"])
-        yield server
-
-
 @pytest.fixture
 def snowflake_log(snowflake_server: dict[str, Any]) -> Path:
     """Give the log of the server, which has a line for each password that it was sent."""
@@ -72,10 +46,8 @@ def snowflake_log(snowflake_server: dict[str, Any]) -> Path:
 
 
 @pytest.fixture
-def snowflake_database(snowflake_server: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Database:
+def snowflake_database(snowflake_server: dict[str, Any]) -> Database:
     """Give an empty Snowflake database."""
-    # Tests of another folder have a server of their own.
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", snowflake_server["authority"])
     return new_snowflake(snowflake_server["connection"])
 
 
@@ -85,9 +57,9 @@ def sqlite_database(tmp_path: Path) -> Database:
     return _file_database("sqlite", tmp_path)
 
 
-@pytest.fixture(params=warehouses("sqlite", "duckdb", "postgres", "mariadb"))
+@pytest.fixture(params=warehouses("sqlite"))
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
-    """Give an empty database of each kind."""
+    """Give an empty database: the one that takes least time, unless a test asks for each kind."""
     return make_database(request, tmp_path)
 
 
@@ -103,12 +75,6 @@ def _file_database(kind: str, folder: Path) -> Database:
     path = folder / f"warehouse.{kind}"
     dialect = example_dialect.sqlalchemy_name() if kind == "turso" else kind
     return Database(f"{dialect}:///{path}", {"conn_type": kind, "host": str(path)})
-
-
-@pytest.fixture(scope="session")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Keep one set of certificates: making one takes longer than many a test."""
-    return tmp_path_factory.mktemp("certificates")
 
 
 @pytest.fixture

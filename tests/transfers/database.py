@@ -7,8 +7,9 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
+import pytest
 import sqlalchemy as sa
 
 from scripts.mariadb import sqlalchemy_url
@@ -26,11 +27,19 @@ _MARIADB = {
 
 
 _number = itertools.count(1)
+T = TypeVar("T")
 
 
 def warehouses(*names: str) -> list[str]:
     """Return the kinds of database that a test is for, in the environment that it runs in."""
     return [ONLY] if ONLY else list(names)
+
+
+def on_each_database(test: T) -> T:
+    """Run a test on a database of each kind, since it is about what one may do differently from another."""
+    kinds = warehouses("sqlite", "duckdb", "postgres", "mariadb")
+    marked: T = pytest.mark.each_database(pytest.mark.parametrize("database", kinds, indirect=True)(test))
+    return marked
 
 
 @dataclass(frozen=True)

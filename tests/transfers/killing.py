@@ -109,13 +109,7 @@ class Tries:
 
     # A server that has imported everything forks them: none has to start from nothing.
     _context = multiprocessing.get_context("forkserver")
-    _context.set_forkserver_preload(
-        [
-            "airflow_provider_cc.transfers.agents_to_sql",
-            "airflow.providers.postgres.hooks.postgres",
-            "airflow.providers.sqlite.hooks.sqlite",
-        ]
-    )
+    _context.set_forkserver_preload(["tests.transfers.preloaded"])
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = dict(environment)

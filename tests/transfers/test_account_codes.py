@@ -10,7 +10,7 @@ from airflow_provider_cc.exceptions import CCError
 from airflow_provider_cc.simulator import Simulator
 from airflow_provider_cc.sync.sources import AccountList
 from tests.transfers.conftest import MakeCentre, Sync
-from tests.transfers.database import Database
+from tests.transfers.database import Database, on_each_database
 
 ODD = [
     "a",
@@ -73,37 +73,28 @@ def odd_centre(make_centre: MakeCentre) -> Simulator:
     return centre
 
 
-def test_an_odd_code_is_asked_for_and_written_as_it_is(
+@on_each_database
+def test_an_odd_code_is_written_as_it_is_found_again_and_closed(
     odd_centre: Simulator, database: Database, sync: Sync
 ) -> None:
-    sync(accounts=ODD, softphones="none", history_table="cc_agent_history")
+    arguments: dict[str, Any] = {
+        "accounts": ODD,
+        "softphones": "none",
+        "history_table": "cc_agent_history",
+        "max_rejects": 1.0,
+    }
+    sync(**arguments)
 
     expected = sorted((account, 500 + number) for number, account in enumerate(ODD))
     assert sorted(database.query("SELECT account, agent_id FROM cc_agent")) == expected
     assert sorted(database.query("SELECT account, agent_id FROM cc_agent_history")) == expected
     assert database.query("SELECT * FROM cc_agent_reject") == []
 
-
-def test_an_odd_code_is_found_again(odd_centre: Simulator, database: Database, sync: Sync) -> None:
-    sync(accounts=ODD, softphones="none", history_table="cc_agent_history")
-
-    counts = sync(accounts=ODD, softphones="none", history_table="cc_agent_history")
-
+    counts = sync(**arguments)
     assert (counts["unchanged"], counts["synced"]) == (len(ODD), len(ODD))
 
-
-def test_an_odd_code_is_closed(odd_centre: Simulator, database: Database, sync: Sync) -> None:
-    sync(accounts=ODD, softphones="none", history_table="cc_agent_history")
     for account in ODD[1:]:
         odd_centre.remove_agent(account)
-
-    arguments = {
-        "accounts": ODD,
-        "softphones": "none",
-        "history_table": "cc_agent_history",
-        "max_rejects": 1.0,
-    }
-
     with pytest.raises(CCError, match="min_snapshot_ratio"):
         sync(**arguments)
     assert database.query("SELECT COUNT(*) FROM cc_agent WHERE is_active") == [(len(ODD),)]
@@ -123,28 +114,21 @@ def test_the_directory_delivers_odd_codes_that_can_be_printed(
     assert counts["rejected"] == len([account for account in ODD if not account.isprintable()])
 
 
-@pytest.mark.parametrize(("code", "reason"), BAD, ids=[repr(code)[:20] for code, _ in BAD])
-def test_a_bad_code_is_a_reject_with_a_reason(
-    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync, code: Any, reason: str
+def test_every_bad_code_is_a_reject_of_its_own_with_a_reason(
+    centre: Simulator, database: Database, sync: Sync
 ) -> None:
-    counts = sqlite_sync(accounts=[code, "agent000001"], softphones="none")
-
-    ((endpoint, reject_code, message),) = sqlite_database.query(
-        "SELECT endpoint, code, message FROM cc_agent_reject"
-    )
-    assert (endpoint, reject_code) == ("account_code", "bad_code")
-    assert reason in message
-    assert (counts["requested"], counts["unique"], counts["synced"], counts["rejected"]) == (2, 2, 1, 1)
-
-
-def test_every_bad_code_is_a_reject_of_its_own(centre: Simulator, database: Database, sync: Sync) -> None:
     codes = [code for code, _ in BAD]
 
     counts = sync(accounts=[*codes, *codes, *centre.accounts()], softphones="none", max_rejects=1.0)
 
-    assert len(database.query("SELECT * FROM cc_agent_reject")) == counts["rejected"] == len(BAD)
-    assert counts["duplicates"] == len(BAD)
+    rejects = database.query("SELECT account, endpoint, code, message FROM cc_agent_reject")
+    assert {reject[1:3] for reject in rejects} == {("account_code", "bad_code")}
+    reasons = {account: message for account, _, _, message in rejects}
+    for code, reason in BAD:
+        assert reason in reasons["<NULL>" if code is None else repr(code)]
+    assert len(rejects) == counts["rejected"] == counts["duplicates"] == len(BAD)
     assert len(database.query("SELECT * FROM cc_agent")) == counts["synced"] == 12
+    assert centre.stats.requests("queryAgentInfoByAccount") == 12  # none of the bad ones was asked for
 
 
 def test_over_long_codes_that_begin_alike_are_two_rejects(
@@ -154,12 +138,6 @@ def test_over_long_codes_that_begin_alike_are_two_rejects(
 
     assert (counts["duplicates"], counts["rejected"]) == (0, 2)
     assert len(database.query("SELECT * FROM cc_agent_reject")) == 2
-
-
-def test_a_bad_code_is_never_asked_for(centre: Simulator, sqlite_sync: Sync) -> None:
-    sqlite_sync(accounts=[*(code for code, _ in BAD), "agent000001"], softphones="none", max_rejects=1.0)
-
-    assert centre.stats.requests("queryAgentInfoByAccount") == 1
 
 
 def test_a_bad_code_looks_the_same_in_the_rejects_of_every_run(

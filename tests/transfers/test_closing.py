@@ -10,17 +10,10 @@ import pytest
 from airflow_provider_cc.exceptions import CCError
 from airflow_provider_cc.simulator import Simulator
 from tests.transfers.conftest import Log, MakeCentre, Sync
-from tests.transfers.database import Database
+from tests.transfers.database import Database, on_each_database
 
 ANN = "agent000003"
 DIRECTORY = "agentAccount/query"
-
-
-@pytest.fixture(params=["sqlite_database", "postgres_database", "mariadb_database"])
-def database(request: pytest.FixtureRequest) -> Database:
-    """Give an empty database of the kind that inserts, and of the kind that copies."""
-    found: Database = request.getfixturevalue(request.param)
-    return found
 
 
 def row(database: Database, account: str = ANN) -> tuple[Any, ...]:
@@ -42,6 +35,7 @@ def synced(centre: Simulator, sync: Sync) -> list[str]:
     return accounts
 
 
+@on_each_database
 @pytest.mark.parametrize("code", ["0", "1"])
 def test_an_account_that_both_deny_is_closed_and_rejected(
     centre: Simulator, database: Database, sync: Sync, synced: list[str], code: Any

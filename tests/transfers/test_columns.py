@@ -12,7 +12,7 @@ from airflow_provider_cc.simulator import Simulator
 from airflow_provider_cc.sync.columns import AGENT_COLUMNS, Column
 from airflow_provider_cc.transfers.agents_to_sql import CCAgentsToSqlOperator
 from tests.transfers.conftest import Sync
-from tests.transfers.database import Database
+from tests.transfers.database import Database, on_each_database
 
 HISTORY = "cc_agent_history"
 KINDS = {4: "audio", 5: "multimedia", 11: "video", 99: "versatile"}
@@ -47,6 +47,7 @@ class WithServers(CCAgentsToSqlOperator):
         return self.known
 
 
+@on_each_database
 def test_one_more_column_is_read_compared_and_kept_in_history(
     centre: Simulator, database: Database, sync: Sync
 ) -> None:
@@ -94,6 +95,7 @@ def test_passwords_may_come_from_a_method(centre: Simulator, database: Database,
     assert database.query("SELECT DISTINCT sip_server FROM cc_agent") == [("10.10.10.11",)]
 
 
+@on_each_database
 def test_a_column_of_a_type_that_cannot_be_compared_by_the_database(
     centre: Simulator, database: Database, sync: Sync
 ) -> None:

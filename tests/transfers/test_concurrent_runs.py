@@ -16,6 +16,8 @@ from airflow_provider_cc.simulator import Simulator
 from tests.transfers.conftest import MakeCentre, Sync
 from tests.transfers.database import ONLY, Database
 
+pytestmark = pytest.mark.each_database
+
 HISTORY = "cc_agent_history"
 CHECKOUT = Path(__file__).resolve().parents[2]
 BUSY: dict[str, Any] = {"history_table": HISTORY, "chunk_size": 10}

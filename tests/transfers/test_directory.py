@@ -10,16 +10,9 @@ import pytest
 from airflow_provider_cc.exceptions import CCError
 from airflow_provider_cc.simulator import Simulator
 from tests.transfers.conftest import Log, MakeCentre, Sync
-from tests.transfers.database import Database
+from tests.transfers.database import Database, on_each_database
 
 HISTORY = "cc_agent_history"
-
-
-@pytest.fixture(params=["sqlite_database", "postgres_database", "mariadb_database"])
-def database(request: pytest.FixtureRequest) -> Database:
-    """Give an empty database of the kind that inserts, and of the kind that copies."""
-    found: Database = request.getfixturevalue(request.param)
-    return found
 
 
 def active(database: Database) -> set[str]:
@@ -88,6 +81,7 @@ def test_who_comes_back_is_reactivated(centre: Simulator, database: Database, sy
     ]
 
 
+@on_each_database
 def test_more_than_a_thousand_are_closed(make_centre: MakeCentre, database: Database, sync: Sync) -> None:
     centre = make_centre(2300)
     sync()

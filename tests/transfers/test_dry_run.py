@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from airflow_provider_cc.exceptions import CCConfigError
 from airflow_provider_cc.simulator import Simulator
 from tests.transfers.conftest import Log, MakeCentre, Sync
-from tests.transfers.database import Database
+from tests.transfers.database import Database, on_each_database
 
 HISTORY = "cc_agent_history"
 
@@ -20,11 +20,9 @@ def change_the_centre(centre: Simulator) -> None:
     centre.change_agent("agent000004", agent_id=701, agent_type=4, softphone_number="556")
 
 
-@pytest.mark.parametrize("source", ["accounts", "directory"])
-def test_without_tables_none_is_made(centre: Simulator, database: Database, sync: Sync, source: str) -> None:
-    arguments = {"accounts": list(centre.accounts())} if source == "accounts" else {}
-
-    counts = sync(dry_run=True, history_table=HISTORY, **arguments)
+@on_each_database
+def test_without_tables_none_is_made(centre: Simulator, database: Database, sync: Sync) -> None:
+    counts = sync(dry_run=True, history_table=HISTORY)
 
     assert database.tables() == set()
     assert (counts["added"], counts["synced"]) == (12, 12)
@@ -44,11 +42,15 @@ def test_no_table_changes(centre: Simulator, database: Database, sync: Sync, sou
     assert (counts["added"], counts["changed"], counts["deactivated"]) == (1, 1, 1)
 
 
+@on_each_database
 def test_the_real_run_then_does_what_was_said(centre: Simulator, database: Database, sync: Sync) -> None:
     sync()
     change_the_centre(centre)
+    before = database.dump()
 
-    said, done = sync(dry_run=True), sync()
+    said = sync(dry_run=True)
+    assert database.dump() == before
+    done = sync()
 
     names = ("requested", "unique", "synced", "added", "changed", "unchanged", "deactivated", "rejected")
     assert [said[name] for name in names] == [done[name] for name in names]

@@ -15,7 +15,7 @@ from airflow_provider_cc.simulator import Settings, Simulator
 from scripts.airflow_home import AirflowHome, Run
 from tests.transfers.database import Database, empty_postgres
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 DAG = """
 import json

@@ -10,7 +10,7 @@ import pytest
 from airflow_provider_cc.exceptions import CCAuthError, CCError
 from airflow_provider_cc.simulator import Simulator
 from tests.transfers.conftest import Log, MakeCentre, Sync
-from tests.transfers.database import Database
+from tests.transfers.database import Database, on_each_database
 
 INFO = "queryAgentInfoByAccount"
 GOOD = {"returnCode": "0", "description": "", "data": {"workNo": 7, "agentType": 4, "agentStatus": "0"}}
@@ -51,13 +51,6 @@ REPLIES: dict[str, tuple[int, Any, str]] = {
 }
 
 
-@pytest.fixture(params=["sqlite_database", "postgres_database", "mariadb_database"])
-def database(request: pytest.FixtureRequest) -> Database:
-    """Give an empty database of the kind that inserts, and of the kind that copies."""
-    found: Database = request.getfixturevalue(request.param)
-    return found
-
-
 def rejects(database: Database, table: str = "cc_agent_reject") -> list[tuple[Any, ...]]:
     return database.query(
         f"SELECT account, endpoint, code FROM {table} WHERE endpoint <> '' ORDER BY account"
@@ -71,17 +64,19 @@ def assert_staged(database: Database, rejected: list[tuple[Any, ...]]) -> None:
         assert database.query(f"SELECT * FROM {table}") == []
 
 
-@pytest.mark.parametrize("name", REPLIES)
 def test_a_reply_that_cannot_be_used_is_a_reject(
-    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync, name: str
+    make_centre: MakeCentre, sqlite_database: Database, sqlite_sync: Sync
 ) -> None:
-    status, body, code = REPLIES[name]
-    centre.faults.overrides = {"agent000003": (status, body)}
+    centre = make_centre(3 * len(REPLIES))
+    asked = dict(zip(list(centre.accounts())[::3], REPLIES.items(), strict=True))
+    centre.faults.overrides = {account: (status, body) for account, (_, (status, body, _)) in asked.items()}
 
     sqlite_sync(accounts=list(centre.accounts()), softphones="none")
 
-    assert rejects(sqlite_database) == [("agent000003", INFO, code)]
-    assert sqlite_database.query("SELECT COUNT(*) FROM cc_agent") == [(11,)]
+    names = {account: name for account, (name, _) in asked.items()}
+    found = {names[account]: (endpoint, code) for account, endpoint, code in rejects(sqlite_database)}
+    assert found == {name: (INFO, code) for name, (*_, code) in REPLIES.items()}
+    assert sqlite_database.query("SELECT COUNT(*) FROM cc_agent") == [(2 * len(REPLIES),)]
 
 
 def test_a_reject_leaves_the_row_as_it_was(centre: Simulator, database: Database, sync: Sync) -> None:
@@ -122,26 +117,21 @@ def test_the_message_says_what_the_centre_said(
     assert len(message) == 500
 
 
-def test_a_very_long_code_fits(centre: Simulator, database: Database, sync: Sync) -> None:
-    centre.faults.overrides = {"agent000003": (200, {"returnCode": "9" * 3000})}
-
-    sync(accounts=list(centre.accounts()), softphones="none")
-
-    ((code,),) = database.query("SELECT code FROM cc_agent_reject")
-    assert code == "9" * 100
-
-
-def test_nul_characters_in_a_reply_do_not_stop_the_run(
+@on_each_database
+def test_a_long_code_is_cut_and_nul_characters_do_not_stop_the_run(
     centre: Simulator, database: Database, sync: Sync
 ) -> None:
     centre.faults.overrides = {
+        "agent000002": (200, {"returnCode": "9" * 3000}),
         "agent000003": (200, {"returnCode": "4\0002", "description": "a\0b"}),
         "agent000004": (200, info(agentStatus="a\0b")),
     }
 
     counts = sync(accounts=list(centre.accounts()), softphones="none")
 
-    assert counts["rejected"] == 2
+    assert counts["rejected"] == 3
+    codes = database.query("SELECT code FROM cc_agent_reject WHERE account = 'agent000002'")
+    assert codes == [("9" * 100,)]
 
 
 def test_an_account_that_does_not_exist_is_a_reject(

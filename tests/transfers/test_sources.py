@@ -1,4 +1,4 @@
-"""Every source with every way to softphone numbers, into every database, against what the centre knows."""
+"""Every source with every way to softphone numbers, against what the centre knows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_cc.simulator import Simulator
 from tests.transfers.conftest import MakeCentre, Sync
-from tests.transfers.database import Database
+from tests.transfers.database import Database, on_each_database
 
 ATTRIBUTES = ("agent_id", "agent_type", "agent_status", "softphone_number")
 ALL_BUT_STATUS = {"agent_id", "agent_type", "softphone_number"}
@@ -161,20 +161,21 @@ def test_a_password_that_cannot_be_sent_is_a_reject(
 # accounts_sql
 
 
-@pytest.mark.parametrize(
-    "sql",
-    [
-        "SELECT account FROM crm WHERE account LIKE 'agent%'",
-        "SELECT account FROM crm WHERE account NOT LIKE '%:name%' AND account NOT LIKE '%s'",
-        "SELECT account FROM crm WHERE account <> '%(account)s' AND account <> ':account' -- 100% :sure ?",
-        "WITH known AS (SELECT account FROM crm) SELECT account FROM known ORDER BY account;",
-        'SELECT CAST(account AS VARCHAR(64)) AS "sign-in account" FROM crm',
-    ],
-)
-def test_the_query_is_sent_as_it_is(centre: Simulator, database: Database, sync: Sync, sql: str) -> None:
+QUERIES = [
+    "SELECT account FROM crm WHERE account LIKE 'agent%'",
+    "SELECT account FROM crm WHERE account NOT LIKE '%:name%' AND account NOT LIKE '%s'",
+    "SELECT account FROM crm WHERE account <> '%(account)s' AND account <> ':account' -- 100% :sure ?",
+    "WITH known AS (SELECT account FROM crm) SELECT account FROM known ORDER BY account;",
+    'SELECT CAST(account AS VARCHAR(64)) AS "sign-in account" FROM crm',
+]
+
+
+@on_each_database
+def test_the_query_is_sent_as_it_is(centre: Simulator, database: Database, sync: Sync) -> None:
     put_accounts(database, centre)
 
-    assert sync(accounts_sql=sql, softphones="none")["synced"] == 12
+    for sql in QUERIES:
+        assert sync(accounts_sql=sql, softphones="none")["synced"] == 12, sql
 
 
 @pytest.mark.parametrize("cast", ["account::text", "account::varchar(64)"])
@@ -195,6 +196,7 @@ def test_a_null_in_the_query_is_a_reject(centre: Simulator, database: Database, 
     assert sorted(database.query("SELECT account FROM cc_agent_reject")) == [("' padded'",), ("<NULL>",)]
 
 
+@on_each_database
 def test_a_number_column_is_a_column_of_account_codes(
     make_centre: MakeCentre, database: Database, sync: Sync
 ) -> None:
@@ -230,6 +232,7 @@ def test_a_query_that_returns_nothing_is_a_run_of_none(
 # Two sources on one table
 
 
+@on_each_database
 def test_two_sources_on_one_table_leave_each_other_alone(
     centre: Simulator, database: Database, sync: Sync
 ) -> None:
