@@ -248,7 +248,7 @@ def prepare(database: Database, tables: Tables) -> None:
                     for statement in _creation(database.dialect, tables, table, if_not_exists=True):
                         connection.execute(statement)
         for table in tables.extensible():
-            for column in _later_columns(connection, table):
+            for column in _later_columns(connection, database.dialect, table):
                 connection.exec_driver_sql(_add_column(connection, database.dialect, column))
         check(connection, database.dialect, tables.present())
 
@@ -268,7 +268,7 @@ def _needed(connection: sa.engine.Connection, dialect: Dialect, tables: Tables) 
     absent = [table for table in tables.present() if not is_there(connection, table)]
     yield from statements(dialect, tables, absent, connection.dialect)
     for table in tables.extensible():
-        for column in _later_columns(connection, table) if table not in absent else ():
+        for column in _later_columns(connection, dialect, table) if table not in absent else ():
             yield _add_column(connection, dialect, column)
 
 
@@ -336,9 +336,12 @@ def _missing(connection: sa.engine.Connection, table: sa.Table) -> list[sa.Colum
     return [column for column in table.columns if column.name.lower() not in found]
 
 
-def _later_columns(connection: sa.engine.Connection, table: sa.Table) -> list[sa.Column[Any]]:
+def _later_columns(
+    connection: sa.engine.Connection, dialect: Dialect, table: sa.Table
+) -> list[sa.Column[Any]]:
     """Return what a table of an earlier release lacks; nothing if the table is another one altogether."""
-    missing = _missing(connection, table)
+    found = dialect.columns(connection, table)  # by the catalog: the role may not be allowed to read the table
+    missing = [column for column in table.columns if column.name.lower() not in found]
     return missing if {column.name for column in missing} <= _LATER_COLUMNS else []
 
 

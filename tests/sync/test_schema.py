@@ -158,6 +158,8 @@ def test_what_may_not_be_created_is_told_with_its_statements(
         "cc_sync_run",
         "cc_agent_stage",
         "cc_agent_reject",
+        "cc_agent_history",
+        "cc_agent_history",
     ]
     roles.execute(*statements, f"GRANT SELECT, INSERT, UPDATE, DELETE ON {', '.join(ALL)} TO writer")
     assert Bench().sync("one", {"ann": 1}).added == 1
