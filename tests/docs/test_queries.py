@@ -19,7 +19,7 @@ ANN, BOB, CARL = "agent000001", "agent000002", "agent000003"
 @pytest.fixture
 def tables(database: Database, centre: Simulator, sync: Sync) -> Database:
     """Two runs, between which the agents change, rejects, a run that failed, and calls at every moment."""
-    history = {"history_table": "cc_agent_history", "max_rejects": 1.0}
+    history = {"history_table": "cc_agent_history", "max_rejects": 1.0, "create_views": True}
     everybody = [*centre.accounts(), "nobody"]
     number = centre.agent(ANN).softphone_number
     sync(accounts=everybody, **history)
@@ -35,6 +35,9 @@ def tables(database: Database, centre: Simulator, sync: Sync) -> Database:
     database.execute(
         f"CREATE TABLE call_log (call_id INTEGER, softphone_number VARCHAR(64), started_at {kind})"
     )
+    database.execute("CREATE TABLE cc_account (account VARCHAR(100))")
+    people = [{"account": account} for account in (ANN, BOB, CARL, "newcomer")]
+    database.execute("INSERT INTO cc_account VALUES (:account)", rows=people)
     begun = "SELECT valid_from FROM cc_agent_history WHERE account = :account ORDER BY valid_from"
     (first,), (second,) = database.query(begun, account=ANN)[0], database.query(begun, account=BOB)[-1]
     moments = [first - timedelta(days=1), first, second - (second - first) / 2, second]
@@ -68,7 +71,7 @@ def below(heading: str) -> str:
 
 def test_queries_run(tables: Database) -> None:
     for block in blocks("sql", ""):
-        if block.code.lstrip().startswith("DELETE"):
+        if block.code.lstrip().startswith(("CREATE", "INSERT", "DELETE")):
             tables.execute(block.code)
         else:
             tables.query(block.code)
@@ -111,6 +114,21 @@ def test_queries_tell_the_truth(tables: Database, centre: Simulator, sync: Sync)
     centre.change_agent(ANN, softphone_number=number)
     sync()
     assert tables.query(shared) == [("cc_management_default", number, 2, ANN, BOB)]
+
+
+def test_a_call_gets_its_agent_and_a_verdict(tables: Database) -> None:
+    query, share, by_verdict = (block.code for block in blocks("sql") if "attribution" in str(block))
+    tables.execute(query)
+
+    told = tables.query("SELECT call_id, account, verdict FROM call_agent ORDER BY call_id")
+    assert told == [
+        (0, None, "in a gap that no complete run covers"),
+        (1, ANN, "in a gap that no complete run covers"),  # the first run was still reading
+        (2, None, "two owners in the window"),
+        (3, BOB, "exact"),
+    ]
+    assert [float(attributable) for (attributable,) in tables.query(share)] == [0.25]
+    assert len(tables.query(by_verdict)) == 3
 
 
 def test_clean_up_leaves_what_is_current(tables: Database) -> None:

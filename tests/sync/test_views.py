@@ -95,7 +95,7 @@ class World:
             f"CREATE TABLE call_log (call_id INTEGER, tenant VARCHAR(250), softphone_number VARCHAR(64),"
             f" started_at {kind})",
             attribution,
-            *statements("docs/tables.md", "### Each change once")[:1],
+            *statements("docs/tables.md", "#### Each change once")[:1],
         )
 
     def play(self, chance: random.Random) -> None:
@@ -136,7 +136,7 @@ class World:
                 told += new
             else:
                 self._end(day, ledger, told)
-                self.database.execute(*statements("docs/tables.md", "### Each change once")[1:])
+                self.database.execute(*statements("docs/tables.md", "#### Each change once")[1:])
         self._ask_who_called(day, tenant, chance)
 
     def _at(self, minute: int) -> datetime:
@@ -238,7 +238,7 @@ def test_each_call_gets_its_agent_and_the_right_verdict(world: World) -> None:
         assert {verdict for (verdict,) in verdicts} == {EXACT, TWO, NOBODY, AFTER, GAP}
     columns = "tenant, account, column_name, old_value, new_value, changed_at, run_key"
     changes = world.database.query(f"SELECT {columns} FROM cc_agent_change")
-    processed = world.database.query(f"SELECT {columns} FROM cc_agent_change_processed")
+    processed = world.database.query(f"SELECT {columns} FROM cc_agent_change_log")
     assert sorted(processed, key=repr) == sorted(changes, key=repr)
     assert len(set(changes)) == len(changes) > examples
     # Played one after the other, they end with what the agent table holds.
