@@ -226,8 +226,10 @@ def test_no_statement_reads_all_versions(
         " now() - interval '20 d' + v * interval '1 d',"
         " CASE WHEN v < 10 THEN now() - interval '20 d' + (v + 1) * interval '1 d' END, a, 2, '0', '88' || a"
         " FROM generate_series(1, 100000) a, generate_series(1, 10) v",
-        "INSERT INTO cc_sync_run SELECT 'd', 't', 'r', -1, 'cc_management_default', at, at + interval '9 min',"
-        f" 'directory', {', '.join('0' * len(COUNT_COLUMNS))}, 1, 1, NULL, NULL, NULL, NULL, true"
+        f"INSERT INTO cc_sync_run (dag_id, task_id, run_id, map_index, tenant, started_at, finished_at,"
+        f" source, {', '.join(COUNT_COLUMNS.values())}, tries, commits, complete)"
+        " SELECT 'd', 't', 'r', -1, 'cc_management_default', at, at + interval '9 min', 'directory',"
+        f" {'0, ' * len(COUNT_COLUMNS)} 1, 1, true"
         " FROM generate_series(now() - interval '20 d', now(), interval '1 h') at",
         "CREATE TABLE call_log AS SELECT c AS call_id, ('88' || mod(c, 100000))::varchar AS softphone_number,"
         " now() - c * interval '1.7 s' AS started_at FROM generate_series(1, 1000000) c",
@@ -235,7 +237,9 @@ def test_no_statement_reads_all_versions(
         "ANALYZE",
     )
     create_views(bench.database, bench.tables)
-    of_a_minute = "FROM call_log WHERE started_at BETWEEN now() - interval '61 min' AND now() - interval '1 h'"
+    of_a_minute = (
+        "FROM call_log WHERE started_at BETWEEN now() - interval '61 min' AND now() - interval '1 h'"
+    )
     call_agent = section("docs/attribution.md", "## The query").partition("AS\n")[2].partition("```")[0]
     questions = (
         "SELECT account FROM cc_agent WHERE softphone_number = '8877'",

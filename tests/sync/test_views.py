@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import time
@@ -14,9 +15,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_cc.exceptions import CCConfigError
 from airflow_provider_cc.sync.answers import Answer
+from airflow_provider_cc.sync.columns import AGENT_COLUMNS
 from airflow_provider_cc.sync.counts import Counts
+from airflow_provider_cc.sync.database import database_of
 from airflow_provider_cc.sync.ledger import Ledger
+from airflow_provider_cc.sync.schema import define, prepare
 from airflow_provider_cc.sync.stage import Staging
 from airflow_provider_cc.sync.views import create_views
 from tests.docs.pages import section
@@ -253,3 +258,80 @@ def test_each_call_gets_its_agent_and_the_right_verdict(world: World) -> None:
         for key, values in state.items()
         if values["is_active"] == "true"
     } == set(world.database.query(active))
+
+
+def test_what_looks_wrong_is_found(world: World) -> None:
+    sync = world.bench.sync
+    sync("one", {"ann": 1, "bob": 1, "carl": 3, "dora": 4})
+    world.clock += timedelta(days=2, hours=12)
+    sync("two", {"ann": 1, "bob": 1, "dora": None})
+    world.database.execute("UPDATE cc_agent SET softphone_number = '71' WHERE account <> 'bob'")
+
+    found = world.database.query("SELECT finding, account, value FROM cc_agent_finding")
+    assert sorted(found, key=str) == [
+        ("not_seen", "carl", None),
+        ("shared_agent_id", "ann", "1"),
+        ("shared_agent_id", "bob", "1"),
+        ("shared_softphone_number", "ann", "71"),
+        ("shared_softphone_number", "carl", "71"),
+    ]
+    ((days,),) = world.database.query("SELECT days FROM cc_agent_finding WHERE finding = 'not_seen'")
+    assert 2.49 < days < 2.51
+
+
+def test_coverage_is_of_complete_runs_of_this_table(world: World) -> None:
+    """One run leaves an account out, one reads no softphone numbers, and one writes another table."""
+    hour = timedelta(hours=1)
+
+    def run(bench: Bench, hours: int, accounts: list[str], delivered: list[str] = DELIVERED) -> None:
+        world.clock = EPOCH + hours * hour
+        ledger, staging = bench.run(f"{hours}", delivered)
+        values = {"agent_id": 1, "softphone_number": "71"}
+        told = [
+            Answer(it, "row", staging.now(), tuple(values[name] for name in delivered)) for it in accounts
+        ]
+        staging.append(told, Counts())
+        bench.apply(ledger, delivered, told)
+
+    other = Bench()
+    other.tables = define(AGENT_COLUMNS, "other", "other_history", "other_reject", "cc_sync_run")
+    other.database.dialect.now = lambda _: world.clock  # type: ignore[method-assign]
+    prepare(other.database, other.tables)
+    create_views(other.database, other.tables)
+    create_views(other.database, other.tables)  # there already
+    run(world.bench, 1, ["ann", "bob"])
+    run(world.bench, 2, ["ann"])
+    run(world.bench, 3, ["ann", "bob"], ["agent_id"])
+    run(other, 4, ["ann"])
+    run(world.bench, 6, ["ann", "bob"])
+
+    rows = world.database.query("SELECT covered_from, covered_to, hours FROM cc_agent_coverage")
+    (first, last) = sorted(rows, key=lambda row: row[0])
+    assert first[0] - EPOCH - hour < timedelta(minutes=1)
+    assert first[1:] == (last[0], pytest.approx(5, abs=0.02))
+    assert last == (EPOCH + 6 * hour, None, None)
+    assert len(world.database.query("SELECT * FROM other_coverage")) == 1
+
+
+def test_a_role_that_may_not_create_views_gets_the_statements(
+    postgres_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = dict(postgres_database.connection)
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(connection))
+    Bench()
+    postgres_database.execute("CREATE ROLE writer LOGIN", "GRANT USAGE ON SCHEMA public TO writer")
+    try:
+        monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({**connection, "login": "writer"}))
+        database, tables = (
+            database_of("warehouse"),
+            define(AGENT_COLUMNS, "cc_agent", "cc_agent_history", "cc_agent_reject", "cc_sync_run"),
+        )
+        with pytest.raises(CCConfigError, match="permission denied for schema public") as caught:
+            create_views(database, tables)
+        needed = str(caught.value).partition("may run: ")[2].split("; ")
+        assert len(needed) == 4
+        postgres_database.execute(*needed)
+        create_views(database, tables)
+    finally:
+        database.close()
+        postgres_database.execute("DROP OWNED BY writer", "DROP ROLE writer")
