@@ -340,9 +340,8 @@ def _later_columns(
     connection: sa.engine.Connection, dialect: Dialect, table: sa.Table
 ) -> list[sa.Column[Any]]:
     """Return what a table of an earlier release lacks; nothing if the table is another one altogether."""
-    found = dialect.columns(
-        connection, table
-    )  # by the catalog: the role may not be allowed to read the table
+    # By the catalog, since the role may not be allowed to read the table.
+    found = dialect.columns(connection, table)
     missing = [column for column in table.columns if column.name.lower() not in found]
     return missing if {column.name for column in missing} <= _LATER_COLUMNS else []
 

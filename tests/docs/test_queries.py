@@ -116,19 +116,43 @@ def test_queries_tell_the_truth(tables: Database, centre: Simulator, sync: Sync)
     assert tables.query(shared) == [("cc_management_default", number, 2, ANN, BOB)]
 
 
-def test_a_call_gets_its_agent_and_a_verdict(tables: Database) -> None:
+def test_a_call_gets_its_agent_and_a_verdict(tables: Database, centre: Simulator) -> None:
+    """The number goes from Ann to Bob between the first two runs."""
     query, share, by_verdict = (block.code for block in blocks("sql") if "attribution" in str(block))
     tables.execute(query)
+    edges = (
+        "SELECT started_at, finished_at FROM cc_sync_run WHERE finished_at IS NOT NULL ORDER BY started_at"
+    )
+    (begun, ended), second, third = tables.query(edges)
+    moments = [begun, *(run[0] - (run[0] - end) / 2 for end, run in ((ended, second), (second[1], third)))]
+    number = centre.agent(BOB).softphone_number
+    tables.execute(
+        "INSERT INTO call_log VALUES (:call_id, :number, :moment)",
+        rows=[
+            {"call_id": call_id, "number": number, "moment": _written(tables, moment)}
+            for call_id, moment in enumerate([*moments, third[1]], 10)
+        ],
+    )
 
-    told = tables.query("SELECT call_id, account, verdict FROM call_agent ORDER BY call_id")
+    told = tables.query("SELECT account, verdict FROM call_agent WHERE call_id >= 10 ORDER BY call_id")
     assert told == [
-        (0, None, "in a gap that no complete run covers"),
-        (1, ANN, "in a gap that no complete run covers"),  # the first run was still reading
-        (2, None, "two owners in the window"),
-        (3, BOB, "exact"),
+        (None, "in a gap that no complete run covers"),
+        (None, "two owners in the window"),
+        (BOB, "exact"),
+        (BOB, "after the last complete sync"),
     ]
-    assert [float(attributable) for (attributable,) in tables.query(share)] == [0.25]
-    assert len(tables.query(by_verdict)) == 3
+    counted = tables.query(by_verdict)
+    exact = sum(calls for verdict, calls in counted if verdict == "exact")
+    ((attributable,),) = tables.query(share)
+    assert float(attributable) == pytest.approx(exact / 8)
+
+    # By agent ID instead, as the page says.
+    tables.execute("ALTER TABLE call_log ADD COLUMN agent_id INTEGER", "UPDATE call_log SET agent_id = 0")
+    tables.execute(query.replace("softphone_number", "agent_id").replace("call_agent", "call_by_id"))
+    assert {verdict for (verdict,) in tables.query("SELECT verdict FROM call_by_id")} == {
+        "in a gap that no complete run covers",
+        "number without an owner",
+    }
 
 
 def test_clean_up_leaves_what_is_current(tables: Database) -> None:

@@ -66,7 +66,7 @@ class Timeline:
             begin = max([first, *(begin for begin, _ in self.complete if first <= begin <= at)])
             later = sorted(run for run in self.complete if run[0] > at)
             following, end = later[0] if later else (None, at)
-            verdict = AFTER if following is None else GAP if following - begin > timedelta(hours=2) else ""
+            verdict = AFTER if following is None else GAP if following - begin > timedelta(hours=3) else ""
         owners = set()
         for account, reads in self.reads.items():
             moments = [at, *(moment for moment, _ in reads if at < moment <= end)]
