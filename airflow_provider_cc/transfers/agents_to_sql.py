@@ -381,7 +381,6 @@ class CCAgentsToSqlOperator(BaseOperator):
         events = context.get("outlet_events")
         if events is not None and self._ledger is not None:
             run = {"run_key": self._ledger.run_key, "started_at": self._ledger.started_at.isoformat()}
-            run |= {"tenant": self._ledger.tenant, "table": self.table}
             for outlet in self.outlets:
                 if isinstance(outlet, Asset):  # only these have events; Airflow refuses to look up others
                     events[outlet].extra.update(run | result)
