@@ -64,7 +64,7 @@ test-hard: $(READY) $(UV) ## run the tests that take long; HARD="…" chooses so
 # Where what is about each database is tested, and Snowflake's own.
 ON_SNOWFLAKE := tests/sync/test_rules.py tests/sync/test_snowflake.py tests/transfers/test_columns.py \
   tests/transfers/test_concurrent_runs.py tests/transfers/test_history.py tests/transfers/test_tables.py \
-  tests/sensors/test_freshness_sensor.py tests/docs/test_queries.py
+  tests/sensors/test_freshness_sensor.py tests/sync/test_views.py tests/docs/test_queries.py
 
 .PHONY: test-snowflake
 test-snowflake: .venv/snowflake/ready ## run what depends on the database with Snowflake's client, by fakesnow

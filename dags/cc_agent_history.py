@@ -3,7 +3,8 @@
 
 Pages through the agent directory of CC-Management every hour, keeps the agents in the table `cc_agent`, and
 every version of each of them in `cc_agent_history`: one row from the answer that first showed it to the one
-that showed the next. A call then joins to who held its softphone number at that moment.
+that showed the next. A call then joins to who held its softphone number at that moment. Views on the tables
+answer the usual questions, among them who took a call, and how sure that is.
 
 The second task checks the result. A softphone number that belongs to two active agents of the contact center
 would join one call to both of them, so the task fails, and what reads the asset `cc_agent_history` does not
@@ -61,6 +62,7 @@ with DAG(
         cc_conn_id="{{ params.cc_conn_id }}",
         sql_conn_id="{{ params.warehouse_conn_id }}",
         history_table="cc_agent_history",
+        create_views=True,  # for calls and changes, and for `cc_agent_changes` and `cc_agent_findings`
         outlets=[Asset("cc_agent")],
     )
     no_softphone_belongs_to_two_active_agents = SQLColumnCheckOperator(

@@ -75,7 +75,7 @@ class Application:
             if self._tables.history is not None:
                 self._write_history(connection, self._tables.history)
             self._write_rejects(connection)
-            self._run.finish(connection, counts)
+            self._run.finish(connection, counts, self._is_complete(connection))
             stage = self._tables.stage
             connection.execute(sa.delete(stage).where(stage.c.run_key == self._run.run_key))
 
@@ -229,12 +229,12 @@ class Application:
         connection.execute(
             sa.update(history)
             .where(is_open, agent.c.tenant == tenant, ~agent.c.is_active)
-            .values(valid_to=end)
+            .values(valid_to=end, closed_by=self._run.run_key)
         )
         connection.execute(
             sa.update(history)
             .where(is_open, staged, agent.c.is_active, self._differs(agent, history, names))
-            .values(valid_to=end)
+            .values(valid_to=end, closed_by=self._run.run_key)
         )
         past = history.alias("past")
         # Snowflake takes a correlated subquery here if it is one value, and no EXISTS.
@@ -246,12 +246,17 @@ class Application:
         begin = sa.case((last_end > agent.c.changed_at, agent.c.synced_at), else_=agent.c.changed_at)
         missing = (
             sa.select(
-                sa.literal(tenant), agent.c.account, begin, sa.null(), *(agent.c[name] for name in names)
+                sa.literal(tenant),
+                agent.c.account,
+                begin,
+                sa.null(),
+                sa.literal(self._run.run_key),
+                *(agent.c[name] for name in names),
             )
             .select_from(stage.join(agent, staged).outerjoin(history, is_open))
             .where(self._is_mine(), agent.c.is_active, history.c.account.is_(None))
         )
-        columns = ("tenant", "account", "valid_from", "valid_to", *names)
+        columns = ("tenant", "account", "valid_from", "valid_to", "opened_by", *names)
         connection.execute(history.insert().from_select(columns, missing, include_defaults=False))
 
     def _write_rejects(self, connection: sa.engine.Connection) -> None:
@@ -263,6 +268,21 @@ class Application:
         ).where(self._is_mine(), stage.c.endpoint != "")
         columns = (*fixed, "account", "endpoint", "code", "message")
         connection.execute(reject.insert().from_select(columns, rows, include_defaults=False))
+
+    def _is_complete(self, connection: sa.engine.Connection) -> bool:
+        """Whether the run, once it is written, has read or rejected every active agent of the tenant."""
+        stage, agent = self._tables.stage, self._tables.agent
+        if "softphone_number" in agent.c and "softphone_number" not in self._delivered:
+            return False
+        mine = sa.and_(self._is_mine(), stage.c.account == agent.c.account)
+        left_out = (
+            sa.select(sa.func.count())
+            .select_from(agent.outerjoin(stage, mine))
+            .where(agent.c.tenant == self._run.tenant, agent.c.is_active, stage.c.account.is_(None))
+            # What another run has read meanwhile has been read, too.
+            .where(sa.or_(agent.c.synced_at < self._run.started_at, agent.c.synced_at.is_(None)))
+        )
+        return connection.execute(left_out).scalar_one() == 0
 
     def _show(self, connection: sa.engine.Connection) -> None:
         """Log examples of what would change, and of rejects, which a dry run writes nowhere."""

@@ -109,6 +109,7 @@ class Ledger:
                 commits=0,
                 run_key=self.run_key,
                 deployment=self._deployment,
+                agent_table=self._tables.agent.fullname,
                 **dict.fromkeys(COUNT_COLUMNS.values(), 0),
             )
         )
@@ -142,13 +143,14 @@ class Ledger:
             **{name: run.c[name] + getattr(spent, name) for name in SPENT},
         )
 
-    def finish(self, connection: sa.engine.Connection, counts: Counts) -> None:
+    def finish(self, connection: sa.engine.Connection, counts: Counts, complete: bool) -> None:
         """Close the run, with its final counts.
 
         :param connection: in the transaction that applies it
         :param counts: over all attempts
+        :param complete: whether every active agent was read or rejected
         """
-        self._update(connection, finished_at=self.now(), error=None, **_columns(counts))
+        self._update(connection, finished_at=self.now(), error=None, complete=complete, **_columns(counts))
 
     def fail(self, counts: Counts, error: str) -> None:
         """Note why this attempt failed; the next one goes on from here.

@@ -25,8 +25,11 @@ RUN_KEY = ("dag_id", "task_id", "run_id", "map_index", "tenant")
 COUNT_COLUMNS = {
     field.name: "unique_accounts" if field.name == "unique" else field.name for field in fields(Counts)
 }
-#: The ledger's columns that the first release did not have.
-_LATER_COLUMNS = {"throttled_seconds", "unconfirmed", "skipped", "run_key", "deployment"}
+#: Columns of the ledger and of the history that the first release did not have.
+_LATER_COLUMNS = {
+    *("throttled_seconds", "unconfirmed", "skipped", "run_key", "deployment", "agent_table", "complete"),
+    *("opened_by", "closed_by"),
+}
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,10 @@ class Tables:
         """Return the tables in use."""
         tables = (self.agent, self.history, self.reject, self.run, self.stage)
         return [table for table in tables if table is not None]
+
+    def extensible(self) -> list[sa.Table]:
+        """Return the tables to which the columns of a new release are added."""
+        return [self.run] if self.history is None else [self.run, self.history]
 
 
 def define(columns: Sequence[Column], agent: str, history: str | None, reject: str, run: str) -> Tables:
@@ -94,6 +101,9 @@ def define(columns: Sequence[Column], agent: str, history: str | None, reject: s
             sa.Column("valid_from", UtcTime(), primary_key=True),
             sa.Column("valid_to", UtcTime()),
             *attributes(),
+            # The runs that wrote the beginning and the end. Stamps cannot tell: runs overlap.
+            sa.Column("opened_by", sa.String(32)),
+            sa.Column("closed_by", sa.String(32)),
         )
         if history is not None
         else None,
@@ -147,6 +157,9 @@ def ledger(name: str, metadata: sa.MetaData | None = None) -> sa.Table:
         # Which staged answers are this run's, and which Airflow it belongs to.
         sa.Column("run_key", sa.String(32)),
         sa.Column("deployment", sa.String(250)),
+        # What the run was about: the agent table, and whether every active agent was read or rejected.
+        sa.Column("agent_table", sa.String(250)),
+        sa.Column("complete", sa.Boolean()),
     )
 
 
@@ -218,7 +231,8 @@ def statements(dialect: Dialect, tables: Tables, absent: Sequence[sa.Table], sql
 def prepare(database: Database, tables: Tables) -> None:
     """Create the tables that are absent, with their indexes, and check those that are there.
 
-    A table that is there is only looked at, but for columns that the ledger lacks since an earlier release.
+    A table that is there is only looked at, but for columns that the ledger or the history lacks since an
+    earlier release.
 
     :param database: the warehouse
     :param tables: the tables
@@ -226,15 +240,16 @@ def prepare(database: Database, tables: Tables) -> None:
     """
 
     def work(connection: sa.engine.Connection) -> None:
-        absent = [table for table in tables.present() if not _is_there(connection, table)]
+        absent = [table for table in tables.present() if not is_there(connection, table)]
         if absent:
             database.dialect.lock(connection, "cc: tables")
             for table in tables.present():
-                if table in absent and not _is_there(connection, table):
+                if table in absent and not is_there(connection, table):
                     for statement in _creation(database.dialect, tables, table, if_not_exists=True):
                         connection.execute(statement)
-        for column in _later_columns(connection, tables.run):
-            connection.exec_driver_sql(_add_column(connection, database.dialect, column))
+        for table in tables.extensible():
+            for column in _later_columns(connection, database.dialect, table):
+                connection.exec_driver_sql(_add_column(connection, database.dialect, column))
         check(connection, database.dialect, tables.present())
 
     database.engine  # noqa: B018 - whoever may not even connect is told so by this
@@ -250,10 +265,10 @@ def prepare(database: Database, tables: Tables) -> None:
 
 
 def _needed(connection: sa.engine.Connection, dialect: Dialect, tables: Tables) -> Iterator[str]:
-    absent = [table for table in tables.present() if not _is_there(connection, table)]
+    absent = [table for table in tables.present() if not is_there(connection, table)]
     yield from statements(dialect, tables, absent, connection.dialect)
-    if tables.run not in absent:
-        for column in _later_columns(connection, tables.run):
+    for table in tables.extensible():
+        for column in _later_columns(connection, dialect, table) if table not in absent else ():
             yield _add_column(connection, dialect, column)
 
 
@@ -305,7 +320,12 @@ def _problems(
         )
 
 
-def _is_there(connection: sa.engine.Connection, table: sa.Table) -> bool:
+def is_there(connection: sa.engine.Connection, table: sa.Table) -> bool:
+    """Whether there is a table, or a view, of this name.
+
+    :param connection: to the database
+    :param table: the table
+    """
     return sa.inspect(connection).has_table(table.name, schema=table.schema)
 
 
@@ -316,9 +336,13 @@ def _missing(connection: sa.engine.Connection, table: sa.Table) -> list[sa.Colum
     return [column for column in table.columns if column.name.lower() not in found]
 
 
-def _later_columns(connection: sa.engine.Connection, run: sa.Table) -> list[sa.Column[Any]]:
-    """Return what the ledger of an earlier release lacks; nothing if the table is no ledger at all."""
-    missing = _missing(connection, run)
+def _later_columns(
+    connection: sa.engine.Connection, dialect: Dialect, table: sa.Table
+) -> list[sa.Column[Any]]:
+    """Return what a table of an earlier release lacks; nothing if the table is another one altogether."""
+    # By the catalog, since the role may not be allowed to read the table.
+    found = dialect.columns(connection, table)
+    missing = [column for column in table.columns if column.name.lower() not in found]
     return missing if {column.name for column in missing} <= _LATER_COLUMNS else []
 
 
@@ -329,7 +353,9 @@ def _add_column(connection: sa.engine.Connection, dialect: Dialect, column: sa.C
 
 
 def main() -> None:
-    """Print the statements that make the tables in the database of a connection; change nothing."""
+    """Print the statements that make tables and views in the database of a connection; change nothing."""
+    from airflow_provider_cc.sync.views import views
+
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider_cc.sync.schema", description=main.__doc__
     )
@@ -341,9 +367,11 @@ def main() -> None:
     wanted = parser.parse_args()
     tables = define(AGENT_COLUMNS, wanted.table, wanted.history_table, wanted.reject_table, wanted.run_table)
     database = database_of(wanted.conn_id)
-    made = statements(database.dialect, tables, tables.present(), database.dialect.sql())
-    for statement in made:
+    sql = database.dialect.sql()
+    for statement in statements(database.dialect, tables, tables.present(), sql):
         print(f"{statement};")
+    for view in views(database.dialect, tables):
+        print(f"{' '.join(str(view.compile(dialect=sql)).split())};")
 
 
 if __name__ == "__main__":

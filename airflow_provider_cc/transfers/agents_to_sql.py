@@ -30,6 +30,7 @@ from airflow_provider_cc.sync.schema import Tables, define, prepare
 from airflow_provider_cc.sync.sources import AccountList, rows_of_one_column, spool_codes
 from airflow_provider_cc.sync.spool import Spool
 from airflow_provider_cc.sync.stage import Staging
+from airflow_provider_cc.sync.views import create_views
 from airflow_provider_cc.transfers.advice import failure
 from airflow_provider_cc.transfers.lineage import lineage, rows_written
 
@@ -69,6 +70,8 @@ class CCAgentsToSqlOperator(BaseOperator):
     :param tenant: part of the key, to tell contact centers apart; ``None`` for the connection id (templated)
     :param chunk_size: answers staged in a transaction, 1 to 10,000
     :param max_rejects: rejects beyond which the run fails: a share as a float, a number as an int
+    :param create_views: create the views that are absent: who was who, what changed, which time is covered,
+        and what looks wrong. The role needs the right to create views
     :param dry_run: write nothing; return the counts, and log up to 50 examples of what would change
     :param cc_conn_id: connection of type ``cc_management`` (templated)
     """
@@ -109,6 +112,7 @@ class CCAgentsToSqlOperator(BaseOperator):
         tenant: str | None = None,
         chunk_size: int = 1000,
         max_rejects: float = 0.5,
+        create_views: bool = False,
         dry_run: bool = False,
         cc_conn_id: str = CCManagementHook.default_conn_name,
         **kwargs: Any,
@@ -129,12 +133,14 @@ class CCAgentsToSqlOperator(BaseOperator):
         self.tenant = tenant
         self.chunk_size = chunk_size
         self.max_rejects = max_rejects
+        self.create_views = create_views
         self._dry_run = dry_run  # BaseOperator has a method of that name
         self.cc_conn_id = cc_conn_id
         self._work: Interruptible | None = None
         self._counts: Counts | None = None  # none before the run has begun
         self._applied = Counts()
         self._details: dict[str, Any] = {}
+        self._ledger: Ledger | None = None
 
     @property
     def accounts(self) -> Any:
@@ -223,8 +229,10 @@ class CCAgentsToSqlOperator(BaseOperator):
                 database, tables = rehearsal(warehouse, tables, self.columns, tenant)
             else:
                 prepare(database, tables)
+                if self.create_views:
+                    create_views(database, tables)
             reading = reading_for(self.columns, self._source == "directory", self.softphones)
-            ledger = Ledger(database, tables, self._run_key(context, tenant), deployment())
+            ledger = self._ledger = Ledger(database, tables, self._run_key(context, tenant), deployment())
             earlier = ledger.begin(self._source) or Counts()
             staging = Staging(database, tables, ledger, reading.names)
             self._log_plan(spooled, warehouse, tenant, staging.active_count())
@@ -371,8 +379,9 @@ class CCAgentsToSqlOperator(BaseOperator):
             self.outlets = []
         result |= self._details
         events = context.get("outlet_events")
-        if events is not None:
+        if events is not None and self._ledger is not None:
+            run = {"run_key": self._ledger.run_key, "started_at": self._ledger.started_at.isoformat()}
             for outlet in self.outlets:
                 if isinstance(outlet, Asset):  # only these have events; Airflow refuses to look up others
-                    events[outlet].extra.update(result)
+                    events[outlet].extra.update(run | result)
         return result

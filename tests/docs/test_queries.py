@@ -19,7 +19,7 @@ ANN, BOB, CARL = "agent000001", "agent000002", "agent000003"
 @pytest.fixture
 def tables(database: Database, centre: Simulator, sync: Sync) -> Database:
     """Two runs, between which the agents change, rejects, a run that failed, and calls at every moment."""
-    history = {"history_table": "cc_agent_history", "max_rejects": 1.0}
+    history = {"history_table": "cc_agent_history", "max_rejects": 1.0, "create_views": True}
     everybody = [*centre.accounts(), "nobody"]
     number = centre.agent(ANN).softphone_number
     sync(accounts=everybody, **history)
@@ -35,6 +35,9 @@ def tables(database: Database, centre: Simulator, sync: Sync) -> Database:
     database.execute(
         f"CREATE TABLE call_log (call_id INTEGER, softphone_number VARCHAR(64), started_at {kind})"
     )
+    database.execute("CREATE TABLE cc_account (account VARCHAR(100))")
+    people = [{"account": account} for account in (ANN, BOB, CARL, "newcomer")]
+    database.execute("INSERT INTO cc_account VALUES (:account)", rows=people)
     begun = "SELECT valid_from FROM cc_agent_history WHERE account = :account ORDER BY valid_from"
     (first,), (second,) = database.query(begun, account=ANN)[0], database.query(begun, account=BOB)[-1]
     moments = [first - timedelta(days=1), first, second - (second - first) / 2, second]
@@ -69,7 +72,7 @@ def below(heading: str) -> str:
 @on_each_database
 def test_queries_run_and_tell_the_truth(tables: Database, centre: Simulator, sync: Sync) -> None:
     for block in blocks("sql", ""):
-        if block.code.lstrip().startswith("DELETE"):
+        if block.code.lstrip().startswith(("CREATE", "INSERT", "DELETE")):
             tables.execute(block.code)
         else:
             tables.query(block.code)
@@ -119,6 +122,48 @@ def test_queries_run_and_tell_the_truth(tables: Database, centre: Simulator, syn
     assert tables.query("SELECT COUNT(*) FROM cc_agent_reject") == [(0,)]
     assert tables.query("SELECT COUNT(*) FROM cc_sync_run") == [(1,)]
     assert tables.query("SELECT COUNT(*) FROM cc_agent_history") == before
+
+
+@on_each_database
+def test_a_call_gets_its_agent_and_a_verdict(tables: Database, centre: Simulator) -> None:
+    """The number goes from Ann to Bob between the first two runs."""
+    query, share, by_verdict = (block.code for block in blocks("sql") if "attribution" in str(block))
+    tables.execute(query)
+    edges = (
+        "SELECT started_at, finished_at FROM cc_sync_run WHERE finished_at IS NOT NULL ORDER BY started_at"
+    )
+    (begun, ended), second, third = tables.query(edges)
+    moments = [begun, *(run[0] - (run[0] - end) / 2 for end, run in ((ended, second), (second[1], third)))]
+    number = centre.agent(BOB).softphone_number
+    tables.execute(
+        "INSERT INTO call_log VALUES (:call_id, :number, :moment)",
+        rows=[
+            {"call_id": call_id, "number": number, "moment": _written(tables, moment)}
+            for call_id, moment in enumerate([*moments, third[1]], 10)
+        ],
+    )
+
+    told = tables.query("SELECT account, verdict FROM call_agent WHERE call_id >= 10 ORDER BY call_id")
+    assert told == [
+        (None, "in a gap that no complete run covers"),
+        (None, "two owners in the window"),
+        (BOB, "exact"),
+        (BOB, "after the last complete sync"),
+    ]
+    counted = tables.query(by_verdict)
+    exact = sum(calls for verdict, calls in counted if verdict == "exact")
+    ((attributable,),) = tables.query(share)
+    assert float(attributable) == pytest.approx(exact / 8)
+
+    # By agent ID instead, as the page says; Bob's is the same all the time.
+    agent_id = centre.agent(BOB).agent_id
+    tables.execute(
+        "ALTER TABLE call_log ADD COLUMN agent_id INTEGER",
+        f"UPDATE call_log SET agent_id = {agent_id}",
+        query.replace("softphone_number", "agent_id").replace("call_agent", "call_by_id"),
+    )
+    by_id = "SELECT account, verdict FROM call_by_id WHERE call_id IN (11, 12)"
+    assert tables.query(by_id) == [(BOB, "exact")] * 2
 
 
 def _clean_ups() -> list[Block]:

@@ -19,7 +19,9 @@ from airflow_provider_cc.sync.columns import AGENT_COLUMNS
 from airflow_provider_cc.sync.counts import Counts
 from airflow_provider_cc.sync.database import database_of
 from airflow_provider_cc.sync.rehearsal import rehearsal
-from airflow_provider_cc.sync.schema import define
+from airflow_provider_cc.sync.schema import COUNT_COLUMNS, define
+from airflow_provider_cc.sync.views import create_views
+from tests.docs.pages import section
 from tests.sync.runs import Bench
 from tests.transfers.database import TABLES, Database
 
@@ -126,7 +128,7 @@ def test_tables_made_beforehand_need_no_other_rights(
         check=True,
     ).stdout
     statements = [line.rstrip(";") for line in printed.splitlines() if line.startswith("CREATE")]
-    assert len(statements) == 9
+    assert len(statements) == 9 + 4  # views
     assert roles.tables() == set()
     roles.execute(
         *statements,
@@ -158,6 +160,8 @@ def test_what_may_not_be_created_is_told_with_its_statements(
         "cc_sync_run",
         "cc_agent_stage",
         "cc_agent_reject",
+        "cc_agent_history",
+        "cc_agent_history",
     ]
     roles.execute(*statements, f"GRANT SELECT, INSERT, UPDATE, DELETE ON {', '.join(ALL)} TO writer")
     assert Bench().sync("one", {"ann": 1}).added == 1
@@ -211,7 +215,7 @@ def test_a_table_that_does_not_fit_is_told_with_the_statements_that_change_it(
 def test_no_statement_reads_all_versions(
     postgres_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A million versions: neither the README's questions nor a sync's statements scan them."""
+    """A million versions and a million calls: neither the documented questions nor a sync scan them."""
     _as("cc", postgres_database, monkeypatch)
     bench = Bench()
     postgres_database.execute(
@@ -222,17 +226,33 @@ def test_no_statement_reads_all_versions(
         " now() - interval '20 d' + v * interval '1 d',"
         " CASE WHEN v < 10 THEN now() - interval '20 d' + (v + 1) * interval '1 d' END, a, 2, '0', '88' || a"
         " FROM generate_series(1, 100000) a, generate_series(1, 10) v",
+        f"INSERT INTO cc_sync_run (dag_id, task_id, run_id, map_index, tenant, started_at, finished_at,"
+        f" source, {', '.join(COUNT_COLUMNS.values())}, tries, commits, complete)"
+        " SELECT 'd', 't', 'r', -1, 'cc_management_default', at, at + interval '9 min', 'directory',"
+        f" {'0, ' * len(COUNT_COLUMNS)} 1, 1, true"
+        " FROM generate_series(now() - interval '20 d', now(), interval '1 h') at",
+        "CREATE TABLE call_log AS SELECT c AS call_id, ('88' || mod(c, 100000))::varchar AS softphone_number,"
+        " now() - c * interval '1.7 s' AS started_at FROM generate_series(1, 1000000) c",
+        "CREATE INDEX ON call_log (started_at)",
         "ANALYZE",
     )
+    create_views(bench.database, bench.tables)
+    of_a_minute = (
+        "FROM call_log WHERE started_at BETWEEN now() - interval '61 min' AND now() - interval '1 h'"
+    )
+    call_agent = section("docs/attribution.md", "## The query").partition("AS\n")[2].partition("```")[0]
     questions = (
         "SELECT account FROM cc_agent WHERE softphone_number = '8877'",
         "SELECT account FROM cc_agent_history WHERE softphone_number = '8877' AND valid_from <= now()"
         " AND (valid_to > now() OR valid_to IS NULL)",
         "SELECT * FROM cc_agent_history WHERE tenant = 'north' AND account = 'user77' ORDER BY valid_from",
+        "SELECT account FROM cc_agent_at WHERE softphone_number = '8877' AND valid_from <= now()"
+        " AND valid_to > now()",
+        call_agent.replace("FROM call_log", of_a_minute),
     )
     for question in questions:
         plan = "\n".join(row[0] for row in postgres_database.query("EXPLAIN " + question))
-        assert "Seq Scan" not in plan, plan
+        assert not re.search("Seq Scan on (cc_agent|cc_agent_history|call_log) ", plan), plan
 
     plans: list[tuple[str, str]] = []
 

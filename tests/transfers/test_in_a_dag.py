@@ -241,6 +241,9 @@ def test_the_counts_go_out_with_the_asset_event(outcome: Outcome) -> None:
     counts = outcome.returned("sync_list")
     assert outcome.returned("rehearsal")["added"] > 0
     assert [{name: event[name] for name in counts} for event in events] == [counts]
+    run = outcome.database.query("SELECT run_key, tenant FROM cc_sync_run WHERE task_id = 'sync_list'")
+    assert [(event["run_key"], event["tenant"]) for event in events] == run
+    assert [event["table"] for event in events] == ["cc_agent"]
 
 
 @pytest.mark.parametrize(

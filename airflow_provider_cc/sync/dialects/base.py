@@ -73,6 +73,8 @@ class Dialect:
     Every run updates ``synced_at`` of each row. A database that writes a new row for that needs room for it
     beside the old one; otherwise it changes all indexes, too.
     """
+    far_future: ClassVar[str] = "TIMESTAMP WITH TIME ZONE '9999-01-01 00:00:00+00:00'"
+    """A moment that never comes, in SQL."""
 
     def __init__(self, hook: Any) -> None:
         self.hook = hook
@@ -158,6 +160,14 @@ class Dialect:
         :param run_key: the run whose answers are applied
         :param rows: how many they are
         """
+
+    def hours(self, begin: Any, end: Any) -> sa.sql.ColumnElement[Any]:
+        """Return the hours from one moment to another, with fractions.
+
+        :param begin: a column
+        :param end: a column
+        """
+        return sa.extract("epoch", end - begin) / 3600
 
     def comparable(self, column: sa.sql.ColumnElement[Any]) -> sa.sql.ColumnElement[Any]:
         """Return a column in a form that the database can compare with another."""

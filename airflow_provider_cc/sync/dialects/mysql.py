@@ -32,6 +32,7 @@ class MySQL(Dialect):
     """MariaDB and MySQL."""
 
     name = "mysql"
+    far_future = "TIMESTAMP'9999-01-01 00:00:00.000000'"
 
     def __init__(self, hook: Any) -> None:
         super().__init__(hook)
@@ -71,6 +72,10 @@ class MySQL(Dialect):
         """Return the clock in UTC, whatever the server's time zone."""
         moment: datetime = connection.execute(sa.select(sa.func.utc_timestamp(sa.text("6")))).scalar_one()
         return moment.replace(tzinfo=UTC)
+
+    def hours(self, begin: Any, end: Any) -> sa.sql.ColumnElement[Any]:
+        """Count microseconds."""
+        return sa.func.timestampdiff(sa.text("MICROSECOND"), begin, end, type_=sa.Float()) / 3.6e9
 
     def may_pass(self, error: sa.exc.DBAPIError) -> bool:
         """Look at the error code."""

@@ -32,6 +32,7 @@ class Snowflake(Dialect):
 
     name = "snowflake"
     indexes = False
+    far_future = "CAST('9999-01-01 00:00:00 +00:00' AS TIMESTAMP_TZ)"
 
     def adjust(self, sql: Any) -> None:
         """Write tables for Snowflake, and tell a lost session from other errors."""
@@ -91,6 +92,10 @@ class Snowflake(Dialect):
     ) -> None:
         """Do what keys do elsewhere."""
         keep_latest(connection, stage, run_key)
+
+    def hours(self, begin: Any, end: Any) -> sa.sql.ColumnElement[Any]:
+        """Count microseconds."""
+        return sa.func.datediff(sa.text("microsecond"), begin, end, type_=sa.Float()) / 3.6e9
 
     def may_pass(self, error: sa.exc.DBAPIError) -> bool:
         """Look at the error code. A connection that failed is not tried again: the client has done that."""

@@ -29,6 +29,7 @@ class SQLite(Dialect):
     schema = "main"
     pool: ClassVar[type[sa.pool.Pool]] = sa.pool.NullPool
     partial_indexes = True
+    far_future = "'9999-01-01 00:00:00.000000'"
 
     def adjust(self, sql: Any) -> None:
         """Have it write ``UPDATE … FROM``."""
@@ -42,6 +43,10 @@ class SQLite(Dialect):
         """Return the clock with milliseconds; ``CURRENT_TIMESTAMP`` has whole seconds."""
         text = connection.exec_driver_sql("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')").scalar_one()
         return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+    def hours(self, begin: Any, end: Any) -> sa.sql.ColumnElement[Any]:
+        """Count days, as fractions."""
+        return (sa.func.julianday(end, type_=sa.Float()) - sa.func.julianday(begin, type_=sa.Float())) * 24
 
     def may_pass(self, error: sa.exc.DBAPIError) -> bool:
         """Whether another writer was in the way."""
