@@ -28,6 +28,8 @@ from tests.docs.pages import section
 from tests.sync.runs import Bench
 from tests.transfers.database import THOROUGH, Database
 
+pytestmark = pytest.mark.each_database
+
 DELIVERED = ["agent_id", "softphone_number"]
 ACCOUNTS, NUMBERS = ["ann", "bob", "carl"], ["71", "72"]
 GONE = "gone"
