@@ -66,6 +66,13 @@ ON_SNOWFLAKE := tests/sync/test_rules.py tests/sync/test_snowflake.py tests/tran
   tests/transfers/test_concurrent_runs.py tests/transfers/test_history.py tests/transfers/test_tables.py \
   tests/sensors/test_freshness_sensor.py tests/sync/test_views.py tests/docs/test_queries.py
 
+.PHONY: test-cluster
+test-cluster: .venv/cluster/ready ## run a sync on Celery with three workers, one of which is killed; ACCOUNTS=200000 for more
+	@if [ "$$(id -u)" = 0 ] && [ -z "$$(command -v redis-server)" ] && [ -n "$$(command -v apt-get)" ]; then \
+	  apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends redis-server; \
+	fi
+	ACCOUNTS=$(or $(ACCOUNTS),20000) .venv/cluster/bin/python -m pytest --verbose tests/cluster
+
 .PHONY: test-snowflake
 test-snowflake: .venv/snowflake/ready ## run what depends on the database with Snowflake's client, by fakesnow
 	@echo "Of $(ON_SNOWFLAKE), what is about each database:"
@@ -151,6 +158,9 @@ requirements: $(UV) ## renew the pinned requirements of every Airflow version
 	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
 	  --no-header --no-annotate --no-emit-index-url --extra duckdb --extra mysql --extra postgres --group test --group bench \
 	  --constraints requirements/airflow-3.3.2.txt --output-file requirements/bench.txt pyproject.toml
+	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
+	  --no-header --no-annotate --no-emit-index-url --extra duckdb --extra postgres --group cluster \
+	  --constraints requirements/airflow-3.3.2.txt --output-file requirements/cluster.txt pyproject.toml
 	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
 	  --no-header --no-annotate --no-emit-index-url --extra snowflake --group snowflake \
 	  --constraints requirements/airflow-3.3.2.in --output-file requirements/snowflake.txt pyproject.toml

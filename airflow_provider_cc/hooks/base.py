@@ -39,6 +39,9 @@ class CCHook(CCForm, BaseHook):
     def __init__(self, cc_conn_id: str | None = None) -> None:
         super().__init__()
         self.cc_conn_id = cc_conn_id or self.default_conn_name
+        #: Number of this task, and of how many tasks that use the connection at the same time. Each takes its
+        #: part of rate and concurrency. Set before the connection is read.
+        self.part = (0, 1)
         # One for each hook; functools.cached_property has one for all hooks before Python 3.12, then none.
         self._lock = threading.RLock()
         self._settings: CCSettings | None = None
@@ -74,7 +77,7 @@ class CCHook(CCForm, BaseHook):
                         "is off). Set extra verify to the path of the CA bundle instead.",
                         self.cc_conn_id,
                     )
-                self._settings = settings
+                self._settings = settings.part(*self.part)
             return self._settings
 
     @property

@@ -9,7 +9,7 @@ import re
 import ssl
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -70,6 +70,22 @@ class CCSettings(Unpicklable):
         """Schema, host and port."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.schema}://{host}:{self.port}"
+
+    def part(self, number: int, of: int) -> CCSettings:
+        """Return the part of one of several tasks that use the connection at the same time.
+
+        Rate and concurrency hold for the contact center: the parts of all tasks add up to them. The least is
+        one request at a time.
+
+        :param number: of the task, from 0
+        :param of: how many tasks there are
+        """
+        rate = self.requests_per_second
+        return replace(
+            self,
+            max_concurrency=max(1, (self.max_concurrency + number) // of),
+            requests_per_second=None if rate is None else rate / of,
+        )
 
     def url(self, path: str) -> str:
         """Return the address of a path; an address is returned as it is.

@@ -67,8 +67,9 @@ class Application:
             self._run.lock(connection)
             if self._run.hold(connection).finished_at is not None:
                 return  # an earlier try of this transaction went through; only its answer was lost
+            self._run.seal(connection)
             self._database.dialect.before_apply(
-                connection, self._tables.stage, self._run.run_key, counts.unique
+                connection, self._tables.stage, self._run.answer_keys, counts.unique
             )
             self._count(connection, counts, min_snapshot_ratio)
             self._write_agents(connection, counts)
@@ -76,8 +77,7 @@ class Application:
                 self._write_history(connection, self._tables.history)
             self._write_rejects(connection)
             self._run.finish(connection, counts, self._is_complete(connection))
-            stage = self._tables.stage
-            connection.execute(sa.delete(stage).where(stage.c.run_key == self._run.run_key))
+            self._run.empty(connection)
 
         with metrics.phase("apply", self._run.tags):
             self._database.transaction(work)
@@ -319,7 +319,7 @@ class Application:
         return stage.outerjoin(agent, key)
 
     def _is_mine(self) -> Any:
-        return self._tables.stage.c.run_key == self._run.run_key
+        return self._tables.stage.c.run_key.in_(self._run.answer_keys)
 
     def _differs(self, left: sa.Table, right: sa.Table, names: Sequence[str]) -> Any:
         comparable = self._database.dialect.comparable

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from airflow_provider_cc.exceptions import CCError
 
@@ -48,6 +48,9 @@ class Counts:
     throttled_seconds: int = 0
     unconfirmed: int = 0
     skipped: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(*(mine + its for mine, its in zip(astuple(self), astuple(other), strict=True)))
 
     def check(self) -> None:
         """Check that no account was lost or counted twice.

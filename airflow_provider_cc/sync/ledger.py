@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,6 +19,7 @@ from airflow_provider_cc.sync.schema import COUNT_COLUMNS, RUN_KEY, Tables
 
 #: Staged answers that are older are read anew; what runs that never ended have left is removed later.
 MAX_AGE, LEFT_OVER = timedelta(hours=6), timedelta(days=7)
+TAKEN_OVER = "Run taken over by a newer attempt of this task; stopping this attempt"
 
 
 class Ledger:
@@ -51,6 +54,11 @@ class Ledger:
         """
         return self._now + timedelta(seconds=time.monotonic() - self._monotonic)
 
+    @property
+    def answer_keys(self) -> list[str]:
+        """Under which keys the run's answers are staged."""
+        return [self.run_key]
+
     def begin(self, source: str) -> Counts | None:
         """Enter the run, or take up an unfinished one with the answers that it has staged.
 
@@ -60,37 +68,57 @@ class Ledger:
         :param source: what the run reads
         :return: what earlier attempts have spent; ``None`` if this is the first
         """
-        run, stage = self._tables.run, self._tables.stage
+        stage = self._tables.stage
 
         def work(connection: sa.engine.Connection) -> Counts | None:
-            self._database.dialect.lock(connection, self._lock_name, self._tables.run)
-            latest = connection.execute(
-                sa.select(sa.func.max(run.c.finished_at)).where(run.c.tenant == self.tenant)
-            ).scalar()
-            now = self._database.dialect.now(connection)
-            self._now = now if latest is None else max(now, latest)
-            self._monotonic = time.monotonic()
+            self._start_clock(connection)
             connection.execute(sa.delete(stage).where(stage.c.read_at < self._now - LEFT_OVER))
-            earlier = connection.execute(
-                sa.select(run)
-                .where(self._is_run(), run.c.finished_at.is_(None), run.c.run_key.is_not(None))
-                .where(run.c.deployment == self._deployment)
-                .order_by(run.c.started_at.desc())
-                .limit(1)
-            ).first()
+            earlier = self._unfinished(connection)
             if earlier is None:
                 self._enter(connection, source)
                 return None
-            self.run_key, self.started_at = earlier.run_key, earlier.started_at
-            self._try, self.commits = earlier.tries + 1, earlier.commits
-            stale = stage.c.read_at < self._now - MAX_AGE
-            if earlier.error is not None:
-                stale = sa.or_(stale, stage.c.outcome != "row")
-            connection.execute(sa.delete(stage).where(stage.c.run_key == self.run_key, stale))
-            self._update(connection, tries=self._try, error=None)
+            self._take_up(connection, earlier)
+            self._forget(connection, self.answer_keys, earlier.error is not None)
+            self._update(connection, error=None)
             return Counts(**{name: getattr(earlier, COUNT_COLUMNS[name]) or 0 for name in SPENT})
 
         return self._database.transaction(work)
+
+    def _start_clock(self, connection: sa.engine.Connection) -> None:
+        self._database.dialect.lock(connection, self._lock_name, self._tables.run)
+        run = self._tables.run
+        latest = connection.execute(
+            sa.select(sa.func.max(run.c.finished_at)).where(run.c.tenant == self.tenant)
+        ).scalar()
+        now = self._database.dialect.now(connection)
+        self._now = now if latest is None else max(now, latest)
+        self._monotonic = time.monotonic()
+
+    def _unfinished(self, connection: sa.engine.Connection) -> Any:
+        run = self._tables.run
+        return self._latest(connection, run.c.finished_at.is_(None), run.c.run_key.is_not(None))
+
+    def _latest(self, connection: sa.engine.Connection, *conditions: Any) -> Any:
+        run = self._tables.run
+        return connection.execute(
+            sa.select(run)
+            .where(self._is_run(), run.c.deployment == self._deployment, *conditions)
+            .order_by(run.c.started_at.desc())
+            .limit(1)
+        ).first()
+
+    def _take_up(self, connection: sa.engine.Connection, earlier: Any) -> None:
+        self.run_key, self.started_at = earlier.run_key, earlier.started_at
+        self._try, self.commits = earlier.tries + 1, earlier.commits
+        self._update(connection, tries=self._try)
+
+    def _forget(self, connection: sa.engine.Connection, keys: list[str], failed: bool) -> None:
+        """Forget answers that are too old; if their attempt has failed, all but the rows."""
+        stage = self._tables.stage
+        stale = stage.c.read_at < self._now - MAX_AGE
+        if failed:
+            stale = sa.or_(stale, stage.c.outcome != "row")
+        connection.execute(sa.delete(stage).where(stage.c.run_key.in_(keys), stale))
 
     def _enter(self, connection: sa.engine.Connection, source: str) -> None:
         run = self._tables.run
@@ -126,8 +154,25 @@ class Ledger:
             sa.select(run.c.tries, run.c.commits, run.c.finished_at).where(self._is_this())
         ).first()
         if row is None or row.tries != self._try:
-            raise CCError("Run taken over by a newer attempt of this task; stopping this attempt")
+            raise CCError(TAKEN_OVER)
         return row
+
+    def seal(self, connection: sa.engine.Connection) -> None:
+        """Let nobody stage an answer until the transaction ends, by which :meth:`hold` has seen to it here.
+
+        :param connection: in the transaction that applies the run
+        """
+
+    def empty(self, connection: sa.engine.Connection) -> None:
+        """Delete what is staged.
+
+        :param connection: in the transaction that applies the run
+        """
+        self._delete_staged(connection, self.answer_keys)
+
+    def _delete_staged(self, connection: sa.engine.Connection, keys: list[str]) -> None:
+        stage = self._tables.stage
+        connection.execute(sa.delete(stage).where(stage.c.run_key.in_(keys)))
 
     def staged(self, connection: sa.engine.Connection, number: int, spent: Counts) -> None:
         """Note that a batch is staged.
@@ -151,6 +196,19 @@ class Ledger:
         :param complete: whether every active agent was read or rejected
         """
         self._update(connection, finished_at=self.now(), error=None, complete=complete, **_columns(counts))
+
+    @contextmanager
+    def noting_failure(self, counts: Counts) -> Iterator[None]:
+        """Note why an attempt fails, and let it.
+
+        :param counts: so far
+        """
+        try:
+            yield
+        except BaseException as error:
+            with suppress(Exception):  # what stopped the run matters more than that it is not noted
+                self.fail(counts, str(error) if isinstance(error, CCError) else type(error).__name__)
+            raise
 
     def fail(self, counts: Counts, error: str) -> None:
         """Note why this attempt failed; the next one goes on from here.

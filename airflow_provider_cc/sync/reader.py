@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from itertools import islice
+from datetime import UTC, datetime
+from itertools import groupby, islice
+from operator import itemgetter
 from typing import Any
 
 from airflow_provider_cc.api import directory as api_directory
 from airflow_provider_cc.api import management as api
-from airflow_provider_cc.api.directory import Ask, Directory, Found, Line, UnreadableLine
+from airflow_provider_cc.api.directory import Found, Line, UnreadableLine
 from airflow_provider_cc.api.management import DirectoryAgent
 from airflow_provider_cc.compat import in_thread
 from airflow_provider_cc.exceptions import (
@@ -20,7 +21,6 @@ from airflow_provider_cc.exceptions import (
     CCBusinessError,
     CCError,
     CCPermissionError,
-    CCResponseError,
     ErrorCode,
 )
 from airflow_provider_cc.hooks.management import CCManagementHook
@@ -32,10 +32,11 @@ from airflow_provider_cc.sync.batches import Batches
 from airflow_provider_cc.sync.columns import Reading
 from airflow_provider_cc.sync.counts import SPENT, Counts
 from airflow_provider_cc.sync.failures import ACCOUNT_ERRORS, Failures
+from airflow_provider_cc.sync.pages import Pages
 from airflow_provider_cc.sync.questions import Questions
 from airflow_provider_cc.sync.spool import Spool, batches
 from airflow_provider_cc.sync.stage import Staging
-from airflow_provider_cc.sync.tally import Tally
+from airflow_provider_cc.sync.tally import Tally, judge
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,8 @@ class Reader:
     :param max_rejects: number of rejects, or share of all accounts if a float, beyond which the run fails
     :param close_missing: whether to look for accounts that the contact center no longer knows
     :param min_snapshot_ratio: share of the active rows that must stay open
+    :param mine: where other tasks read the rest of the accounts: which are this one's. The spool has their
+        lines of the directory, and the whole is left for the last task to judge
     """
 
     hook: CCManagementHook
@@ -73,6 +76,7 @@ class Reader:
     max_rejects: float = 0.5
     close_missing: bool = True
     min_snapshot_ratio: float = 0.5
+    mine: Callable[[str], bool] | None = None
 
     def __post_init__(self) -> None:
         self._client: BulkClient
@@ -85,7 +89,8 @@ class Reader:
         self._has_staged = False
         self._declined: set[str] = set()  # accounts of the next batches that the center may not know
         self._active: int | None = None
-        self._gone = 0
+        #: Accounts that the contact center no longer knows.
+        self.gone = 0
         self._failures = Failures(self._concurrency)
         self._denied = 0
         self._lookup_worked = False
@@ -120,7 +125,7 @@ class Reader:
             self._lockout.load()
 
     def _resume(self, outcome: str, in_source: bool) -> None:
-        self._gone += outcome == GONE
+        self.gone += outcome == GONE
         if outcome == GONE and self.from_directory:
             return  # the directory may list it again
         self.counts.resumed += 1
@@ -150,14 +155,18 @@ class Reader:
                 if self.from_directory:
                     self.counts.requested = self.counts.unique + self.counts.duplicates
                 metrics.read(client, spent.sign_ins, self.staging.clock, self.staging.tags)
-        self._tally.judge(self._gone, self._failures.refusal)
+        self._tally.summarize()
+        if self.mine is None:
+            judge(self.counts, self.max_rejects, self.gone, self._failures.refusal)
 
     async def _read_all(self) -> None:
         await self._reject_bad_codes()
-        if self.from_directory:
+        if self.from_directory and self.mine is not None:
+            await self._take_kept_lines()
+        elif self.from_directory:
             await self._read_directory()
-        elif self.softphones == "directory":
-            await self._read_lines()
+        elif self.softphones == "directory" and self.mine is None:
+            await self._pages.read_for_list()
         await self._side_by_side(self.spool.waiting(), self._ask)
         await self._batches.flush()
         if self.from_directory and self.close_missing:
@@ -213,17 +222,37 @@ class Reader:
 
     # The directory
 
+    @property
+    def _pages(self) -> Pages:
+        room = self._batches.room
+        return Pages(self._client, self.spool, self.hook.page_size, self._concurrency, room)
+
     async def _read_directory(self) -> None:
         """Read the directory completely: plain lines become rows, the others are left to be asked for."""
-        directory = Directory(self.hook.page_size, seen=self.spool)
-        await self._read_pages(directory, self._take_lines)
-        directory.check()
+        self.counts.duplicates = await self._pages.read_all(self._take_page)
         self._tally.all_known = True
-        self.counts.duplicates = directory.duplicates
         await self._batches.flush()
 
-    async def _take_lines(self, found: Found, read_at: datetime) -> None:
-        new = found.new
+    async def _take_page(self, found: Found) -> None:
+        await self._take_lines(found.new, self.staging.now())
+        for line, before in found.changed:
+            self._take_back(line.account, before)
+        for line, before in found.conflicting:
+            self._take_back(line.account, before)
+            self.spool.unsettle(line.account)
+
+    async def _take_kept_lines(self) -> None:
+        """Take the lines that another task has read, as if they came now."""
+        for met_at, kept in groupby(self.spool.lines(), itemgetter(2)):
+            lines = [
+                api_directory.unpack(account, body) if body else DirectoryAgent(account, None, None, None)
+                for account, body, _ in kept
+            ]
+            await self._batches.room()
+            await self._take_lines(lines, datetime.fromtimestamp(met_at, UTC))
+        await self._batches.flush()
+
+    async def _take_lines(self, new: Sequence[Line], read_at: datetime) -> None:
         known = self.spool.states([line.account for line in new]) if self._has_staged and new else {}
         answers: list[Answer] = []
         ask: list[str] = []
@@ -233,7 +262,7 @@ class Reader:
                 continue
             self.counts.unique += 1
             if state == GONE:  # and back
-                self._gone -= 1
+                self.gone -= 1
                 self.spool.mark([line.account], states.AGAIN)
                 continue
             outcome = self._outcome(line)
@@ -246,11 +275,6 @@ class Reader:
             elif outcome:
                 answers.append(Answer(line.account, ROW, read_at, self.reading.values((line,))))
         self.spool.add(ask)
-        for line, before in found.changed:
-            self._take_back(line.account, before)
-        for line, before in found.conflicting:
-            self._take_back(line.account, before)
-            self.spool.unsettle(line.account)
         self._batches.add(answers)
 
     def _outcome(self, line: Line) -> str | None:
@@ -271,62 +295,13 @@ class Reader:
         self.counts.resumed -= state is not None
         self.spool.mark([account], states.AGAIN if outcome else states.WAITING)
 
-    async def _read_lines(self) -> None:
-        """Read the directory for the softphone numbers of a list, as far as this saves requests."""
-        missing = self.spool.count(states.WAITING)
-        directory = Directory(self.hook.page_size, seen=self.spool, passes=1)
-
-        async def take(found: Found, _: datetime) -> None:
-            nonlocal missing
-            known = self.spool.states([line.account for line in found.new])
-            missing -= sum(state == states.WAITING for state in known.values())
-            for line, _before in found.conflicting:
-                self.spool.unsettle(line.account)
-
-        await self._read_pages(directory, take, lambda: missing <= directory.pages_left)
-
-    async def _read_pages(
-        self,
-        directory: Directory,
-        take: Callable[[Found, datetime], Awaitable[None]],
-        enough: Callable[[], bool] = lambda: False,
-    ) -> None:
-        async def ask_for(ask: Ask) -> None:
-            await self._batches.room()
-            try:
-                reply = await self._client.call(ask.call)
-            except (CCBusinessError, CCResponseError) as error:
-                directory.refuse(ask, error)
-                return
-            await take(directory.take(ask, reply), self.staging.now())
-
-        tasks: set[asyncio.Task[None]] = set()
-        try:
-            while True:
-                while not enough() and len(tasks) < self._concurrency and (ask := directory.next()):
-                    tasks.add(asyncio.create_task(ask_for(ask)))
-                if not tasks:
-                    return
-                done, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    task.result()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
     # Accounts that the contact center may no longer know
 
     async def _close_unlisted(self) -> None:
         """Ask for each account with an active row that has no answer."""
-        least = await self._least_active()
-        if self.counts.unique < least:
-            raise CCError(
-                f"Directory returned {self.counts.unique} accounts, below the minimum of {least:.0f} "
-                "(min_snapshot_ratio). No agents were deactivated. If this drop is expected, lower "
-                "min_snapshot_ratio for one run"
-            )
-        accounts = self.staging.not_seen()
+        if self.mine is None:
+            check_snapshot(self.counts.unique, await self._least_active())
+        accounts = filter(self.mine or (lambda _: True), self.staging.not_seen())
         while batch := await self._batches.call(lambda: list(islice(accounts, states.BATCH))):
             await self._side_by_side(((account,) for account in batch), self._look_for)
         await self._batches.flush()
@@ -418,11 +393,11 @@ class Reader:
         )
 
     async def _count_gone(self) -> None:
-        self._gone += 1
+        self.gone += 1
         least = await self._least_active()
-        if (self._active or 0) - self._gone < least:
+        if (self._active or 0) - self.gone < least:
             raise CCError(
-                f"{self._gone} of {self._active} active accounts are gone, more than min_snapshot_ratio="
+                f"{self.gone} of {self._active} active accounts are gone, more than min_snapshot_ratio="
                 f"{self.min_snapshot_ratio} allows. No agents were deactivated. If this drop is expected, "
                 "lower min_snapshot_ratio for one run"
             )
@@ -457,6 +432,20 @@ class Reader:
             first = failures.exceptions[0]
             # A refused credential explains the others.
             raise next((e for e in failures.exceptions if isinstance(e, CCAuthError)), first) from None
+
+
+def check_snapshot(accounts: int, least: float) -> None:
+    """Check that a directory has not lost so many accounts that it can hardly be right.
+
+    :param accounts: how many it has
+    :param least: how many it must have
+    :raises CCError: it has fewer
+    """
+    if accounts < least:
+        raise CCError(
+            f"Directory returned {accounts} accounts, below the minimum of {least:.0f} (min_snapshot_ratio). "
+            "No agents were deactivated. If this drop is expected, lower min_snapshot_ratio for one run"
+        )
 
 
 def _no_agent(text: str) -> CCBusinessError:

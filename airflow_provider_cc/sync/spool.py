@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import chain, islice
 from types import TracebackType
 from typing import Any, TypeVar
@@ -25,7 +26,12 @@ class Spool:
     """Accounts, each once, in the order they came, and lines of the directory; used by one thread at a time.
 
     The file holds account codes, agent IDs and softphone numbers, never a password, and is gone with the run.
+
+    :param clock: returns the time, in seconds, at which a line is met
     """
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self.clock = clock
 
     def __enter__(self) -> Spool:
         # A database without a name is a file that SQLite takes out of its folder as soon as it is open: an
@@ -40,7 +46,7 @@ class Spool:
                 id INTEGER PRIMARY KEY, code TEXT NOT NULL UNIQUE, state TEXT NOT NULL, reason TEXT
             );
             CREATE TABLE line (
-                code TEXT PRIMARY KEY, pass INTEGER NOT NULL, body BLOB NOT NULL
+                code TEXT PRIMARY KEY, pass INTEGER NOT NULL, body BLOB NOT NULL, met_at REAL NOT NULL
             ) WITHOUT ROWID;
             BEGIN;
             """
@@ -105,13 +111,40 @@ class Spool:
     def meet(self, lines: dict[str, bytes], number: int) -> dict[str, tuple[int, bytes]]:
         """Keep lines of the directory, as :class:`airflow_provider_cc.api.directory.SeenLines` says."""
         known = {code: (met, body) for code, met, body in self._select("code, pass, body FROM line", lines)}
+        now = self.clock()
         news = [
-            (code, number, body)
+            (code, number, body, now)
             for code, body in lines.items()
             if code not in known or known[code][0] < number
         ]
         self._write("INSERT OR REPLACE INTO line", news)
         return known
+
+    def keep(self, lines: Iterable[tuple[str, bytes, float]]) -> None:
+        """Keep lines that another spool has met.
+
+        :param lines: account, packed line and time of each, as :meth:`lines` returns them
+        """
+        self._write("INSERT INTO line", ((code, 1, body, met_at) for code, body, met_at in lines))
+
+    def lines(self) -> Iterator[tuple[str, bytes, float]]:
+        """Iterate over all lines in the order they were met: account, packed line, and when."""
+        yield from self._db.execute("SELECT code, body, met_at FROM line ORDER BY met_at, code")
+
+    def line_count(self) -> int:
+        """Return how many accounts have a line."""
+        (count,) = self._db.execute("SELECT COUNT(*) FROM line").fetchone()
+        return int(count)
+
+    def all(self) -> Iterator[tuple[str, str | None, bytes | None, float]]:
+        """Iterate over the accounts in the order they came.
+
+        :return: account, why it is bad, its packed line, and when that was met; ``None`` and 0 where not
+        """
+        yield from self._db.execute(
+            "SELECT code, reason, body, coalesce(met_at, 0)"
+            " FROM account LEFT JOIN line USING (code) ORDER BY id"
+        )
 
     def _write(self, insert: str, rows: Iterable[tuple[Any, ...]], conflict: str = "") -> None:
         """Insert rows, many by one statement: SQLite gives the interpreter away at each, and waits for it."""

@@ -10,13 +10,15 @@ import sqlalchemy as sa
 from airflow_provider_cc.exceptions import ErrorCode
 from airflow_provider_cc.sync.answers import Answer
 from airflow_provider_cc.sync.counts import Counts
-from airflow_provider_cc.sync.database import FETCH, Database
+from airflow_provider_cc.sync.database import Database
 from airflow_provider_cc.sync.ledger import Ledger
 from airflow_provider_cc.sync.metrics import Stopwatch
 from airflow_provider_cc.sync.schema import Tables
 
 #: The endpoint of rejects whose answer the database cannot hold.
 WAREHOUSE = "warehouse"
+#: Accounts looked up at a time: for each page the database may go through all that is staged.
+_PAGE = 50_000
 #: Largest whole number of an INTEGER column.
 _MAX_INTEGER = 2**31 - 1
 
@@ -103,7 +105,7 @@ class Staging:
 
         def work(connection: sa.engine.Connection) -> list[str]:
             rest = query if after is None else query.where(agent.c.account > after)
-            page = rest.order_by(agent.c.account).limit(FETCH)
+            page = rest.order_by(agent.c.account).limit(_PAGE)
             return [account for (account,) in connection.execute(page)]
 
         while page := self._database.transaction(work):

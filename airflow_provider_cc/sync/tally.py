@@ -59,14 +59,12 @@ class Tally:
 
         :raises CCError: there are, as soon as this is certain
         """
-        rejected, limit = self.counts.rejected, self._max_rejects
-        if isinstance(limit, float):
-            if not self.all_known:
-                return
-            limit *= self.counts.unique
-        if rejected > limit:
-            self._log_rejects()
-            raise CCError(f"{rejected} accounts rejected, more than max_rejects={self._max_rejects} allows")
+        if self.all_known or not isinstance(self._max_rejects, float):
+            try:
+                check_rejects(self.counts, self._max_rejects)
+            except CCError:
+                self._log_rejects()
+                raise
 
     def log_progress(self) -> None:
         """Log how far the attempt is, every :data:`LOG_EVERY` seconds."""
@@ -79,27 +77,46 @@ class Tally:
         rate = (done - counts.resumed) / (now - self._begun)
         log.info("%d of %d accounts, %.0f a second, %d rejected.", done, counts.unique, rate, counts.rejected)
 
-    def judge(self, gone: int, refusal: CCError | None) -> None:
-        """Judge the whole, once all is read.
-
-        :param gone: rejected accounts that the contact center no longer knows
-        :param refusal: how calls were refused, if they were
-        :raises CCError: all accounts were rejected, or too many; or the counts do not add up
-        """
-        counts = self.counts
+    def summarize(self) -> None:
+        """Log what could not be read, and what is uncertain."""
         self._log_rejects()
-        if counts.unconfirmed:
+        if self.counts.unconfirmed:
             log.warning(
                 "%d accounts may be gone, but the directory did not confirm it: their rows stay open.",
-                counts.unconfirmed,
+                self.counts.unconfirmed,
             )
-        if counts.unique and counts.rejected == counts.unique and not gone:
-            raise refusal or CCError(f"all {counts.unique} accounts were rejected")
-        self.check_rejects()
-        counts.check()
 
     def _log_rejects(self) -> None:
         """Log how many accounts were rejected, by endpoint and code; never which."""
         for (endpoint, code), count in self._reasons.most_common(20):
             log.warning("%d accounts rejected: %s: %s", count, endpoint, code)
         self._reasons.clear()
+
+
+def judge(counts: Counts, max_rejects: float, gone: int, refusal: CCError | None = None) -> None:
+    """Judge a run, once all is read.
+
+    :param counts: of the run
+    :param max_rejects: number of rejects, or share of all accounts if a float, beyond which it fails
+    :param gone: accounts that the contact center no longer knows
+    :param refusal: how calls were refused, if they were
+    :raises CCError: all accounts were rejected, or too many; or the counts do not add up
+    """
+    if counts.unique and counts.rejected == counts.unique and not gone:
+        raise refusal or CCError(f"all {counts.unique} accounts were rejected")
+    check_rejects(counts, max_rejects)
+    counts.check()
+
+
+def check_rejects(counts: Counts, max_rejects: float) -> None:
+    """Check that not too many accounts were rejected.
+
+    :param counts: of the run
+    :param max_rejects: number of rejects, or share of all accounts if a float
+    :raises CCError: there are
+    """
+    limit = max_rejects
+    if isinstance(limit, float):
+        limit *= counts.unique
+    if counts.rejected > limit:
+        raise CCError(f"{counts.rejected} accounts rejected, more than max_rejects={max_rejects} allows")

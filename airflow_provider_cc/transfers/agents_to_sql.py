@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import time
+import types
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict
-from functools import cached_property
+from functools import cache, cached_property, wraps
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
 from airflow_provider_cc.api.management import AGENT_INFO, DIRECTORY, LOGIN_PARAMS
 from airflow_provider_cc.api.secret import without_locals
-from airflow_provider_cc.compat import Asset, BaseHook, BaseOperator, deployment, flush_telemetry
-from airflow_provider_cc.exceptions import CCConfigError, CCError
+from airflow_provider_cc.compat import Asset, BaseHook, BaseOperator, TaskGroup, deployment, flush_telemetry
+from airflow_provider_cc.exceptions import CCConfigError
 from airflow_provider_cc.hooks.management import CCManagementHook
 from airflow_provider_cc.sync.apply import Application
-from airflow_provider_cc.sync.columns import AGENT_COLUMNS, Column
+from airflow_provider_cc.sync.columns import AGENT_COLUMNS, Column, Reading
 from airflow_provider_cc.sync.counts import SPENT, Counts
 from airflow_provider_cc.sync.database import Database, database_of
 from airflow_provider_cc.sync.interruptible import Interruptible
@@ -33,6 +35,7 @@ from airflow_provider_cc.sync.stage import Staging
 from airflow_provider_cc.sync.views import create_views
 from airflow_provider_cc.transfers.advice import failure
 from airflow_provider_cc.transfers.lineage import lineage, rows_written
+from airflow_provider_cc.transfers.steps import Apply, Prepare, Read
 
 if TYPE_CHECKING:
     from airflow_provider_cc.compat import Context, XComArg
@@ -197,7 +200,7 @@ class CCAgentsToSqlOperator(BaseOperator):
         began = time.monotonic()
         self._work = work = Interruptible()
         self._check_arguments()
-        passwords = self.account_passwords() if self.softphones == "login_params" else {}
+        passwords = self.account_passwords() if self._needs_passwords else {}
         # Both connections are read and checked here, before anything runs in another thread.
         warehouse = database_of(self.sql_conn_id)
         self.hook.sessions, self.hook.page_size  # noqa: B018
@@ -228,45 +231,26 @@ class CCAgentsToSqlOperator(BaseOperator):
             if self._dry_run:
                 database, tables = rehearsal(warehouse, tables, self.columns, tenant)
             else:
-                prepare(database, tables)
-                if self.create_views:
-                    create_views(database, tables)
-            reading = reading_for(self.columns, self._source == "directory", self.softphones)
-            ledger = self._ledger = Ledger(database, tables, self._run_key(context, tenant), deployment())
+                self._prepare_tables(database)
+            ledger = self._ledger = Ledger(database, tables, self._run_key(context), deployment())
             earlier = ledger.begin(self._source) or Counts()
-            staging = Staging(database, tables, ledger, reading.names)
+            staging = Staging(database, tables, ledger, self._reading.names)
             self._log_plan(spooled, warehouse, tenant, staging.active_count())
-            reader = Reader(
-                hook=self.hook,
-                staging=staging,
-                spool=spool,
-                reading=reading,
-                from_directory=self._source == "directory",
-                softphones=self.softphones,
-                passwords=passwords,
-                chunk_size=self.chunk_size,
-                max_rejects=self.max_rejects,
-                close_missing=self.deactivate_missing,
-                min_snapshot_ratio=self.min_snapshot_ratio,
-            )
+            reader = self._reader(staging, spool, passwords, self.max_rejects)
             counts = self._counts = reader.counts
-            try:
-                try:
-                    reader.load(spooled, staging.staged())
-                    work.loop(reader.read())
-                finally:
-                    for name in SPENT:
-                        setattr(counts, name, getattr(counts, name) + getattr(earlier, name))
-                application = Application(database, tables, ledger, reading.names)
+            with ledger.noting_failure(counts):
+                self._read(work, reader, spooled, earlier)
+                application = Application(database, tables, ledger, self._reading.names)
                 step = application.rehearse if self._dry_run else application.apply
                 step(counts, self.min_snapshot_ratio)
-            except BaseException as error:
-                with suppress(Exception):  # what stopped the run matters more than that it is not noted
-                    ledger.fail(counts, str(error) if isinstance(error, CCError) else type(error).__name__)
-                raise
         self._applied = counts
         self._describe(application)
         return counts
+
+    def _prepare_tables(self, database: Database) -> None:
+        prepare(database, self._tables)
+        if self.create_views:
+            create_views(database, self._tables)
 
     def _describe(self, application: Application) -> None:
         self._details = {
@@ -275,6 +259,38 @@ class CCAgentsToSqlOperator(BaseOperator):
             "active": application.active,
             "reject_reasons": application.reject_reasons,
         }
+
+    def _reader(
+        self,
+        staging: Staging,
+        spool: Spool,
+        passwords: Mapping[str, str],
+        max_rejects: float,
+        mine: Callable[[str], bool] | None = None,
+    ) -> Reader:
+        return Reader(
+            hook=self.hook,
+            staging=staging,
+            spool=spool,
+            reading=self._reading,
+            from_directory=self._source == "directory",
+            softphones=self.softphones,
+            passwords=passwords,
+            chunk_size=self.chunk_size,
+            max_rejects=max_rejects,
+            close_missing=self.deactivate_missing,
+            min_snapshot_ratio=self.min_snapshot_ratio,
+            mine=mine,
+        )
+
+    @staticmethod
+    def _read(work: Interruptible, reader: Reader, spooled: tuple[int, int] | None, earlier: Counts) -> None:
+        try:
+            reader.load(spooled, reader.staging.staged())
+            work.loop(reader.read())
+        finally:
+            for name in SPENT:
+                setattr(reader.counts, name, getattr(reader.counts, name) + getattr(earlier, name))
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
         """Tell OpenLineage what was read and written; an attempt that failed has written the ledger only.
@@ -326,6 +342,14 @@ class CCAgentsToSqlOperator(BaseOperator):
         return self.tenant or self.cc_conn_id
 
     @property
+    def _needs_passwords(self) -> bool:
+        return self.softphones == "login_params"
+
+    @property
+    def _reading(self) -> Reading:
+        return reading_for(self.columns, self._source == "directory", self.softphones)
+
+    @property
     def _tables(self) -> Tables:
         return define(self.columns, self.table, self.history_table, self.reject_table, self.run_table)
 
@@ -342,7 +366,7 @@ class CCAgentsToSqlOperator(BaseOperator):
             return AccountList(self._accounts).codes
         return rows_of_one_column(warehouse.stream(self.accounts_sql or ""))
 
-    def _run_key(self, context: Context, tenant: str) -> dict[str, Any]:
+    def _run_key(self, context: Context) -> dict[str, Any]:
         task = context.get("ti")
         return {
             "dag_id": self.dag_id,
@@ -350,7 +374,7 @@ class CCAgentsToSqlOperator(BaseOperator):
             # Outside a DAG run nothing tells one run from the next, so none is taken up again.
             "run_id": getattr(task, "run_id", f"none__{uuid.uuid4()}"),
             "map_index": getattr(task, "map_index", -1),
-            "tenant": tenant,
+            "tenant": self._tenant,
         }
 
     def _log_plan(
@@ -385,3 +409,88 @@ class CCAgentsToSqlOperator(BaseOperator):
                 if isinstance(outlet, Asset):  # only these have events; Airflow refuses to look up others
                     events[outlet].extra.update(run | result)
         return result
+
+
+def cc_agents_sync(
+    group_id: str,
+    *,
+    shards: int,
+    cc_conn_id: str | Sequence[str] = CCManagementHook.default_conn_name,
+    accounts: list[str] | XComArg | str | None = None,
+    accounts_sql: str | None = None,
+    dry_run: bool = False,
+    outlets: Any = None,
+    operator: type[CCAgentsToSqlOperator] = CCAgentsToSqlOperator,
+    **arguments: Any,
+) -> TaskGroup:
+    """Build a task group that does what the operator does, with many tasks, on any executor.
+
+    ``prepare`` signs in and reads the source and, where it is needed, the directory, once. ``read``, mapped,
+    queries one shard of the accounts each. ``apply`` applies all answers in one transaction, once all shards
+    are read, and updates the assets. In the run log the group is one run.
+
+    A dry run, which writes nothing to share, is made by ``apply`` alone.
+
+    :param group_id: ID of the group, under which the run stands in the run log
+    :param shards: how many tasks read, 1 to 1,000. Each takes its part of the connection's
+        ``max_concurrency`` and ``requests_per_second``
+    :param cc_conn_id: connection of type ``cc_management`` (templated); or a list of them (not templated),
+        for each of which a group is made inside this one. None waits for another
+    :param accounts: as the operator's, and likewise ``accounts_sql``
+    :param dry_run: as the operator's
+    :param outlets: of ``apply``
+    :param operator: a subclass of the operator, with columns or a source of passwords of its own
+    :param arguments: all others of the operator, and of its base class for each task: ``retries``, ``pool`` …
+    :return: the group
+    :raises ValueError: so many shards are not possible, or one tenant for several contact centers
+    """
+    if not 1 <= shards <= 1000:
+        raise ValueError(f"shards must be from 1 to 1000, not {shards}")
+    arguments |= {"accounts": accounts, "accounts_sql": accounts_sql, "dry_run": dry_run}
+    arguments |= {"outlets": outlets, "operator": operator}
+    with TaskGroup(group_id) as group:
+        if isinstance(cc_conn_id, str):
+            _add_tasks(str(group.group_id), shards, cc_conn_id=cc_conn_id, **arguments)
+            return group
+        if arguments.get("tenant") is not None:
+            raise ValueError("several contact centers cannot have one tenant: leave it out")
+        for conn_id in cc_conn_id:
+            cc_agents_sync(re.sub(r"[^\w-]", "_", conn_id), shards=shards, cc_conn_id=conn_id, **arguments)
+    return group
+
+
+def _add_tasks(
+    group: str,
+    shards: int,
+    *,
+    accounts: Any,
+    accounts_sql: str | None,
+    dry_run: bool,
+    outlets: Any,
+    operator: type[CCAgentsToSqlOperator],
+    **arguments: Any,
+) -> None:
+    source: dict[str, Any] = {"accounts": accounts, "accounts_sql": accounts_sql}
+    if dry_run:
+        operator(task_id="apply", dry_run=True, outlets=outlets, **source, **arguments)
+        return
+    from_directory = accounts is None and accounts_sql is None
+    arguments |= {"group": group, "shards": shards, "from_directory": from_directory}
+    prepare_task = _step(Prepare, operator)(task_id="prepare", **source, **arguments)
+    arguments.pop("trigger_rule", None)  # which is about what comes before the group
+    read = _step(Read, operator).partial(task_id="read", **arguments).expand(shard=list(range(shards)))
+    prepare_task >> read >> _step(Apply, operator)(task_id="apply", outlets=outlets, **arguments)
+
+
+@cache
+def _step(step: Any, operator: type[CCAgentsToSqlOperator]) -> Any:
+    """Return the operator's class with another thing to do."""
+
+    @wraps(step.__init__)
+    def init(self: Any, **kwargs: Any) -> None:
+        step.__init__(self, **kwargs)
+
+    # Airflow knows the arguments of a class only if it has a constructor of its own.
+    own = {"__module__": operator.__module__, "__init__": init}
+    bases = (step, operator)
+    return types.new_class(f"{operator.__name__}{step.__name__}", bases, exec_body=lambda it: it.update(own))

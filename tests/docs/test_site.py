@@ -33,7 +33,10 @@ PUBLIC = {
     "operators.isales": {"CCISalesLoginOperator": []},
     "sensors.management": {"CCAgentSensor": []},
     "retry_policy": {"CC_RETRY_POLICY": []},
-    "transfers.agents_to_sql": {"CCAgentsToSqlOperator": ["account_passwords", "columns"]},
+    "transfers.agents_to_sql": {
+        "CCAgentsToSqlOperator": ["account_passwords", "columns"],
+        "cc_agents_sync": [],
+    },
     "sync.dialects.base": {"Dialect": ["append", "driver", "lock", "may_pass", "now"]},
     "transfers.columns": {"Column": [], "AGENT_COLUMNS": []},
     "exceptions": {

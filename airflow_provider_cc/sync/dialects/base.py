@@ -151,13 +151,13 @@ class Dialect:
             connection.execute(table.insert(), batch)
 
     def before_apply(
-        self, connection: sa.engine.Connection, stage: sa.Table, run_key: str, rows: int
+        self, connection: sa.engine.Connection, stage: sa.Table, run_keys: Sequence[str], rows: int
     ) -> None:
         """Prepare for set-based statements over many staged rows.
 
         :param connection: in the transaction that applies them
         :param stage: the staging table
-        :param run_key: the run whose answers are applied
+        :param run_keys: under which the answers to apply are staged
         :param rows: how many they are
         """
 

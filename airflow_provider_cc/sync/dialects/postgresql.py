@@ -86,7 +86,7 @@ class PostgreSQL(Dialect):
                     copy.write(text)
 
     def before_apply(
-        self, connection: sa.engine.Connection, stage: sa.Table, run_key: str, rows: int
+        self, connection: sa.engine.Connection, stage: sa.Table, run_keys: Sequence[str], rows: int
     ) -> None:
         """Choose the plan: neither staging nor tables that were just filled have statistics yet."""
         if rows >= _MANY:

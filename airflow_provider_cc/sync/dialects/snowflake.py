@@ -88,10 +88,11 @@ class Snowflake(Dialect):
             connection.execute(table.insert(), batch)
 
     def before_apply(
-        self, connection: sa.engine.Connection, stage: sa.Table, run_key: str, rows: int
+        self, connection: sa.engine.Connection, stage: sa.Table, run_keys: Sequence[str], rows: int
     ) -> None:
         """Do what keys do elsewhere."""
-        keep_latest(connection, stage, run_key)
+        for run_key in run_keys:
+            keep_latest(connection, stage, run_key)
 
     def hours(self, begin: Any, end: Any) -> sa.sql.ColumnElement[Any]:
         """Count microseconds."""
