@@ -182,7 +182,7 @@ def test_an_outlet_that_is_no_asset_does_no_harm(
 
     counts = operator.execute({"outlet_events": events})
 
-    assert events[asset].extra == counts
+    assert events[asset].extra.items() >= counts.items()
 
 
 def test_the_map_index_is_part_of_the_run(
