@@ -128,7 +128,7 @@ class World:
         for minute, number, step in sorted(steps):
             self.clock = max(self.clock, self._at(minute))
             if step == "begin":
-                attempts[number] = self.bench.run(f"dag {number}", DELIVERED, tenant)
+                attempts[number] = self.bench.run(f"{tenant}, {number}", DELIVERED, tenant)
                 continue
             ledger, staging = attempts[number]
             ledger._now, ledger._monotonic = self.clock, time.monotonic()
@@ -178,7 +178,7 @@ class World:
         edges = {moment for run in day.complete for moment in run}
         edges |= {moment for reads in day.reads.values() for moment, _ in reads}
         moments = [self._at(chance.randint(0, 700)) for _ in range(10)]
-        moments += [edge + timedelta(seconds=off) for edge in edges for off in (-1, 0, 1)]
+        moments += [edge + timedelta(seconds=off) for edge in sorted(edges) for off in (-1, 0, 1)]
         calls = {
             self.calls + number: (chance.choice(NUMBERS), moment) for number, moment in enumerate(moments)
         }
