@@ -16,7 +16,7 @@ from airflow_provider_cc.sensors.base import BaseSensor
 from airflow_provider_cc.sync import metrics
 from airflow_provider_cc.sync.database import database_of
 from airflow_provider_cc.sync.dialects import Dialect
-from airflow_provider_cc.sync.schema import check, ledger
+from airflow_provider_cc.sync.schema import LATER_COLUMNS, check, ledger
 
 if TYPE_CHECKING:
     from airflow_provider_cc.compat import Context, XComArg
@@ -83,7 +83,7 @@ class CCSyncFreshnessSensor(BaseSensor):
         run = ledger(self.run_table)
         if not sa.inspect(connection).has_table(run.name, schema=run.schema):
             return None
-        check(connection, dialect, [run])
+        check(connection, dialect, [run], may_lack=LATER_COLUMNS)  # which the next sync adds
         wanted = {"tenant": self.tenant, "dag_id": self.sync_dag_id, "task_id": self.sync_task_id}
         last = connection.execute(
             sa.select(run.c.dag_id, run.c.task_id, run.c.run_id, run.c.started_at, run.c.finished_at)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -26,7 +26,7 @@ COUNT_COLUMNS = {
     field.name: "unique_accounts" if field.name == "unique" else field.name for field in fields(Counts)
 }
 #: Columns of the ledger and of the history that the first release did not have.
-_LATER_COLUMNS = {
+LATER_COLUMNS = {
     *("throttled_seconds", "unconfirmed", "skipped", "run_key", "deployment", "agent_table", "complete"),
     *("opened_by", "closed_by"),
 }
@@ -272,17 +272,23 @@ def _needed(connection: sa.engine.Connection, dialect: Dialect, tables: Tables) 
             yield _add_column(connection, dialect, column)
 
 
-def check(connection: sa.engine.Connection, dialect: Dialect, tables: Sequence[sa.Table]) -> None:
+def check(
+    connection: sa.engine.Connection,
+    dialect: Dialect,
+    tables: Sequence[sa.Table],
+    may_lack: Collection[str] = (),
+) -> None:
     """Check that tables that are there have the columns, types and keys that the sync needs.
 
     :param connection: to the database
     :param dialect: of the database
     :param tables: the tables
+    :param may_lack: names of columns that need not be there
     :raises CCConfigError: one does not fit; the text has the statements that change it
     """
     for table in tables:
         name = connection.dialect.identifier_preparer.format_table(table)
-        problems = list(_problems(connection, dialect, table))
+        problems = list(_problems(connection, dialect, table, may_lack))
         if problems:
             reasons, changes = zip(*problems, strict=True)
             raise CCConfigError(
@@ -293,13 +299,13 @@ def check(connection: sa.engine.Connection, dialect: Dialect, tables: Sequence[s
 
 
 def _problems(
-    connection: sa.engine.Connection, dialect: Dialect, table: sa.Table
+    connection: sa.engine.Connection, dialect: Dialect, table: sa.Table, may_lack: Collection[str]
 ) -> Iterator[tuple[str, str]]:
     """Iterate over what does not fit, each with the statement that changes it."""
     sql = connection.dialect
     quote = sql.identifier_preparer
     name = quote.format_table(table)
-    for column in _missing(connection, table):
+    for column in (column for column in _missing(connection, table) if column.name not in may_lack):
         yield f"column {column.name} is missing", _add_column(connection, dialect, column)
     found = dialect.columns(connection, table)
     for column in table.columns:
@@ -343,7 +349,7 @@ def _later_columns(
     # By the catalog, since the role may not be allowed to read the table.
     found = dialect.columns(connection, table)
     missing = [column for column in table.columns if column.name.lower() not in found]
-    return missing if {column.name for column in missing} <= _LATER_COLUMNS else []
+    return missing if {column.name for column in missing} <= LATER_COLUMNS else []
 
 
 def _add_column(connection: sa.engine.Connection, dialect: Dialect, column: sa.Column[Any]) -> str:

@@ -81,6 +81,17 @@ def test_is_fresh_after_a_run_and_not_for_ever(
     assert not is_fresh()
 
 
+def test_a_run_log_of_an_earlier_release_will_do(
+    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync
+) -> None:
+    sqlite_sync()
+    sqlite_database.execute(
+        *(f"ALTER TABLE cc_sync_run DROP COLUMN {name}" for name in ("throttled_seconds", "complete"))
+    )
+
+    assert is_fresh()
+
+
 def test_waits_for_the_next_run(centre: Simulator, sqlite_database: Database, sqlite_sync: Sync) -> None:
     sqlite_sync(run_id="old")
     make_older(sqlite_database, 2 * HOUR)
