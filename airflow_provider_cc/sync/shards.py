@@ -125,7 +125,7 @@ class SharedRun(Ledger):
 
     # The task that applies
 
-    def join(self) -> Counts | None:
+    def open_to_apply(self) -> Counts | None:
         """Take up the run to apply it; if that was done by an earlier attempt, return the counts.
 
         :raises CCError: there is no such run

@@ -175,7 +175,7 @@ class Apply(_Step):
         self, context: Context, work: Interruptible, warehouse: Database, passwords: Mapping[str, str]
     ) -> Counts:
         run = self._ledger = self._shared_run(context, warehouse)
-        counts = run.join()
+        counts = run.open_to_apply()
         if counts is None:
             counts = self._counts = Counts()
             with run.noting_failure(counts):

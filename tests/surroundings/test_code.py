@@ -27,7 +27,7 @@ BOUNDED_THEMSELVES = {
     "sync/batches.py: self._room.wait()",  # until a transaction ends, which is tried eight times
     "sync/interruptible.py: self._wake.get()",  # until the work ends, or Airflow stops it
     "sync/interruptible.py: done.result()",  # of work that is done
-    "sync/reader.py: task.result()",  # of a task that is done
+    "sync/pages.py: task.result()",  # of a task that is done
 }
 
 

@@ -146,11 +146,12 @@ def _put(database: Database, rows: dict[str, list[dict[str, Any]]]) -> None:
 
 
 def outcome(database: Database) -> dict[str, list[Any]]:
-    """Return all rows of agents, history and rejects, with the number of the run in place of its stamps."""
-    begun = [moment for (moment,) in database.query("SELECT started_at FROM cc_sync_run ORDER BY started_at")]
+    """Return all rows of agents, history and rejects, with the number of the run for its stamps and key."""
+    runs = database.query("SELECT started_at, run_key FROM cc_sync_run ORDER BY started_at")
+    begun, keys = [begun for begun, _ in runs], {key: number for number, (_, key) in enumerate(runs, 1)}
 
     def of_a_run(value: Any) -> Any:
-        return bisect_right(begun, value) if isinstance(value, datetime) else value
+        return bisect_right(begun, value) if isinstance(value, datetime) else keys.get(value, value)
 
     return {
         name: sorted((tuple(map(of_a_run, row)) for row in database.query(query)), key=repr)
