@@ -39,9 +39,10 @@ def mariadb(directory: Path, *options: str) -> Iterator[str]:
     program, tables = _installed()
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
-    data, log = directory / "data", directory / "log"
+    data, log, scratch = directory / "data", directory / "log", directory / "tmp"
     data.mkdir()
-    common = ["--no-defaults", f"--datadir={data}", *_QUICK]
+    scratch.mkdir()  # of its own: a server that starts deletes the temporary tables that it finds
+    common = ["--no-defaults", f"--datadir={data}", f"--tmpdir={scratch}", *_QUICK]
     if os.geteuid() == 0:
         # It refuses to be root unasked. Another user could not reach its files below a home closed to others.
         common.append("--user=root")

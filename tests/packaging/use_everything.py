@@ -45,10 +45,13 @@ def main() -> None:
 def import_everything() -> None:
     """Import all modules of the package but those that run something."""
     import airflow_provider_cc
+    from airflow_provider_cc.compat import UI_HAS_PAGES
 
+    # The fixtures need pytest, Snowflake's tables its SQLAlchemy dialect, and the page an API server with pages.
+    left_out = ("__main__", "simulator.fixtures", "snowflake_tables")
+    left_out += () if UI_HAS_PAGES else ("ui.app", "ui.runs")
     for module in pkgutil.walk_packages(airflow_provider_cc.__path__, "airflow_provider_cc."):
-        # The fixtures need pytest, and Snowflake's tables its SQLAlchemy dialect.
-        if not module.name.endswith(("__main__", "simulator.fixtures", "snowflake_tables")):
+        if not module.name.endswith(left_out):
             importlib.import_module(module.name)
 
 
