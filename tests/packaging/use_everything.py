@@ -47,7 +47,7 @@ def import_everything() -> None:
     import airflow_provider_cc
     from airflow_provider_cc.compat import UI_HAS_PAGES
 
-    # The fixtures need pytest, Snowflake's tables its SQLAlchemy dialect, and the page an API server with pages.
+    # The fixtures need pytest, Snowflake's tables its SQLAlchemy dialect, the page an API server with pages.
     left_out = ("__main__", "simulator.fixtures", "snowflake_tables")
     left_out += () if UI_HAS_PAGES else ("ui.app", "ui.runs")
     for module in pkgutil.walk_packages(airflow_provider_cc.__path__, "airflow_provider_cc."):
