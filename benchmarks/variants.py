@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import json
 import os
@@ -135,6 +136,11 @@ class Sink:
 
     def __getattr__(self, name: str) -> Any:
         return lambda *_: None
+
+    @contextlib.contextmanager
+    def noting_failure(self, _: Any) -> Iterator[None]:
+        """Note nothing."""
+        yield
 
     def now(self) -> datetime.datetime:
         """Return the time, as cheaply as the real one."""
