@@ -269,7 +269,7 @@ def rate_limit(folder: Path, rounds: int) -> str:
     limit, total = 300, 18_000
     options = ("--latency", "0.05", "--rate-limit", str(limit), "--retry-after", "1")
     rows = []
-    for tasks in (1, 3, 6):
+    for tasks in (1, 3):
         for number in range(rounds):
             with centre(*options, agents=total, concurrency=32) as cc, warehouse(folder) as database:
                 task = partial(measure, {**cc, **database}, "paced", count=total // tasks)
