@@ -122,7 +122,7 @@ class Application:
                 "gone, lower min_snapshot_ratio for one run"
             )
         self.active = active - counts.deactivated + counts.added + counts.reactivated
-        self.reject_reasons = self._count_reasons(connection)
+        self.reject_reasons = self._count_reasons(connection) if counts.rejected else {}
 
     def _count_reasons(self, connection: sa.engine.Connection) -> dict[str, int]:
         stage, number = self._tables.stage, sa.func.count().label("number")

@@ -23,8 +23,8 @@ def failure(error: BaseException, seconds: float, cc_conn_id: str, resumes: bool
     why = str(error) if isinstance(error, CCError) else type(error).__name__
     kept = " What is staged stays: the next attempt resumes from there." if resumes else ""
     return (
-        f"Sync failed after {seconds:.1f} s: {why.rstrip('.')}. The tables are unchanged.{kept} "
-        f"What to do: {_advice(error, cc_conn_id)}."
+        f"Sync failed after {seconds:.1f} s: {why.rstrip('.')}. "
+        f"Tables change only when a whole run is applied.{kept} What to do: {_advice(error, cc_conn_id)}."
     )
 
 

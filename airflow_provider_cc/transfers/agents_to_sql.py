@@ -208,7 +208,7 @@ class CCAgentsToSqlOperator(BaseOperator):
             try:
                 counts = work.run(lambda: self._sync(context, work, warehouse, passwords))
             except BaseException as error:
-                resumes = self._counts is not None and not self._dry_run
+                resumes = self._counts is not None and self._keeps_answers
                 self.log.error(failure(error, time.monotonic() - began, self.cc_conn_id, resumes))
                 raise
             finally:
@@ -340,6 +340,10 @@ class CCAgentsToSqlOperator(BaseOperator):
     @property
     def _tenant(self) -> str:
         return self.tenant or self.cc_conn_id
+
+    @property
+    def _keeps_answers(self) -> bool:
+        return not self._dry_run
 
     @property
     def _needs_passwords(self) -> bool:

@@ -77,6 +77,10 @@ class Prepare(_Step):
     def _announce(self, context: Context) -> None:
         """Leave it to the task that applies the run, which stands for all of them in Airflow's UI."""
 
+    @property
+    def _keeps_answers(self) -> bool:
+        return False
+
     def _sync(
         self, context: Context, work: Interruptible, warehouse: Database, passwords: Mapping[str, str]
     ) -> Counts:

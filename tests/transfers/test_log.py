@@ -66,7 +66,8 @@ def test_a_failure_says_what_to_do(
     plan, end = said(log)
     assert plan.startswith("Plan: ")
     assert re.fullmatch(
-        rf"Sync failed after \d+\.\d s: {re.escape(str(failed.value))}\. The tables are unchanged\. "
+        rf"Sync failed after \d+\.\d s: {re.escape(str(failed.value))}\. "
+        r"Tables change only when a whole run is applied\. "
         rf"What is staged stays: the next attempt resumes from there\. What to do: {re.escape(advice)}",
         end,
     )

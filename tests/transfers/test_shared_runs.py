@@ -22,7 +22,7 @@ from airflow_provider_cc.sync.ledger import Ledger
 from airflow_provider_cc.sync.shards import shard_of
 from airflow_provider_cc.transfers.agents_to_sql import CCAgentsToSqlOperator, cc_agents_sync
 from tests.transfers.conftest import Log, MakeCentre, Sync
-from tests.transfers.database import Database
+from tests.transfers.database import Database, on_each_database
 from tests.variables import Variables
 
 SHARDS = 3
@@ -119,6 +119,7 @@ def test_the_same_as_one_task(
     compare(source, make_centre, sqlite_database, sqlite_sync)
 
 
+@on_each_database
 def test_the_same_as_one_task_on_each_database(
     make_centre: MakeCentre, database: Database, sync: Sync
 ) -> None:
@@ -205,6 +206,7 @@ def test_a_shard_that_fails_changes_nothing_and_resumes_its_own_part(
     assert postgres_database.query(ledger) == [(started_at, 120, None)]
 
 
+@on_each_database
 def test_an_attempt_that_comes_late_writes_nothing(
     make_centre: MakeCentre, database: Database, sync: Sync, monkeypatch: pytest.MonkeyPatch
 ) -> None:
