@@ -22,7 +22,7 @@ def test_ten_hooks_whose_connections_take_long_are_ready_together(cc, monkeypatc
     begun = time.monotonic()
     with ThreadPoolExecutor(10) as pool:
         assert len(list(pool.map(lambda hook: hook.settings, hooks))) == 10
-    assert time.monotonic() - begun < 1.5  # one after the other they would take 3 s
+    assert time.monotonic() - begun < 2.5  # one after the other they would take 3 s
 
 
 def test_a_copied_or_pickled_hook_reads_its_connection_again(cc):

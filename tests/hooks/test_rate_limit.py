@@ -208,7 +208,7 @@ def test_the_ceiling_of_the_connection_is_kept(cc, reconnect):
     hook.sessions.sign_in()
     begun = time.monotonic()
     at_once(hook, [info(account) for account in cc.accounts(limit=41)])
-    assert 1.0 <= time.monotonic() - begun < 2.5
+    assert 1.0 <= time.monotonic() - begun < 5
     assert cc.stats.requests(INFO) == 41
 
 

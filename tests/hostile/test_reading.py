@@ -21,7 +21,7 @@ from tests.api.test_replies import GOOD, GUID_HEADER
 from tests.hostile.replies import HEADERS, STATUSES, TEXTS, VALUES, bodies
 
 #: Seconds that reading a small reply may take on a busy machine.
-SOON = 2.0
+SOON = 10.0
 CANARY = "Canary-amber-quartz-90d1"
 
 

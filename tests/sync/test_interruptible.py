@@ -105,7 +105,7 @@ def test_what_hangs_is_not_waited_for(alarm: Alarm, how: str, where: str) -> Non
     begun = time.monotonic()
     with pytest.raises(CCError if how == "stop" else TimeoutError):
         work.run(hang)
-    assert time.monotonic() - begun < 0.1 + PATIENCE + 0.5
+    assert time.monotonic() - begun < 0.1 + PATIENCE + 5
     freed.set()
     time.sleep(0.1)
     assert bool(done) is (where in ("after", "without a loop"))

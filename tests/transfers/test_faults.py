@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from airflow_provider_cc.exceptions import CCAuthError, CCError, CCSignInUnavailable, CCTransientError
 from airflow_provider_cc.hooks import transport
+from airflow_provider_cc.hooks.transport import FIRST_BACK_OFF, MAX_TRIES
 from airflow_provider_cc.simulator import Simulator
 from tests.transfers.conftest import MakeCentre, Sync
 from tests.transfers.database import Database
@@ -234,7 +235,7 @@ def test_a_bad_gateway_at_a_sign_in_ends_the_run_and_a_retry_goes_on(
 
 
 @pytest.mark.parametrize("concurrency", [1, 32])
-def test_a_server_that_dies_ends_the_run_within_ten_seconds(
+def test_a_server_that_dies_ends_the_run_with_the_tries_of_one_call(
     make_centre: MakeCentre,
     sqlite_database: Database,
     sqlite_sync: Sync,
@@ -242,7 +243,7 @@ def test_a_server_that_dies_ends_the_run_within_ten_seconds(
     do_at_chunk: AtChunk,
     concurrency: int,
 ) -> None:
-    """So long may the tries of one call take; that nobody listens is no account's fault."""
+    """That nobody listens is no account's fault: no further account is tried."""
     centre = make_centre(400)
     connect(monkeypatch, centre, max_concurrency=concurrency)
     died: list[float] = []
@@ -254,7 +255,8 @@ def test_a_server_that_dies_ends_the_run_within_ten_seconds(
     do_at_chunk(3, die)
     with pytest.raises(CCTransientError, match="refuses the connection"):
         sqlite_sync(**everybody(centre))
-    assert time.monotonic() - died[0] < 10
+    longest = sum(FIRST_BACK_OFF * 2**repeat for repeat in range(MAX_TRIES - 1))
+    assert time.monotonic() - died[0] < longest + 15  # seconds for a busy machine
     ((chunks,),) = sqlite_database.query("SELECT commits FROM cc_sync_run")
     assert 3 <= chunks <= 5  # what had been answered by then
     assert_intact(sqlite_database, chunks, "refuses the connection")
@@ -267,7 +269,7 @@ def test_a_server_that_dies_ends_the_run_within_ten_seconds(
     assert counts["resumed"] == 50 * chunks
 
 
-def test_a_database_gone_for_good_ends_the_run_within_half_a_minute(
+def test_a_database_gone_for_good_ends_the_run_within_a_minute(
     centre: Simulator,
     postgres_database: Database,
     postgres_sync: Sync,
@@ -286,7 +288,7 @@ def test_a_database_gone_for_good_ends_the_run_within_half_a_minute(
         do_at_chunk(3, go_away)
         with pytest.raises(CCError, match=r"the database of connection 'warehouse' says: .*refused"):
             postgres_sync(**everybody(centre))
-    assert time.monotonic() - gone[0] < 30
+    assert time.monotonic() - gone[0] < 60
     assert_intact(postgres_database, 2, None)
     assert centre.stats.requests(INFO) <= 4 * 50 + 8
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(dict(postgres_database.connection)))
@@ -309,7 +311,7 @@ def test_a_query_for_accounts_that_fails_in_the_middle_says_why(
     assert centre.stats.requests() == 0
 
 
-def test_a_full_disk_ends_the_run_within_half_a_minute(
+def test_a_full_disk_ends_the_run_within_a_minute(
     centre: Simulator, sqlite_database: Database, sqlite_sync: Sync, do_at_chunk: AtChunk
 ) -> None:
     full: list[float] = []
@@ -330,7 +332,7 @@ def test_a_full_disk_ends_the_run_within_half_a_minute(
     finally:
         sa.event.remove(sa.engine.Engine, "connect", limit)
         sa.event.remove(sa.engine.Engine, "begin", fill)
-    assert time.monotonic() - full[0] < 30
+    assert time.monotonic() - full[0] < 60
     assert_intact(sqlite_database, 2, "database or disk is full")
 
     counts = sqlite_sync(**everybody(centre))
