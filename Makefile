@@ -99,9 +99,10 @@ bench: .venv/bench/ready ## measure beside a bare client and write docs/benchmar
 venv: $(READY) ## set up the environment that the other targets use
 
 .PHONY: lint
-lint: $(READY) ## check style, and that imports point downwards
+lint: $(READY) ## check style and words, and that imports point downwards
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/codespell --dictionary - --dictionary scripts/words.txt
 	$(BIN)/lint-imports --no-logo --cache-dir .cache/import-linter
 
 .PHONY: format
@@ -180,7 +181,7 @@ clean: ## remove environments, caches, the demo's files and packages
 	rm -rf .venv .cache dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# MariaDB, which is in no package of Python's; whoever is not root is told by the tests how to get it.
+# MariaDB, which is in no package of Python's; without root, the tests say how to get it.
 define servers
 	@if [ "$$(id -u)" = 0 ] && [ ! -x /usr/sbin/mariadbd ] && [ -n "$$(command -v apt-get)" ]; then \
 	  apt-get update -qq; \

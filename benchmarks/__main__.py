@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import suites
-from benchmarks.centre import CHECKOUT
+from benchmarks.center import CHECKOUT
 
 PAGE = CHECKOUT / "docs" / "benchmarks.md"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.centre import centre, measure, warehouse
+from benchmarks.center import center, measure, warehouse
 from scripts.airflow_home import AirflowHome
 from scripts.mariadb import mariadb
 
@@ -46,7 +46,7 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
 def accounts_by_query(folder: Path, rounds: int) -> str:
     """20,000 accounts by single queries, 50 ± 10 ms away, 64 at a time, into PostgreSQL."""
     count = 20_000
-    with centre(*_LATENCY, agents=count, concurrency=64) as cc, warehouse(folder) as database:
+    with center(*_LATENCY, agents=count, concurrency=64) as cc, warehouse(folder) as database:
         environment = {**cc, **database}
 
         def sync(number: int) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def accounts_by_query(folder: Path, rounds: int) -> str:
 def cpu(folder: Path, rounds: int) -> str:
     """Measure the client's CPU time for the same work without latency."""
     count = 20_000
-    with centre(agents=count, concurrency=64) as cc, warehouse(folder) as database:
+    with center(agents=count, concurrency=64) as cc, warehouse(folder) as database:
         environment = {**cc, **database}
         options: dict[str, Any] = {"count": count, "softphones": "none"}
         found = _rounds(
@@ -110,7 +110,7 @@ def cpu(folder: Path, rounds: int) -> str:
 def directory(folder: Path, rounds: int) -> str:
     """100,000 agents of the directory, pages of 100, 50 ms away, 32 pages in flight, into PostgreSQL."""
     agents, pages = 100_000, 1000
-    with centre("--latency", "0.05", agents=agents, concurrency=32) as cc, warehouse(folder) as database:
+    with center("--latency", "0.05", agents=agents, concurrency=32) as cc, warehouse(folder) as database:
         environment = {**cc, **database}
 
         def sync(number: int) -> dict[str, Any]:
@@ -202,7 +202,7 @@ def real_task(folder: Path, rounds: int) -> str:
     dags.mkdir(exist_ok=True)
     (dags / "bench.py").write_text(_DAG)
     count = 20_000
-    with centre(*_LATENCY, agents=count, concurrency=64) as cc, warehouse(folder) as database:
+    with center(*_LATENCY, agents=count, concurrency=64) as cc, warehouse(folder) as database:
         environment = {**cc, **database}
         kept = AirflowHome(folder / "kept", {}, dags)
         given = AirflowHome(folder / "given", environment, dags)
@@ -236,7 +236,7 @@ def real_task(folder: Path, rounds: int) -> str:
 def memory(folder: Path, rounds: int) -> str:
     """Peak memory of the process that syncs 20,000 and 1,000,000 accounts by a query."""
     few, many = 20_000, 1_000_000
-    with centre(agents=many, concurrency=64) as cc, warehouse(folder) as database:
+    with center(agents=many, concurrency=64) as cc, warehouse(folder) as database:
         environment = {**cc, **database}
 
         def sync(number: int, count: int) -> dict[str, Any]:
@@ -271,7 +271,7 @@ def rate_limit(folder: Path, rounds: int) -> str:
     rows = []
     for tasks in (1, 3):
         for number in range(rounds):
-            with centre(*options, agents=total, concurrency=32) as cc, warehouse(folder) as database:
+            with center(*options, agents=total, concurrency=32) as cc, warehouse(folder) as database:
                 task = partial(measure, {**cc, **database}, "paced", count=total // tasks)
                 with ThreadPoolExecutor(tasks) as pool:
                     started = [pool.submit(task, table=f"agent_{which}") for which in range(tasks)]
@@ -316,7 +316,7 @@ def _paced(figures: list[dict[str, Any]], limit: int) -> tuple[object, ...]:
 def what_users_do_today(folder: Path, rounds: int) -> str:
     """Measure the same work with what Airflow's HTTP provider and dlt offer."""
     many, few = 5_000, 200
-    with centre(*_LATENCY, agents=many, concurrency=64) as cc, warehouse(folder) as database:
+    with center(*_LATENCY, agents=many, concurrency=64) as cc, warehouse(folder) as database:
         environment = {**cc, **database}
         plans: dict[str, tuple[int, Callable[[int], dict[str, Any]]]] = {
             "CCAgentsToSqlOperator": (
@@ -351,7 +351,7 @@ from airflow.providers.common.compat.sdk import DAG
 from airflow.providers.http.operators.http import HttpOperator
 with DAG("expanded", schedule=None):
     HttpOperator.partial(
-        task_id="ask", http_conn_id="centre", method="POST",
+        task_id="ask", http_conn_id="center", method="POST",
         endpoint="/apiaccess/rest/CC-Management/v1/queryAgentInfoByAccount",
         headers={{"Content-Type": "application/json", "Authorization": "Bearer {token}"}},
     ).expand(data=[json.dumps({{"accountCode": f"agent{{n:06d}}"}}) for n in range({count})])

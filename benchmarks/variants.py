@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import aiohttp
 
 from airflow_provider_cc.sync.metrics import Stopwatch
-from benchmarks.centre import DIRECTORY, INFO, accounts, address, token_request
+from benchmarks.center import DIRECTORY, INFO, accounts, address, token_request
 
 Work = Callable[[], dict[str, Any] | None]
 
@@ -161,7 +161,7 @@ def http_hook_loop(count: int) -> Work:
 
     from airflow_provider_cc.compat import BaseHook
 
-    hook = HttpHook(method="POST", http_conn_id="centre")
+    hook = HttpHook(method="POST", http_conn_id="center")
     warehouse: Any = BaseHook.get_hook("warehouse")
     warehouse.run("CREATE TABLE IF NOT EXISTS looped (account text, agent_id int, agent_type int)")
 
@@ -193,7 +193,7 @@ def http_async_hook(count: int, concurrency: int) -> Work:
         connection.execute("CREATE TABLE IF NOT EXISTS gathered (account text, agent_id int, agent_type int)")
 
     async def ask() -> list[tuple[Any, ...]]:
-        hook = HttpAsyncHook(method="POST", http_conn_id="centre")
+        hook = HttpAsyncHook(method="POST", http_conn_id="center")
         limit = asyncio.Semaphore(concurrency)
         connector = aiohttp.TCPConnector(limit=0, ssl=ssl.create_default_context(cafile=ca))
         async with aiohttp.ClientSession(connector=connector) as http:

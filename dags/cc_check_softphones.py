@@ -5,7 +5,7 @@ Signs each agent in on CC-Gateway with the softphone number of its connection, a
 it sees, and signs the agent out again.
 
 > **This takes the agent's seat.** While an agent is checked, nobody else can work as that agent, and an agent
-> who is already signed in makes the check fail. Hence no schedule: trigger it for agents who are off duty.
+> who is already signed in makes the check fail. So it has no schedule: run it for agents who are off duty.
 
 **Set up**
 

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from scripts.airflow_home import CHECKOUT, AirflowFailed, AirflowHome
 from scripts.mariadb import mariadb, sqlalchemy_url
-from scripts.showcase import DAGS, contact_centre, fill_accounts, must_succeed, show_tables, shown, step
+from scripts.showcase import DAGS, contact_center, fill_accounts, must_succeed, show_tables, shown, step
 
 DEMO = CHECKOUT / ".cache" / "demo"
 WAREHOUSE = DEMO / "warehouse.duckdb"
@@ -69,12 +69,12 @@ def sync(console: Console, connection: str, url: str) -> None:
     :param connection: the Airflow connection to the database, as JSON
     :param url: its SQLAlchemy URL
     """
-    with contact_centre(DEMO / "certificates") as centre:
+    with contact_center(DEMO / "certificates") as center:
         airflow = AirflowHome(
-            DEMO / "airflow", {**centre.environment(), "AIRFLOW_CONN_WAREHOUSE": connection}
+            DEMO / "airflow", {**center.environment(), "AIRFLOW_CONN_WAREHOUSE": connection}
         )
-        console.print(f"A contact center of {centre.settings.agents:,} agents listens on {centre.url}.")
-        fill_accounts(url, centre)
+        console.print(f"A contact center of {center.settings.agents:,} agents listens on {center.url}.")
+        fill_accounts(url, center)
         with step(console, "Airflow makes its metadata database"):
             airflow.migrate()
         for dag_id in DAGS:

@@ -16,16 +16,16 @@ from scripts.airflow_home import CHECKOUT
 def main() -> None:
     """Show them."""
     os.environ["AIRFLOW_HOME"] = str(CHECKOUT / ".cache" / "interfaces")
-    with Simulator(Settings(agents=3, seed=7, tls=True)) as centre:
-        os.environ |= centre.environment()
+    with Simulator(Settings(agents=3, seed=7, tls=True)) as center:
+        os.environ |= center.environment()
         console = Console(highlight=False)
-        console.print(f"Against a contact center at {centre.url}, over TLS:")
-        for interface, call, ask in _calls(centre):
+        console.print(f"Against a contact center at {center.url}, over TLS:")
+        for interface, call, ask in _calls(center):
             console.print(f"[bold]{interface}[/] by {call}")
             console.print(f"  {ask()}", markup=False, soft_wrap=True)
 
 
-def _calls(centre: Simulator) -> list[tuple[str, str, Callable[[], Any]]]:
+def _calls(center: Simulator) -> list[tuple[str, str, Callable[[], Any]]]:
     # Imported here: Airflow reads its home when it is imported.
     from airflow_provider_cc.hooks.agent import CCAgentHook
     from airflow_provider_cc.hooks.gateway import CCGatewayHook
@@ -34,7 +34,7 @@ def _calls(centre: Simulator) -> list[tuple[str, str, Callable[[], Any]]]:
 
     logging.disable(logging.CRITICAL)
     management, gateway, isales = CCManagementHook(), CCGatewayHook(), CCISalesHook()
-    account = next(centre.accounts())
+    account = next(center.accounts())
     agent = CCAgentHook().credentials
 
     def login_info() -> Any:
@@ -49,7 +49,7 @@ def _calls(centre: Simulator) -> list[tuple[str, str, Callable[[], Any]]]:
         (
             "queryAgentLoginParams",
             "CCManagementHook.query_agent_login_params",
-            lambda: management.query_agent_login_params(account, centre.agent(account).password),
+            lambda: management.query_agent_login_params(account, center.agent(account).password),
         ),
         (
             "queryAgentInfoByAccount",

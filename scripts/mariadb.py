@@ -69,7 +69,7 @@ def mariadb(directory: Path, *options: str) -> Iterator[str]:
             [program, *common, *place, f"--init-file={first}", *options],
             stdout=said,
             stderr=said,
-            start_new_session=True,  # Ctrl-C is for whoever uses the server, who then ends it
+            start_new_session=True,  # Ctrl-C is for the program that uses the server, which then stops it
         )
     try:
         _wait_for(server, log)

@@ -60,7 +60,7 @@ def postgres(directory: Path) -> Iterator[str]:
             [*prefix, binaries / "postgres", "-D", data, *listen, "-c", "fsync=off"],
             stdout=log,
             stderr=log,
-            start_new_session=True,  # Ctrl-C is for whoever uses the server, who then ends it
+            start_new_session=True,  # Ctrl-C is for the program that uses the server, which then stops it
         )
     try:
         _wait_for(server, port, directory / "log")

@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, ViewportSize
 
 from airflow_provider_cc.simulator import Simulator
 from scripts.airflow_home import CHECKOUT, AirflowHome
-from scripts.showcase import contact_centre
+from scripts.showcase import contact_center
 from scripts.web_interface import WebInterface, chromium
 
 SCRATCH = CHECKOUT / ".cache" / "screenshots"
@@ -23,10 +23,10 @@ LOG: ViewportSize = {"width": 1280, "height": 480}
 PAGE: ViewportSize = {"width": 1280, "height": 800}
 # Runs on the page, with something new in the contact center before each.
 RUNS = 12
-# Of no centre: what a reader is to put there.
+# Of no center: what a reader is to put there.
 FIELDS = {
     "Connection ID": "cc_management_default",
-    "Description": "Contact centre of the north",
+    "Description": "Contact center of the north",
     "Domain": "cc.example.com",
     "App key": "my-app-key",
     "App secret": "my-app-secret",
@@ -42,12 +42,12 @@ def main() -> int:
     SCRATCH.mkdir(parents=True)
     passwords = SCRATCH / "passwords.json"
     passwords.write_text(json.dumps({"admin": "admin"}))
-    with contact_centre(SCRATCH / "certificates") as centre, chromium() as browser:
+    with contact_center(SCRATCH / "certificates") as center, chromium() as browser:
         warehouse = {"conn_type": "duckdb", "host": str(SCRATCH / "warehouse.duckdb")}
         airflow = AirflowHome(
             SCRATCH / "airflow",
             {
-                **centre.environment(),
+                **center.environment(),
                 "AIRFLOW_CONN_WAREHOUSE": json.dumps(warehouse),
                 "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
             },
@@ -59,7 +59,7 @@ def main() -> int:
             with WebInterface(browser, url, "admin", "admin") as web:
                 _connection_form(web)
                 _sync_log(web)
-                _sync_page(web, airflow, centre)
+                _sync_page(web, airflow, center)
     return 0
 
 
@@ -79,23 +79,23 @@ def _sync_log(web: WebInterface) -> None:
     _keep(web.page.locator("body"), "sync-log.png")
 
 
-def _sync_page(web: WebInterface, airflow: AirflowHome, centre: Simulator) -> None:
+def _sync_page(web: WebInterface, airflow: AirflowHome, center: Simulator) -> None:
     numbers = Random(7)  # noqa: S311 - the picture is to be the same each time
     for run in range(RUNS):
-        accounts = numbers.sample([*centre.accounts()], 40)
+        accounts = numbers.sample([*center.accounts()], 40)
         for account in accounts[: numbers.randrange(4, 20)]:
-            centre.change_agent(account, softphone_number=f"7296{numbers.randrange(10_000):04}")
+            center.change_agent(account, softphone_number=f"7296{numbers.randrange(10_000):04}")
         for account in accounts[36 : 36 + numbers.randrange(4)]:
-            centre.remove_agent(account)
+            center.remove_agent(account)
         for number in range(numbers.randrange(6)):
-            centre.add_agent(f"new{run:02}{number}")
+            center.add_agent(f"new{run:02}{number}")
         unreadable = accounts[30 : 30 + numbers.randrange(1, 4)]
         for account in unreadable:
-            centre.change_agent(account, agent_type="?")
+            center.change_agent(account, agent_type="?")
         airflow.trigger(DAG, f"run{run}")
         airflow.wait_for(DAG, f"run{run}", seconds=240)
         for account in unreadable:
-            centre.change_agent(account, agent_type=4)
+            center.change_agent(account, agent_type=4)
     web.page.set_viewport_size(PAGE)
     web.page.goto(web.url)
     web.contact_center_sync().get_by_role("link", name=DAG).click()

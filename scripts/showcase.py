@@ -17,12 +17,12 @@ from airflow_provider_cc.simulator import Settings, Simulator
 from scripts.airflow_home import CHECKOUT, AirflowFailed, Run
 
 DAGS = ("cc_agents_from_accounts", "cc_agents_from_directory")
-# Accounts that the centre does not know, so that there is something to reject.
+# Accounts that the center does not know, so that there is something to reject.
 LEFT_THE_COMPANY = ("leaver.one", "leaver.two", "leaver.three", "typo@", "4711")
 AGENT_TYPES = {4: "audio", 5: "multimedia", 11: "video", 99: "versatile", 255: "idle"}
 
 
-def contact_centre(directory: Path) -> Simulator:
+def contact_center(directory: Path) -> Simulator:
     """Return a contact center of 1,000 agents, on a free port, over TLS; to be used in a ``with`` block.
 
     :param directory: where its certificates are kept
@@ -39,13 +39,13 @@ def step(console: Console, what: str) -> Iterator[None]:
     console.print(f"[green]✓[/] {what} [dim]({time.monotonic() - started:.1f} s)[/]")
 
 
-def fill_accounts(warehouse: str, centre: Simulator) -> None:
+def fill_accounts(warehouse: str, center: Simulator) -> None:
     """Put the account codes to ask for into the table ``cc_account``.
 
     :param warehouse: SQLAlchemy URL of the database
-    :param centre: whose accounts
+    :param center: whose accounts
     """
-    accounts = [{"account": account} for account in (*centre.accounts(), *LEFT_THE_COMPANY)]
+    accounts = [{"account": account} for account in (*center.accounts(), *LEFT_THE_COMPANY)]
     with _connection(warehouse) as connection:
         connection.execute(sqlalchemy.text("CREATE TABLE cc_account (account VARCHAR(64) PRIMARY KEY)"))
         connection.execute(sqlalchemy.text("INSERT INTO cc_account VALUES (:account)"), accounts)

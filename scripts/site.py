@@ -26,7 +26,7 @@ FROM_ROOT = {
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "weaknesses.md",
 }
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def main() -> int:
@@ -41,7 +41,7 @@ def build() -> int:
     command = [GENERATOR, "build", "--strict"]
     built = subprocess.run(command, cwd=BUILT, capture_output=True, text=True, check=False)
     said, _, _ = (built.stdout + built.stderr).partition("Traceback (")
-    print(_COLOUR.sub("", said).strip())
+    print(_COLOR.sub("", said).strip())
     if built.returncode:
         return built.returncode
     html = BUILT / "html"

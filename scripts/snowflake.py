@@ -84,7 +84,7 @@ def snowflake(directory: Path) -> Iterator[str]:
             stdin=subprocess.PIPE,
             stdout=said,
             stderr=said,
-            start_new_session=True,  # Ctrl-C is for whoever uses the server, who then ends it
+            start_new_session=True,  # Ctrl-C is for the program that uses the server, which then stops it
         )
     try:
         if server.stdin is not None:

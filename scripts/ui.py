@@ -14,7 +14,7 @@ from rich.console import Console
 
 from scripts.airflow_home import CHECKOUT, AirflowFailed, AirflowHome
 from scripts.postgres import postgres
-from scripts.showcase import DAGS, contact_centre, fill_accounts, must_succeed, show_tables, step
+from scripts.showcase import DAGS, contact_center, fill_accounts, must_succeed, show_tables, step
 
 UI = CHECKOUT / ".cache" / "ui"
 
@@ -39,9 +39,9 @@ def serve(console: Console) -> None:
     with contextlib.ExitStack() as stack:
         with step(console, "PostgreSQL starts"):
             connection = stack.enter_context(postgres(UI / "postgres"))
-        centre = stack.enter_context(contact_centre(UI / "certificates"))
+        center = stack.enter_context(contact_center(UI / "certificates"))
         warehouse = sqlalchemy_url(connection)
-        fill_accounts(warehouse, centre)
+        fill_accounts(warehouse, center)
 
         password = secrets.token_urlsafe(9)
         passwords = UI / "passwords.json"
@@ -49,7 +49,7 @@ def serve(console: Console) -> None:
         airflow = AirflowHome(
             UI / "airflow",
             {
-                **centre.environment(),
+                **center.environment(),
                 "AIRFLOW_CONN_WAREHOUSE": connection,
                 "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
             },
@@ -69,7 +69,7 @@ def serve(console: Console) -> None:
             f"Airflow is at [bold]http://127.0.0.1:{airflow.port}/plugin/contact_center_sync[/], "
             f"user [bold]admin[/], password [bold]{password}[/]\n"
             f"The warehouse is at [bold]{warehouse.replace('+psycopg2', '')}[/]\n"
-            f"The contact center is at [bold]{centre.url}[/]\n"
+            f"The contact center is at [bold]{center.url}[/]\n"
             "Ctrl-C ends all three."
         )
         airflow.wait_for_end()

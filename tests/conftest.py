@@ -115,7 +115,7 @@ def _metadata_database(migrated_database: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _nothing_at_rest() -> None:
-    """Let no test find a refused credential of another, whose centre was at the same port."""
+    """Let no test find a refused credential of another, whose center was at the same port."""
     if _DATABASE.exists() and "variable" in _tables(_DATABASE):
         from tests.variables import Variables
 

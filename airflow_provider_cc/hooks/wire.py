@@ -56,7 +56,7 @@ class _Watched(io.RawIOBase):
         left = self._end - time.monotonic()
         if left <= 0:
             raise TimeoutError("the reply is incomplete")
-        self._sock.settimeout(left)  # urllib3 sets it anew before each request and each reply
+        self._sock.settimeout(left)  # urllib3 sets it again before each request and each reply
         return self._raw.readinto(buffer)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The lines of the directory, and all that can be odd about them."""
+"""The lines of the directory, and all that can be unusual about them."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ class Settings:
     :param directory_overlap: number of lines of each page that are also on the next one
     :param directory_also: further lines, by their place in the directory; a query for their account has them
     :param directory_filter: a query for one account is answered; or is answered by the whole directory; or by
-        the first line, whoever that is
+        the first line, whichever account that is
     :param letter_case: whether accounts that differ in letter case only are two accounts
     :param directory_omits: fields that directory replies omit. The vendor's samples have neither `workNo` nor
         `total`; its tables have both

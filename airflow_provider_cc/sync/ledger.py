@@ -17,7 +17,7 @@ from airflow_provider_cc.sync.counts import SPENT, Counts
 from airflow_provider_cc.sync.database import Database
 from airflow_provider_cc.sync.schema import COUNT_COLUMNS, RUN_KEY, Tables
 
-#: Staged answers that are older are read anew; what runs that never ended have left is removed later.
+#: Staged answers that are older are read again; what runs that never ended have left is removed later.
 MAX_AGE, LEFT_OVER = timedelta(hours=6), timedelta(days=7)
 TAKEN_OVER = "Run taken over by a newer attempt of this task; stopping this attempt"
 

@@ -252,7 +252,7 @@ def prepare(database: Database, tables: Tables) -> None:
                 connection.exec_driver_sql(_add_column(connection, database.dialect, column))
         check(connection, database.dialect, tables.present())
 
-    database.engine  # noqa: B018 - whoever may not even connect is told so by this
+    database.engine  # noqa: B018 - a connection that fails shows here
     try:
         database.transaction(work)
     except CCConfigError:

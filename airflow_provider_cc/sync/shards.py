@@ -36,7 +36,7 @@ _NAMES = ("run_key", "account", "outcome", "read_at", "endpoint", "code", "messa
 
 
 def shard_of(account: str, shards: int) -> int:
-    """Return which shard an account belongs to: always the same one, whoever asks.
+    """Return which shard an account belongs to: the same one on every worker.
 
     :param account: sign-in account
     :param shards: how many there are
@@ -170,7 +170,7 @@ class SharedRun(Ledger):
         """Let no attempt of a shard stage an answer until the transaction ends.
 
         :param connection: in the transaction that applies the run
-        :raises CCError: one has begun anew since :meth:`collect`
+        :raises CCError: one has begun again since :meth:`collect`
         """
         if self._locked_states(connection) != self._states:
             raise CCError("A shard is being read again; nothing is applied before its end")

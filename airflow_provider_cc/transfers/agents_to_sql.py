@@ -315,13 +315,13 @@ class CCAgentsToSqlOperator(BaseOperator):
         if self.softphones not in SOFTPHONES:
             raise ValueError(f"softphones must be one of {', '.join(SOFTPHONES)}, not {self.softphones!r}")
         if self._accounts is not None and self.accounts_sql:
-            raise ValueError("accounts and accounts_sql exclude each other: give one of them, or neither")
+            raise ValueError("Set accounts or accounts_sql, not both")
         if self.accounts_sql is not None and not self.accounts_sql.strip():
             raise ValueError("accounts_sql is empty")
         if self._has_source and self._accounts is None and self.accounts_sql is None:
             raise ValueError(
-                "accounts or accounts_sql was given, but rendered to None: that is not taken for the wish to "
-                "sync the whole directory. An empty list is a run of none"
+                "accounts or accounts_sql was set but rendered to None. Pass an empty list to sync nothing, "
+                "or omit both to sync the directory"
             )
         own = type(self).account_passwords is not CCAgentsToSqlOperator.account_passwords
         if self.softphones == "login_params" and not self.passwords_conn_id and not own:

@@ -1,4 +1,4 @@
-"""What a code of the contact centre becomes: the table of the manual, one line each."""
+"""What a code of the contact center becomes: the table of the manual, one line each."""
 
 from __future__ import annotations
 

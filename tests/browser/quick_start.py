@@ -31,7 +31,7 @@ def code(language: str) -> list[str]:
     return [textwrap.dedent(found) for found in re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)]
 
 
-INSTALL, CENTRE, AIRFLOW = code("bash")
+INSTALL, CENTER, AIRFLOW = code("bash")
 
 
 class NewUser:
@@ -49,7 +49,7 @@ class NewUser:
     def __enter__(self) -> NewUser:
         with contextlib.ExitStack() as stack:
             python = self._install()
-            self.connections = self._start_centre(python, stack)
+            self.connections = self._start_center(python, stack)
             self._start_airflow(python, stack)
             self._stack = stack.pop_all()
         return self
@@ -126,19 +126,19 @@ class NewUser:
         )
         return python
 
-    def _start_centre(self, python: Path, stack: contextlib.ExitStack) -> dict[str, Any]:
+    def _start_center(self, python: Path, stack: contextlib.ExitStack) -> dict[str, Any]:
         port = free_port()
-        centre = subprocess.Popen(
-            ["bash", "-c", f"exec {CENTRE.replace('8443', str(port))}"],
+        center = subprocess.Popen(
+            ["bash", "-c", f"exec {CENTER.replace('8443', str(port))}"],
             cwd=self.directory,
             env=os.environ | {"PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"},
             stdout=subprocess.PIPE,
             text=True,
         )
-        stack.callback(centre.wait)
-        stack.callback(centre.terminate)
-        assert centre.stdout is not None
-        printed = iter(centre.stdout.readline, "\n")  # an empty line is the last
+        stack.callback(center.wait)
+        stack.callback(center.terminate)
+        assert center.stdout is not None
+        printed = iter(center.stdout.readline, "\n")  # an empty line is the last
         exports = [shlex.split(line)[1].split("=", 1) for line in printed if line.startswith("export")]
         return {name.removeprefix("AIRFLOW_CONN_").lower(): json.loads(value) for name, value in exports}
 

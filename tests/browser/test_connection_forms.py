@@ -37,7 +37,7 @@ every_system = pytest.mark.parametrize("conn_type", SYSTEMS)
 
 
 def _label(entry: dict[str, Any], field: str) -> str:
-    label: str = entry["ui-field-behaviour"]["relabeling"].get(field, field.title())
+    label: str = entry["ui-field-behavior"]["relabeling"].get(field, field.title())
     return label
 
 
@@ -53,17 +53,17 @@ def _fill_in(
 
 @every_type
 def test_a_form_shows_what_the_provider_says(entry: dict[str, Any], web: WebInterface) -> None:
-    behaviour = entry["ui-field-behaviour"]
+    behavior = entry["ui-field-behavior"]
 
     form = web.new_connection(entry["hook-name"])
 
     form.open("Standard Fields")
     for name in STANDARD:
-        if name in behaviour["hidden-fields"]:
+        if name in behavior["hidden-fields"]:
             expect(form.field(_label(entry, name))).to_have_count(0)
         else:
             expect(form.control(_label(entry, name))).to_have_value("")
-    for name, placeholder in behaviour["placeholders"].items():
+    for name, placeholder in behavior["placeholders"].items():
         expect(form.control(_label(entry, name))).to_have_attribute("placeholder", placeholder)
     expect(form.control(_label(entry, "password"))).to_have_attribute("type", "password")
     form.open("Extra Fields")
@@ -89,7 +89,7 @@ def test_what_is_saved_stays_when_it_is_saved_again(
     fields = {
         name: value
         for name, value in fields.items()
-        if name not in entry["ui-field-behaviour"]["hidden-fields"]
+        if name not in entry["ui-field-behavior"]["hidden-fields"]
     }
     extra = {name: EXTRAS[name] for name in entry["conn-fields"]}
 

@@ -40,7 +40,7 @@ def database(server: dict[str, Any]) -> Database:
 
 
 @pytest.fixture
-def centre() -> Iterator[Simulator]:
+def center() -> Iterator[Simulator]:
     with Simulator(Settings(agents=ACCOUNTS, seed=7)) as simulator:
         yield simulator
 
@@ -69,12 +69,12 @@ def content(database: Database, tenant: str) -> dict[str, list[tuple[Any, ...]]]
 def test_a_killed_worker_changes_nothing(
     database: Database,
     server: dict[str, Any],
-    centre: Simulator,
+    center: Simulator,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A run of one undisturbed task, and one that several workers share, leave the same, row by row."""
-    connection = centre.connections()["cc_management_default"]
+    connection = center.connections()["cc_management_default"]
     connection["extra"] |= {"share_session": True, "max_concurrency": 48}
     environment = {
         "AIRFLOW_CONN_CC_MANAGEMENT_DEFAULT": json.dumps(connection),
@@ -84,7 +84,7 @@ def test_a_killed_worker_changes_nothing(
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    everybody = list(centre.accounts())
+    everybody = list(center.accounts())
     database.execute("CREATE TABLE cc_account (account VARCHAR(64))")
     codes = [*everybody, *everybody[:10], *(f"nobody{number}" for number in range(20)), " padded"]
     database.execute("INSERT INTO cc_account VALUES (:code)", rows=[{"code": code} for code in codes])
@@ -96,17 +96,17 @@ def test_a_killed_worker_changes_nothing(
     for tenant in ("alone", "shared"):
         alone("first", tenant)
     for account in everybody[::10]:
-        centre.change_agent(account, agent_type=11)
+        center.change_agent(account, agent_type=11)
     for account in everybody[5:1000:20]:
-        centre.remove_agent(account)
+        center.remove_agent(account)
     expected = alone("second", "alone")
 
     airflow = Cluster(tmp_path / "airflow", environment, Path(__file__).parent / "dags", server)
     staged = "SELECT count(*) FROM cc_agent_stage WHERE outcome <> 'shared'"
     with airflow.running():
         airflow.unpause("shared")
-        centre.stats.reset()
-        centre.faults.latency = 0.1  # so that a shard is under way for some seconds
+        center.stats.reset()
+        center.faults.latency = 0.1  # so that a shard is under way for some seconds
         airflow.trigger("shared", "disturbed")
         wait_until(lambda: database.query(staged)[0][0] > 0.2 * ACCOUNTS, 600, "a fifth is read")
         killed = airflow.busiest_worker()
@@ -124,7 +124,7 @@ def test_a_killed_worker_changes_nothing(
         name: expected[name] for name in counts if name not in of_the_tasks
     }
     assert counts["resumed"] > 0
-    assert centre.stats.requests("queryAgentInfoByAccount") < 1.1 * expected["requests"]
+    assert center.stats.requests("queryAgentInfoByAccount") < 1.1 * expected["requests"]
     assert content(database, "shared") == content(database, "alone")
     assert database.query(staged) == [(0,)]
     ledger = "SELECT count(*), min(synced), max(error) FROM cc_sync_run WHERE run_id = 'disturbed'"

@@ -1,4 +1,4 @@
-"""A contact centre, databases and connections as the documentation presumes them."""
+"""A contact center, databases and connections as the documentation presumes them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pytest
 from airflow_provider_cc.hooks import transport
 from airflow_provider_cc.simulator import Simulator
 from tests.transfers.conftest import (  # noqa: F401 - fixtures
-    MakeCentre,
+    MakeCenter,
     database,
-    make_centre,
+    make_center,
     mariadb_database,
     postgres_database,
     snowflake_database,
@@ -27,24 +27,24 @@ from tests.transfers.database import Database
 
 
 @pytest.fixture
-def centre(make_centre: MakeCentre) -> Simulator:  # noqa: F811
-    """Give a contact centre with the agents that the pages name."""
-    return make_centre(40)
+def center(make_center: MakeCenter) -> Simulator:  # noqa: F811
+    """Give a contact center with the agents that the pages name."""
+    return make_center(40)
 
 
 @pytest.fixture
 def surroundings(
-    centre: Simulator,
+    center: Simulator,
     sqlite_database: Database,  # noqa: F811
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Database]:
     """Give what snippets find: connections, a table of accounts, mounted passwords; return the warehouse."""
-    agents = [centre.agent(account) for account in centre.accounts(limit=3)]
+    agents = [center.agent(account) for account in center.accounts(limit=3)]
     connections = {
         "warehouse": dict(sqlite_database.connection),
-        "cc_north": centre.connections()["cc_management_default"],
-        "cc_south": centre.connections()["cc_management_default"],
+        "cc_north": center.connections()["cc_management_default"],
+        "cc_south": center.connections()["cc_management_default"],
         "cc_passwords": {
             "conn_type": "generic",
             "password": json.dumps({agent.account: agent.password for agent in agents}),
@@ -57,7 +57,7 @@ def surroundings(
     sqlite_database.execute("CREATE TABLE cc_account (account VARCHAR(64))")
     sqlite_database.execute(
         "INSERT INTO cc_account VALUES (:account)",
-        rows=[{"account": account} for account in centre.accounts()],
+        rows=[{"account": account} for account in center.accounts()],
     )
     folder = tmp_path / "secrets" / "agents"
     folder.mkdir(parents=True)

@@ -17,15 +17,15 @@ ANN, BOB, CARL = "agent000001", "agent000002", "agent000003"
 
 
 @pytest.fixture
-def tables(database: Database, centre: Simulator, sync: Sync) -> Database:
+def tables(database: Database, center: Simulator, sync: Sync) -> Database:
     """Two runs, between which the agents change, rejects, a run that failed, and calls at every moment."""
     history = {"history_table": "cc_agent_history", "max_rejects": 1.0, "create_views": True}
-    everybody = [*centre.accounts(), "nobody"]
-    number = centre.agent(ANN).softphone_number
+    everybody = [*center.accounts(), "nobody"]
+    number = center.agent(ANN).softphone_number
     sync(accounts=everybody, **history)
-    centre.change_agent(ANN, softphone_number="555")
-    centre.change_agent(BOB, softphone_number=number)
-    centre.remove_agent(CARL)
+    center.change_agent(ANN, softphone_number="555")
+    center.change_agent(BOB, softphone_number=number)
+    center.remove_agent(CARL)
     sync(**history)
     sync(accounts=everybody, **history)
     with pytest.raises(Exception, match="max_rejects"):
@@ -70,14 +70,14 @@ def below(heading: str) -> str:
 
 
 @on_each_database
-def test_queries_run_and_tell_the_truth(tables: Database, centre: Simulator, sync: Sync) -> None:
+def test_queries_run_and_tell_the_truth(tables: Database, center: Simulator, sync: Sync) -> None:
     for block in blocks("sql", ""):
         if block.code.lstrip().startswith(("CREATE", "INSERT", "DELETE")):
             tables.execute(block.code)
         else:
             tables.query(block.code)
 
-    number = centre.agent(BOB).softphone_number
+    number = center.agent(BOB).softphone_number
 
     held = tables.query(below("Who had it when a call came in"))
     assert [(call_id, account) for call_id, _, account, _ in held] == [
@@ -110,7 +110,7 @@ def test_queries_run_and_tell_the_truth(tables: Database, centre: Simulator, syn
 
     shared = below("No softphone number belongs to two active agents")
     assert tables.query(shared) == []
-    centre.change_agent(ANN, softphone_number=number)
+    center.change_agent(ANN, softphone_number=number)
     sync()
     assert tables.query(shared) == [("cc_management_default", number, 2, ANN, BOB)]
 
@@ -125,7 +125,7 @@ def test_queries_run_and_tell_the_truth(tables: Database, centre: Simulator, syn
 
 
 @on_each_database
-def test_a_call_gets_its_agent_and_a_verdict(tables: Database, centre: Simulator) -> None:
+def test_a_call_gets_its_agent_and_a_verdict(tables: Database, center: Simulator) -> None:
     """The number goes from Ann to Bob between the first two runs."""
     query, share, by_verdict = (block.code for block in blocks("sql") if "attribution" in str(block))
     tables.execute(query)
@@ -134,7 +134,7 @@ def test_a_call_gets_its_agent_and_a_verdict(tables: Database, centre: Simulator
     )
     (begun, ended), second, third = tables.query(edges)
     moments = [begun, *(run[0] - (run[0] - end) / 2 for end, run in ((ended, second), (second[1], third)))]
-    number = centre.agent(BOB).softphone_number
+    number = center.agent(BOB).softphone_number
     tables.execute(
         "INSERT INTO call_log VALUES (:call_id, :number, :moment)",
         rows=[
@@ -156,7 +156,7 @@ def test_a_call_gets_its_agent_and_a_verdict(tables: Database, centre: Simulator
     assert float(attributable) == pytest.approx(exact / 8)
 
     # By agent ID instead, as the page says; Bob's is the same all the time.
-    agent_id = centre.agent(BOB).agent_id
+    agent_id = center.agent(BOB).agent_id
     tables.execute(
         "ALTER TABLE call_log ADD COLUMN agent_id INTEGER",
         f"UPDATE call_log SET agent_id = {agent_id}",

@@ -25,17 +25,17 @@ with DAG("look_up", schedule=None, start_date=pendulum.datetime(2026, 1, 1, tz="
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_airflow_takes_a_connection_from_the_backend_of_the_page(
-    centre: Simulator, migrated_database: Path, tmp_path: Path
+    center: Simulator, migrated_database: Path, tmp_path: Path
 ) -> None:
     (file,) = blocks("json")
     (shell,) = (block for block in blocks("bash") if "SECRETS__BACKEND" in block.code)
     settings = dict(word.split("=", 1) for word in shlex.split(shell.code) if "=" in word)
     shown = json.loads(settings["AIRFLOW__SECRETS__BACKEND_KWARGS"])["connections_file_path"]
 
-    # As on the page, but for where the centre is and what it accepts.
+    # As on the page, but for where the center is and what it accepts.
     connections = json.loads(file.code)
     (conn_id,) = connections
-    real = centre.connections()[conn_id]
+    real = center.connections()[conn_id]
     shared = {"extra": {**connections[conn_id]["extra"], **real.get("extra", {})}}
     connections[conn_id] |= {**real, **shared}
     place = tmp_path / Path(shown).name

@@ -46,7 +46,7 @@ PUBLIC = {
     "api.gateway": {"PhoneToken": []},
     "api.protocol": {"Call": [], "Endpoint": []},
 }
-#: Of these, the ones that ask the contact centre for something of the manual's.
+#: Of these, the ones that ask the contact center for something of the manual's.
 ASKING = [
     f"{module}.{owner}.{method}"
     for module in ("hooks.management", "hooks.gateway", "hooks.isales")
@@ -107,7 +107,7 @@ def test_every_public_name_has_a_docstring_in_the_reference() -> None:
             assert inspect.getdoc(found), called
 
 
-def test_what_asks_the_centre_names_the_page_of_the_manual() -> None:
+def test_what_asks_the_center_names_the_page_of_the_manual() -> None:
     page = re.compile(r"^Manual: CC-(Management|Gateway|iSales), ", re.MULTILINE)
     for called in ASKING:
         _, found = resolve(f"airflow_provider_cc.{called}")

@@ -69,7 +69,7 @@ def test_block_is_a_test_that_passes(block: Block, tmp_path: Path) -> None:
     file = tmp_path / "test_snippet.py"
     file.write_text(block.code)
 
-    (tmp_path / "pytest.ini").write_text("[pytest]")  # lest the checkout's own configuration is found
+    (tmp_path / "pytest.ini").write_text("[pytest]")  # so that the checkout's own configuration is not found
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(file)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
 
@@ -80,7 +80,7 @@ def test_block_is_a_test_that_passes(block: Block, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_blocks_are_dags_that_airflow_runs(
-    centre: Simulator, sqlite_database: Database, migrated_database: Path, tmp_path: Path
+    center: Simulator, sqlite_database: Database, migrated_database: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "dags"
     folder.mkdir()
@@ -88,7 +88,7 @@ def test_blocks_are_dags_that_airflow_runs(
     for number, block in enumerate(found):
         (folder / f"snippet_{number}.py").write_text(block.code)
     environment = {
-        **centre.environment(),
+        **center.environment(),
         "AIRFLOW_CONN_WAREHOUSE": json.dumps(dict(sqlite_database.connection)),
         "PYTHONPATH": os.pathsep.join(sys.path),
     }
@@ -109,7 +109,7 @@ def _dag_bag_ids(folder: Path, number: int) -> list[str]:
     return list(_dag_bag(folder / f"snippet_{number}.py").dags)
 
 
-def test_an_endpoint_is_added_in_ten_lines(centre: Simulator) -> None:
+def test_an_endpoint_is_added_in_ten_lines(center: Simulator) -> None:
     from airflow_provider_cc.api import management
 
     endpoint, method = blocks("python", "part")

@@ -24,8 +24,8 @@ class WithSite(CCAgentsToSqlOperator):
 
 
 @on_each_database
-def test_a_table_gets_a_new_column(database: Database, centre: Simulator, sync: Sync) -> None:
-    accounts = list(centre.accounts(limit=3))
+def test_a_table_gets_a_new_column(database: Database, center: Simulator, sync: Sync) -> None:
+    accounts = list(center.accounts(limit=3))
     sync(accounts=accounts, history_table="cc_agent_history")
     *adding, drop = (block.code.strip() for block in blocks("sql", "schema"))
 
@@ -49,8 +49,8 @@ def test_a_table_gets_a_new_column(database: Database, centre: Simulator, sync: 
     assert sync(accounts=accounts, history_table="cc_agent_history")["unchanged"] == 3
 
 
-def test_the_text_is_the_one_that_is_shown(centre: Simulator, sqlite_sync: Sync) -> None:
-    accounts = list(centre.accounts(limit=1))
+def test_the_text_is_the_one_that_is_shown(center: Simulator, sqlite_sync: Sync) -> None:
+    accounts = list(center.accounts(limit=1))
     sqlite_sync(accounts=accounts)
 
     with pytest.raises(CCConfigError) as told:

@@ -1,4 +1,4 @@
-"""A contact centre to be bent, and a doctor that is watched while it examines a connection to it."""
+"""A contact center to be bent, and a doctor that is watched while it examines a connection to it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.hooks.conftest import (  # noqa: F401 - fixtures
 
 @pytest.fixture
 def cc(start: Callable[..., Simulator]) -> Simulator:  # noqa: F811
-    """A contact centre of 250 agents that keeps every request."""
+    """A contact center of 250 agents that keeps every request."""
     return start(agents=250, record=True)
 
 

@@ -13,7 +13,7 @@ from tests.doctor.support import MANAGEMENT, SYSTEMS
 
 @pytest.fixture
 def shown(start, reconnect, request):
-    """A centre that shows a certificate of a kind, to connections that trust the public authorities."""
+    """A center that shows a certificate of a kind, to connections that trust the public authorities."""
 
     def shown(kind, **extra):
         cc = start(agents=3, record=True, certificate=kind)

@@ -64,7 +64,7 @@ def test_a_refusal_inside_a_200(cc, reconnect, examine, conn_id):
 
 def test_a_refusal_that_might_be_either(cc, reconnect, examine):
     reconnect(MANAGEMENT, password="wrong-password")
-    cc.faults.html_errors = True  # whoever answers, answers with a page
+    cc.faults.html_errors = True  # every error is answered with a page
     assert examine().verdict("allow_list") == "unknown"
 
 

@@ -15,7 +15,7 @@ EVERY_SYSTEM = pytest.mark.parametrize("conn_id", SYSTEMS)
 
 
 @EVERY_SYSTEM
-def test_a_centre_as_in_the_manual_is_all_right(cc, examine, conn_id):
+def test_a_center_as_in_the_manual_is_all_right(cc, examine, conn_id):
     examined = examine(conn_id)
     assert examined.verdicts("warn", "fail", "unknown", "skipped") == []
     assert list(examined.findings) == list(CHECKS_OF[conn_id.removesuffix("_default")])

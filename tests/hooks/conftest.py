@@ -1,4 +1,4 @@
-"""A contact centre over TLS, Airflow connections to it, and hooks that read them."""
+"""A contact center over TLS, Airflow connections to it, and hooks that read them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 @pytest.fixture
 def start(certificates: Path, connect: Callable[..., None]) -> Iterator[Callable[..., Simulator]]:
-    """Start a contact centre over TLS and connect Airflow to it; it ends with the test."""
+    """Start a contact center over TLS and connect Airflow to it; it ends with the test."""
     with ExitStack() as stack:
 
         def start(faults: Faults | None = None, **settings: Any) -> Simulator:
@@ -75,13 +75,13 @@ def start(certificates: Path, connect: Callable[..., None]) -> Iterator[Callable
 
 @pytest.fixture
 def cc(start: Callable[..., Simulator]) -> Simulator:
-    """A contact centre of 100 agents."""
+    """A contact center of 100 agents."""
     return start()
 
 
 @pytest.fixture
 def reconnect(cc: Simulator, connect: Callable[..., None]) -> Callable[..., None]:
-    """Change a connection to the contact centre."""
+    """Change a connection to the contact center."""
 
     def reconnect(conn_id: str, **changes: Any) -> None:
         connect(conn_id, cc.connections()[conn_id], **changes)

@@ -1,4 +1,4 @@
-"""Calls, both clients behind one function, and servers that do what no contact centre should."""
+"""Calls, both clients behind one function, and servers that do what no contact center should."""
 
 from __future__ import annotations
 

@@ -64,10 +64,10 @@ def test_a_netrc_file_changes_no_request(start, ask, system, where, tmp_path, mo
 
 
 def headers_of(request):
-    """Headers by name; of what each sign-in makes anew only that it is there."""
-    anew = ("Authorization", "Authentication", "Guid")
+    """Headers by name; of what each sign-in makes again only that it is there."""
+    fresh = ("Authorization", "Authentication", "Guid")
     return {
-        name: value.partition(" ")[0] if name in anew and " " in value else name in anew or value
+        name: value.partition(" ")[0] if name in fresh and " " in value else name in fresh or value
         for name, value in request.headers.items()
     }
 
@@ -115,7 +115,7 @@ def test_no_address_for_tokens_takes_the_secret_elsewhere_in_the_clear(cc, recon
     reconnect("cc_management_default", extra={"token_url": url})
     with pytest.raises(CCError) as failure:
         ask(CCManagementHook(), info())
-    if url.startswith("//"):  # a path of the centre's own, and none that it knows
+    if url.startswith("//"):  # a path of the center's own, and none that it knows
         assert failure.value.code == "HTTP 404"
         return
     assert type(failure.value) is CCConfigError
@@ -196,7 +196,7 @@ async def test_a_proxy_that_no_client_can_use_is_refused_by_both_alike(
 
 @EVERY_CLIENT
 @pytest.mark.parametrize("reply", ["407 Who", "403 No", "502 Down"])
-def test_what_a_proxy_says_when_it_refuses_is_not_taken_for_the_centres_word(
+def test_what_a_proxy_says_when_it_refuses_is_not_taken_for_the_centers_word(
     cc, management, ask, serve, monkeypatch, reply, logged
 ):
     refusing = serve(says(http(b"Pr0xy-canary", reply, "X-Said: Pr0xy-canary\r\n")))

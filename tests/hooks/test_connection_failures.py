@@ -110,7 +110,7 @@ def break_off(connection):
 def break_off_by_reset(connection):
     read_request(connection)
     connection.sendall(http()[:-5])
-    time.sleep(0.05)  # lest the reset overtakes the data
+    time.sleep(0.05)  # so that the reset does not overtake the data
     reset(connection)
 
 

@@ -102,13 +102,13 @@ def test_a_page_size_below_one_sends_nothing(cc, management, page_size):
 
 @pytest.mark.parametrize("larger_pages", ["refused", "cut"])
 @pytest.mark.parametrize("total", [True, False])
-def test_a_centre_that_accepts_shorter_pages_gets_them(cc, management, larger_pages, total):
+def test_a_center_that_accepts_shorter_pages_gets_them(cc, management, larger_pages, total):
     cc.settings.max_page_size, cc.settings.larger_pages = 30, larger_pages
     cc.settings.directory_omits = frozenset() if total else frozenset({"total"})
     assert [agent.account for agent in management.query_agents()] == list(cc.accounts())
 
 
-def test_a_centre_that_refuses_every_page_is_a_failure(cc, management):
+def test_a_center_that_refuses_every_page_is_a_failure(cc, management):
     cc.settings.max_page_size = 5
     with pytest.raises(CCBusinessError, match="HTTP 500"):
         list(management.query_agents())

@@ -119,10 +119,10 @@ async def test_a_ceiling_stays_one_after_a_refusal(world):
     assert world.rate(30, 50) == pytest.approx(40, rel=0.1)
 
 
-# With a contact centre and a real clock
+# With a contact center and a real clock
 
 
-def test_a_bulk_run_ends_near_the_rate_that_the_centre_accepts(cc, management):
+def test_a_bulk_run_ends_near_the_rate_that_the_center_accepts(cc, management):
     management.sessions.sign_in()
     cc.faults.rate_limit = 150
     cc.stats.reset()

@@ -71,7 +71,7 @@ def test_a_connection_that_breaks_inside_the_reply_is_survived(scripted, ask):
 
 @EVERY_CLIENT
 @pytest.mark.parametrize("fault", ["reset_before", "reset_midway"])
-def test_resets_by_the_contact_centre_are_survived(cc, management, ask, fault):
+def test_resets_by_the_contact_center_are_survived(cc, management, ask, fault):
     setattr(cc.faults, fault, 0.4)
     cc.faults.only = {INFO}
     assert [ask(management, info()).agent_id for _ in range(8)] == [10001] * 8

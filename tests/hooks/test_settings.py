@@ -212,10 +212,10 @@ def test_a_connection_is_read_once(read, connect):
 @pytest.mark.parametrize("hook", [*HOOKS, CCAgentHook])
 def test_the_form_of_older_airflows_says_what_the_newer_one_says(hook):
     entry = next(entry for entry in CONNECTION_TYPES if entry["connection-type"] == hook.conn_type)
-    behaviour = hook.get_ui_field_behaviour()
-    assert {name.replace("_", "-"): value for name, value in behaviour.items()} == entry["ui-field-behaviour"]
+    behavior = hook.get_ui_field_behavior()
+    assert {name.replace("_", "-"): value for name, value in behavior.items()} == entry["ui-field-behavior"]
     # Airflow asks no class for what it only inherits.
-    assert {"get_ui_field_behaviour", "get_connection_form_widgets"} <= vars(hook).keys()
+    assert {"get_ui_field_behavior", "get_connection_form_widgets"} <= vars(hook).keys()
 
 
 @pytest.mark.parametrize("entry", CONNECTION_TYPES, ids=lambda entry: entry["connection-type"])
@@ -232,8 +232,8 @@ def test_older_airflows_show_the_form_that_newer_ones_read(entry):
     assert shown == {
         name: (field["label"], field["description"]) for name, field in entry["conn-fields"].items()
     }
-    behaviour = manager.field_behaviours[entry["connection-type"]]
-    assert {name.replace("_", "-"): value for name, value in behaviour.items()} == entry["ui-field-behaviour"]
+    behavior = manager.field_behaviors[entry["connection-type"]]
+    assert {name.replace("_", "-"): value for name, value in behavior.items()} == entry["ui-field-behavior"]
 
 
 # Extras of one type

@@ -18,7 +18,7 @@ VARIABLE = "cc_token__cc_management_default"
 
 @pytest.fixture
 def shared(cc, reconnect):
-    """A contact centre all of whose connections share their session."""
+    """A contact center all of whose connections share their session."""
     for system in SYSTEMS:
         reconnect(f"cc_{system}_default", extra={"share_session": True})
     return cc

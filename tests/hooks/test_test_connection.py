@@ -74,7 +74,7 @@ def test_a_connection_that_does_not_exist(hook):
 @pytest.mark.parametrize(
     "reply", [http(b"<html>"), http(b"", "302 Elsewhere"), http(b"", "500 No"), b"SSH\r\n\r\n"]
 )
-def test_a_server_that_is_no_contact_centre(serve, connect, hook, reply):
+def test_a_server_that_is_no_contact_center(serve, connect, hook, reply):
     connect(hook.default_conn_name, PLAIN, login="101", port=serve(says(reply)).port)
     ok, message = hook().test_connection()
     assert ok is False

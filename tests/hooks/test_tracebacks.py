@@ -15,7 +15,7 @@ from airflow_provider_cc.hooks import agent as agent_module
 from airflow_provider_cc.hooks.management import CCManagementHook
 from tests.hard.canaries.asking import connections, questions, shown
 from tests.hard.canaries.canaries import Search
-from tests.hard.canaries.centre import FAULTS, SETTINGS, canary_centre
+from tests.hard.canaries.center import FAULTS, SETTINGS, canary_center
 
 
 def told(thing):
@@ -32,17 +32,17 @@ def told(thing):
 
 @pytest.fixture
 def everything(certificates, connect, monkeypatch, tmp_path, logged):
-    """Ask everything of a contact centre, and search what there is to see for its canaries."""
+    """Ask everything of a contact center, and search what there is to see for its canaries."""
     monkeypatch.setattr(agent_module, "POLL_EVERY", 0.01)
 
     def everything(faults, **settings):
         extra = settings.pop("extra", {})
-        with canary_centre(certificates, faults, **settings) as (centre, canaries):
-            for conn_id, connection in connections(centre, **extra).items():
+        with canary_center(certificates, faults, **settings) as (center, canaries):
+            for conn_id, connection in connections(center, **extra).items():
                 connect(conn_id, connection)
             connect("warehouse", {"conn_type": "sqlite", "host": str(tmp_path / "warehouse.sqlite")})
             search, found, failed = Search(canaries), [], set()
-            for name, thing, ask in questions(centre):
+            for name, thing, ask in questions(center):
                 seen = []
                 try:
                     seen.append(repr(ask(thing)).encode())
@@ -70,13 +70,13 @@ def test_nothing_is_shown(everything, name):
 
 def test_a_plain_hook_that_fails_would_show_its_secret(certificates, connect):
     """The search finds what it is there to find: without the decorator, the same failure shows everything."""
-    with canary_centre(certificates, FAULTS["refused"]) as (centre, canaries):
-        for conn_id, connection in connections(centre).items():
+    with canary_center(certificates, FAULTS["refused"]) as (center, canaries):
+        for conn_id, connection in connections(center).items():
             connect(conn_id, connection)
         hook = CCManagementHook()
         with pytest.raises(Exception, match="queryAgentInfoByAccount") as failure:
             CCManagementHook.query_agent_info.__wrapped__(
-                hook, "agent000000", username="u", password=centre.settings.app_secret
+                hook, "agent000000", username="u", password=center.settings.app_secret
             )
     assert Search(canaries).hits(shown(failure.value))
 

@@ -36,7 +36,7 @@ EVERY_SYSTEM = pytest.mark.parametrize("system", SYSTEMS)
 
 @pytest.fixture
 def recorded(start):
-    """A contact centre that keeps what it was asked."""
+    """A contact center that keeps what it was asked."""
     return start(record=True)
 
 

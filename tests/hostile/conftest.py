@@ -17,7 +17,7 @@ from tests.hooks.conftest import (  # noqa: F401 - fixtures
 from tests.transfers.conftest import (  # noqa: F401 - fixtures
     database,
     log,
-    make_centre,
+    make_center,
     mariadb_database,
     postgres_database,
     sqlite_database,

@@ -34,7 +34,7 @@ def peak() -> int:
 
 
 def forget_peak() -> None:
-    """Let :func:`peak` begin anew."""
+    """Let :func:`peak` start over."""
     with open("/proc/self/clear_refs", "w") as refs:
         refs.write("5")
 

@@ -35,14 +35,14 @@ UNSAFE = set("\r\x0b\x0c\x1b\x85\u2028\u2029\u202e\u200b\ufeff\x00")
 
 
 @pytest.fixture
-def odd_centre(make_centre):
-    centre = make_centre(0)
+def odd_center(make_center):
+    center = make_center(0)
     for number, account in enumerate(ODD.values()):
-        centre.add_agent(account, agent_id=500 + number, agent_type=4, agent_status="0", softphone_number="8")
-    return centre
+        center.add_agent(account, agent_id=500 + number, agent_type=4, agent_status="0", softphone_number="8")
+    return center
 
 
-def test_odd_codes_are_rows_like_others(odd_centre, database, sync):
+def test_odd_codes_are_rows_like_others(odd_center, database, sync):
     counts = sync(accounts=list(ODD.values()), softphones="none", history_table="cc_agent_history")
     assert counts["synced"] == len(ODD)
     again = sync(accounts=list(ODD.values()), softphones="none", history_table="cc_agent_history")
@@ -55,18 +55,18 @@ def test_odd_codes_are_rows_like_others(odd_centre, database, sync):
 @pytest.mark.parametrize("name", ["agent_status", "softphone_number"])
 @pytest.mark.parametrize("value", [value for value in ODD.values() if not value.isprintable()])
 def test_an_unprintable_value_of_a_reply_is_rejected_and_not_shown(
-    make_centre, sqlite_database, sqlite_sync, log, name, value
+    make_center, sqlite_database, sqlite_sync, log, name, value
 ):
-    centre = make_centre(3)
-    centre.change_agent("agent000001", **{name: value})
-    counts = sqlite_sync(accounts=list(centre.accounts()))
+    center = make_center(3)
+    center.change_agent("agent000001", **{name: value})
+    counts = sqlite_sync(accounts=list(center.accounts()))
     assert (counts["synced"], counts["rejected"]) == (2, 1)
     ((message,),) = sqlite_database.query("SELECT message FROM cc_agent_reject")
     assert message.isprintable()
     assert value not in f"{log.text} {message}"
 
 
-def test_no_code_forges_or_hides_a_line_of_a_log(odd_centre, sqlite_sync, log):
+def test_no_code_forges_or_hides_a_line_of_a_log(odd_center, sqlite_sync, log):
     accounts = [*ODD.values(), *(f" {value}" for value in ODD.values())]
     sqlite_sync(accounts=accounts, max_rejects=0.9, softphones="none", dry_run=True)
     sqlite_sync(accounts=accounts, max_rejects=0.9, softphones="none")
@@ -80,16 +80,16 @@ def test_no_code_forges_or_hides_a_line_of_a_log(odd_centre, sqlite_sync, log):
 
 
 @pytest.mark.parametrize("value", ODD.values(), ids=ODD)
-def test_what_an_exception_says_of_a_code_fits_one_line(odd_centre, caplog, value):
+def test_what_an_exception_says_of_a_code_fits_one_line(odd_center, caplog, value):
     caplog.set_level(logging.DEBUG)
-    odd_centre.remove_agent(value)
-    odd_centre.faults.overrides = {value: (200, {"returnCode": "1", "description": f"no {value}"})}
+    odd_center.remove_agent(value)
+    odd_center.faults.overrides = {value: (200, {"returnCode": "1", "description": f"no {value}"})}
     with pytest.raises(Exception, match="queryAgentInfoByAccount: 1: no") as failure:
         CCManagementHook().query_agent_info(value)
     assert str(failure.value).isprintable()
 
 
-def test_operators_return_codes_as_they_are(odd_centre):
+def test_operators_return_codes_as_they_are(odd_center):
     rows = CCQueryAgentInfoOperator(task_id="ask", account_codes=list(ODD.values())).execute({})
     assert [row["account"] for row in rows] == list(ODD.values())
 

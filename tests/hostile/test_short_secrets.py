@@ -86,7 +86,7 @@ def test_a_secret_where_a_long_text_is_cut_leaves_no_beginning(secret):
 
 @pytest.fixture
 def short(start, connect):
-    """A contact centre all of whose passwords are short, and which repeats them in its texts."""
+    """A contact center all of whose passwords are short, and which repeats them in its texts."""
     cc = start(
         app_secret="zß9", user_password="qß8", admin_password="Qß7", isales_password="Zß6", echo_secrets=True
     )

@@ -1,4 +1,4 @@
-"""A contact centre over TLS for the operators, and what they say when they are run."""
+"""A contact center over TLS for the operators, and what they say when they are run."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ import pytest
 
 from airflow_provider_cc.simulator import Settings, Simulator
 
-MakeCentre = Callable[..., Simulator]
+MakeCenter = Callable[..., Simulator]
 #: Makes a connection known to Airflow.
 Connect = Callable[..., str]
 
 
 @pytest.fixture
-def make_centre(certificates: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeCentre]:
-    """Start contact centres over TLS and tell Airflow of the latest one."""
+def make_center(certificates: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeCenter]:
+    """Start contact centers over TLS and tell Airflow of the latest one."""
     running: list[Simulator] = []
 
     def make(**settings: Any) -> Simulator:
         settings = {"agents": 12, "seed": 7, "cert_dir": certificates, "record": True, **settings}
         settings.setdefault("count_accounts", True)
-        centre = Simulator(Settings(**settings)).start()
-        running.append(centre)
-        for name, value in centre.environment().items():
+        center = Simulator(Settings(**settings)).start()
+        running.append(center)
+        for name, value in center.environment().items():
             monkeypatch.setenv(name, value)
-        return centre
+        return center
 
     yield make
-    for centre in running:
-        centre.stop()
+    for center in running:
+        center.stop()
 
 
 @pytest.fixture
-def centre(make_centre: MakeCentre) -> Simulator:
-    """Give a contact centre of twelve agents."""
-    return make_centre()
+def center(make_center: MakeCenter) -> Simulator:
+    """Give a contact center of twelve agents."""
+    return make_center()
 
 
 @pytest.fixture
@@ -53,11 +53,11 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Connect:
     return make
 
 
-def assert_no_secret(centre: Simulator, *texts: object) -> None:
+def assert_no_secret(center: Simulator, *texts: object) -> None:
     """Insist that nothing that opens a door is in any of the texts."""
-    agents = [centre.agent(account) for account in centre.accounts()]
+    agents = [center.agent(account) for account in center.accounts()]
     secrets = {
         value for agent in agents for value in (agent.password, agent.agent_password, agent.sip_password)
     }
     for text in map(str, texts):
-        assert not [secret for secret in {*secrets, *centre.secrets()} if secret and secret in text]
+        assert not [secret for secret in {*secrets, *center.secrets()} if secret and secret in text]

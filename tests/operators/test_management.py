@@ -22,7 +22,7 @@ from airflow_provider_cc.operators.management import (
 )
 from airflow_provider_cc.operators.rows import MAX_REJECTED
 from airflow_provider_cc.simulator import Simulator
-from tests.operators.conftest import Connect, MakeCentre, assert_no_secret
+from tests.operators.conftest import Connect, MakeCenter, assert_no_secret
 
 INFO, PARAMS = "queryAgentInfoByAccount", "queryAgentLoginParams"
 
@@ -36,8 +36,8 @@ def params(account_conn_ids: Any, **arguments: Any) -> list[dict[str, Any]]:
     return operator.execute({})
 
 
-def expected(centre: Simulator, account: str) -> dict[str, Any]:
-    agent = centre.agent(account)
+def expected(center: Simulator, account: str) -> dict[str, Any]:
+    agent = center.agent(account)
     return {
         "account": account,
         "agent_id": agent.agent_id,
@@ -47,47 +47,47 @@ def expected(centre: Simulator, account: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def accounts(centre: Simulator, connect: Connect) -> list[str]:
+def accounts(center: Simulator, connect: Connect) -> list[str]:
     """Give the ids of three agents' connections."""
     return [
-        connect(f"agent_{number}", login=account, password=centre.agent(account).password)
-        for number, account in enumerate(centre.accounts(limit=3))
+        connect(f"agent_{number}", login=account, password=center.agent(account).password)
+        for number, account in enumerate(center.accounts(limit=3))
     ]
 
 
 # Agent information
 
 
-def test_a_text_is_one_account(centre: Simulator) -> None:
-    assert info("agent000003") == [expected(centre, "agent000003")]
+def test_a_text_is_one_account(center: Simulator) -> None:
+    assert info("agent000003") == [expected(center, "agent000003")]
 
 
-def test_a_list_is_answered_in_its_order(centre: Simulator) -> None:
+def test_a_list_is_answered_in_its_order(center: Simulator) -> None:
     wanted = ["agent000005", "agent000001", "agent000005"]
 
-    assert info(wanted) == [expected(centre, account) for account in wanted]
+    assert info(wanted) == [expected(center, account) for account in wanted]
 
 
-def test_a_tuple_is_a_list(centre: Simulator) -> None:
+def test_a_tuple_is_a_list(center: Simulator) -> None:
     assert len(info(("agent000005", "agent000001"))) == 2
 
 
-def test_an_empty_list_is_answered_without_a_question(centre: Simulator) -> None:
+def test_an_empty_list_is_answered_without_a_question(center: Simulator) -> None:
     assert info([]) == []
-    assert centre.stats.requests() == 0
+    assert center.stats.requests() == 0
 
 
-def test_one_session_serves_the_list(centre: Simulator) -> None:
-    info(list(centre.accounts()))
+def test_one_session_serves_the_list(center: Simulator) -> None:
+    info(list(center.accounts()))
 
-    assert (centre.stats.sign_ins(), centre.stats.requests(INFO)) == (1, 12)
+    assert (center.stats.sign_ins(), center.stats.requests(INFO)) == (1, 12)
 
 
-def test_rows_are_fit_for_xcom_and_free_of_secrets(centre: Simulator) -> None:
-    rows = info(list(centre.accounts()))
+def test_rows_are_fit_for_xcom_and_free_of_secrets(center: Simulator) -> None:
+    rows = info(list(center.accounts()))
 
     assert json.loads(json.dumps(rows)) == rows
-    assert_no_secret(centre, rows)
+    assert_no_secret(center, rows)
 
 
 @pytest.mark.parametrize(
@@ -107,35 +107,35 @@ def test_rows_are_fit_for_xcom_and_free_of_secrets(centre: Simulator) -> None:
         ["agent000001", "\ud800"],
     ],
 )
-def test_a_bad_account_code_is_refused_before_anything_is_asked(centre: Simulator, codes: Any) -> None:
+def test_a_bad_account_code_is_refused_before_anything_is_asked(center: Simulator, codes: Any) -> None:
     with pytest.raises(ValueError, match="account_code"):
         info(codes)
 
-    assert centre.stats.requests() == 0
+    assert center.stats.requests() == 0
 
 
 @pytest.mark.parametrize("operator", [info, params])
 def test_an_unknown_way_with_errors_is_refused_before_anything_is_asked(
-    centre: Simulator, operator: Any
+    center: Simulator, operator: Any
 ) -> None:
     with pytest.raises(ValueError, match="on_error"):
         operator([], on_error="ignore")
 
-    assert centre.stats.requests() == 0
+    assert center.stats.requests() == 0
 
 
-def test_a_missing_account_fails_the_task(centre: Simulator) -> None:
+def test_a_missing_account_fails_the_task(center: Simulator) -> None:
     with pytest.raises(CCBusinessError) as caught:
         info(["agent000001", "nobody", "agent000002"])
 
     assert (caught.value.endpoint, caught.value.code) == (INFO, "no_agent")
-    assert centre.stats.requests(INFO) == 2
+    assert center.stats.requests(INFO) == 2
 
 
-def test_a_missing_account_is_collected(centre: Simulator) -> None:
+def test_a_missing_account_is_collected(center: Simulator) -> None:
     good, bad, last = info(["agent000001", "nobody", "agent000002"], on_error="collect")
 
-    assert (good, last) == (expected(centre, "agent000001"), expected(centre, "agent000002"))
+    assert (good, last) == (expected(center, "agent000001"), expected(center, "agent000002"))
     assert {**bad, "message": ""} == {
         "account": "nobody",
         "endpoint": INFO,
@@ -149,13 +149,13 @@ def test_a_missing_account_is_collected(centre: Simulator) -> None:
     ("reply", "code"),
     [((200, "<html>"), "not_json"), ((500, ""), "HTTP 500"), ((200, {"returnCode": "42"}), "42")],
 )
-def test_an_unreadable_account_is_collected(centre: Simulator, reply: tuple[int, Any], code: str) -> None:
-    centre.faults.overrides = {"agent000001": reply}
+def test_an_unreadable_account_is_collected(center: Simulator, reply: tuple[int, Any], code: str) -> None:
+    center.faults.overrides = {"agent000001": reply}
 
     bad, good = info(["agent000001", "agent000002"], on_error="collect")
 
     assert (bad["endpoint"], bad["code"]) == (INFO, code)
-    assert good == expected(centre, "agent000002")
+    assert good == expected(center, "agent000002")
 
 
 REFUSALS: Any = pytest.mark.parametrize("status", [401, 403])
@@ -163,168 +163,168 @@ REFUSALS: Any = pytest.mark.parametrize("status", [401, 403])
 
 @REFUSALS
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_a_refused_account_among_good_ones_is_collected(centre: Simulator, status: int, place: int) -> None:
+def test_a_refused_account_among_good_ones_is_collected(center: Simulator, status: int, place: int) -> None:
     accounts = ["agent000000", "agent000001", "agent000002"]
-    centre.faults.overrides = {accounts[place]: (status, "")}
+    center.faults.overrides = {accounts[place]: (status, "")}
 
     rows = info(accounts, on_error="collect")
 
-    good = [expected(centre, account) for account in accounts]
+    good = [expected(center, account) for account in accounts]
     assert [row for row in rows if row in good] == good[:place] + good[place + 1 :]
     assert (rows[place]["account"], rows[place]["code"]) == (accounts[place], f"HTTP {status}")
-    assert centre.stats.sign_ins() == 1
+    assert center.stats.sign_ins() == 1
 
 
 @REFUSALS
 def test_a_refused_account_fails_the_task_but_not_as_a_refused_credential(
-    centre: Simulator, status: int
+    center: Simulator, status: int
 ) -> None:
-    centre.faults.overrides = {"agent000001": (status, "")}
+    center.faults.overrides = {"agent000001": (status, "")}
 
     with pytest.raises(CCPermissionError, match=f"HTTP {status}"):
         info(["agent000000", "agent000001"])
 
-    assert info("agent000002") == [expected(centre, "agent000002")]  # nothing is blocked
+    assert info("agent000002") == [expected(center, "agent000002")]  # nothing is blocked
 
 
 @REFUSALS
-def test_if_every_account_is_refused_the_task_fails(centre: Simulator, status: int) -> None:
-    accounts = list(centre.accounts())
-    centre.faults.overrides = {account: (status, "") for account in accounts}
+def test_if_every_account_is_refused_the_task_fails(center: Simulator, status: int) -> None:
+    accounts = list(center.accounts())
+    center.faults.overrides = {account: (status, "") for account in accounts}
 
     with pytest.raises(CCAuthError, match=f"HTTP {status}"):
         info(accounts, on_error="collect")
 
-    assert (centre.stats.sign_ins(), centre.stats.requests(INFO)) == (1, len(accounts))
+    assert (center.stats.sign_ins(), center.stats.requests(INFO)) == (1, len(accounts))
 
 
 @REFUSALS
 def test_after_so_many_refused_accounts_no_further_one_is_asked_for(
-    make_centre: MakeCentre, status: int
+    make_center: MakeCenter, status: int
 ) -> None:
-    centre = make_centre(agents=50)
-    accounts = list(centre.accounts())
-    centre.faults.overrides = {account: (status, "") for account in accounts}
+    center = make_center(agents=50)
+    accounts = list(center.accounts())
+    center.faults.overrides = {account: (status, "") for account in accounts}
 
     with pytest.raises(CCAuthError, match=f"HTTP {status}"):
         info(accounts, on_error="collect")
 
-    assert (centre.stats.sign_ins(), centre.stats.requests(INFO)) == (1, MAX_REJECTED)
+    assert (center.stats.sign_ins(), center.stats.requests(INFO)) == (1, MAX_REJECTED)
 
 
 @REFUSALS
 def test_refused_accounts_after_a_success_are_collected_however_many(
-    make_centre: MakeCentre, status: int
+    make_center: MakeCenter, status: int
 ) -> None:
-    centre = make_centre(agents=50)
-    first, *others = centre.accounts()
-    centre.faults.overrides = {account: (status, "") for account in others}
+    center = make_center(agents=50)
+    first, *others = center.accounts()
+    center.faults.overrides = {account: (status, "") for account in others}
 
     good, *bad = info([first, *others], on_error="collect")
 
-    assert good == expected(centre, first)
+    assert good == expected(center, first)
     assert [(row["account"], row["code"]) for row in bad] == [(each, f"HTTP {status}") for each in others]
-    assert centre.stats.sign_ins() == 1
+    assert center.stats.sign_ins() == 1
 
 
-def test_an_unreadable_answer_fails_the_task(centre: Simulator) -> None:
-    centre.faults.overrides = {"agent000001": (200, "<html>")}
+def test_an_unreadable_answer_fails_the_task(center: Simulator) -> None:
+    center.faults.overrides = {"agent000001": (200, "<html>")}
 
     with pytest.raises(CCResponseError, match=INFO):
         info("agent000001")
 
 
 @pytest.mark.parametrize("on_error", ["raise", "collect"])
-def test_a_refused_sign_in_fails_the_task_and_is_not_repeated(centre: Simulator, on_error: str) -> None:
-    centre.settings.app_secret = "another"
+def test_a_refused_sign_in_fails_the_task_and_is_not_repeated(center: Simulator, on_error: str) -> None:
+    center.settings.app_secret = "another"
 
     with pytest.raises(CCAuthError):
-        info(list(centre.accounts()), on_error=on_error)
+        info(list(center.accounts()), on_error=on_error)
 
-    assert (centre.stats.refused(), centre.stats.requests()) == (1, 1)
+    assert (center.stats.refused(), center.stats.requests()) == (1, 1)
 
 
 def test_a_silent_server_fails_the_task_even_if_errors_are_collected(
-    centre: Simulator, monkeypatch: pytest.MonkeyPatch
+    center: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transport, "FIRST_BACK_OFF", 0.001)
-    centre.faults.errors, centre.faults.only = {503: 1.0}, {INFO}
+    center.faults.errors, center.faults.only = {503: 1.0}, {INFO}
 
     with pytest.raises(CCTransientError):
         info(["agent000001", "agent000002"], on_error="collect")
 
-    assert set(centre.stats.accounts) <= {"agent000001"}
+    assert set(center.stats.accounts) <= {"agent000001"}
 
 
 # The manual's user-name scenario
 
 
 @pytest.fixture
-def user(centre: Simulator, connect: Connect) -> str:
-    settings = centre.settings
+def user(center: Simulator, connect: Connect) -> str:
+    settings = center.settings
     return connect("query_user", login=settings.user_name, password=settings.user_password)
 
 
-def test_a_user_name_takes_the_place_of_the_app_key(centre: Simulator, user: str, connect: Connect) -> None:
-    known = centre.connections()["cc_management_default"]
+def test_a_user_name_takes_the_place_of_the_app_key(center: Simulator, user: str, connect: Connect) -> None:
+    known = center.connections()["cc_management_default"]
     connect("no_key", **{**known, "login": None, "password": None})
 
     rows = info(["agent000001", "agent000002"], cc_conn_id="no_key", auth_conn_id=user)
 
-    assert rows == [expected(centre, "agent000001"), expected(centre, "agent000002")]
-    assert centre.stats.sign_ins("management") == 0
-    assert all("Authorization" not in request.headers for request in centre.stats.recorded)
+    assert rows == [expected(center, "agent000001"), expected(center, "agent000002")]
+    assert center.stats.sign_ins("management") == 0
+    assert all("Authorization" not in request.headers for request in center.stats.recorded)
 
 
 @pytest.mark.parametrize("on_error", ["raise", "collect"])
 def test_a_wrong_user_password_is_sent_once_also_for_a_long_list(
-    centre: Simulator, connect: Connect, on_error: str
+    center: Simulator, connect: Connect, on_error: str
 ) -> None:
-    user = connect("query_user", login=centre.settings.user_name, password="wrong")
+    user = connect("query_user", login=center.settings.user_name, password="wrong")
 
     with pytest.raises(CCAuthError):
-        info(list(centre.accounts()) * 50, auth_conn_id=user, on_error=on_error)
+        info(list(center.accounts()) * 50, auth_conn_id=user, on_error=on_error)
 
-    assert centre.stats.requests(INFO) == 1
+    assert center.stats.requests(INFO) == 1
 
 
 def test_a_password_that_may_be_wrong_is_sent_once_also_if_the_code_does_not_say(
-    centre: Simulator, user: str
+    center: Simulator, user: str
 ) -> None:
     """Before the first success, a declined call may be the fault of the password."""
-    centre.faults.overrides = dict.fromkeys(centre.accounts(), (200, {"returnCode": "1"}))
+    center.faults.overrides = dict.fromkeys(center.accounts(), (200, {"returnCode": "1"}))
 
     with pytest.raises(CCBusinessError):
-        info(list(centre.accounts()), auth_conn_id=user, on_error="collect")
+        info(list(center.accounts()), auth_conn_id=user, on_error="collect")
 
-    assert centre.stats.requests(INFO) == 1
+    assert center.stats.requests(INFO) == 1
 
 
-def test_after_a_success_a_missing_account_is_collected(centre: Simulator, user: str) -> None:
+def test_after_a_success_a_missing_account_is_collected(center: Simulator, user: str) -> None:
     rows = info(["agent000001", "nobody"], auth_conn_id=user, on_error="collect")
 
     assert rows[1]["code"] == "no_agent"
 
 
-def test_a_user_without_password_is_named(centre: Simulator, connect: Connect) -> None:
+def test_a_user_without_password_is_named(center: Simulator, connect: Connect) -> None:
     user = connect("query_user", login="somebody")
 
     with pytest.raises(CCConfigError, match=r"'query_user'.*password"):
         info("agent000001", auth_conn_id=user)
 
-    assert centre.stats.requests() == 0
+    assert center.stats.requests() == 0
 
 
 # Login parameters
 
 
-def test_login_parameters_are_rows_without_secrets(centre: Simulator, accounts: list[str]) -> None:
+def test_login_parameters_are_rows_without_secrets(center: Simulator, accounts: list[str]) -> None:
     rows = params(accounts)
 
     assert rows[0] == {
         "account": "agent000000",
-        "agent_id": centre.agent("agent000000").agent_id,
-        "softphone_number": centre.agent("agent000000").softphone_number,
+        "agent_id": center.agent("agent000000").agent_id,
+        "softphone_number": center.agent("agent000000").softphone_number,
         "sip_servers": [
             {"host": "10.10.10.11", "port": "33", "node": None, "type": "0"},
             {"host": "10.10.10.12", "port": "8443", "node": "1", "type": "1"},
@@ -332,17 +332,17 @@ def test_login_parameters_are_rows_without_secrets(centre: Simulator, accounts: 
     }
     assert [row["account"] for row in rows] == ["agent000000", "agent000001", "agent000002"]
     assert json.loads(json.dumps(rows)) == rows
-    assert_no_secret(centre, rows)
+    assert_no_secret(center, rows)
 
 
-def test_a_text_is_one_connection(centre: Simulator, accounts: list[str]) -> None:
+def test_a_text_is_one_connection(center: Simulator, accounts: list[str]) -> None:
     assert [row["account"] for row in params(accounts[1])] == ["agent000001"]
 
 
 def test_two_connections_of_one_account_are_two_rows(
-    centre: Simulator, accounts: list[str], connect: Connect
+    center: Simulator, accounts: list[str], connect: Connect
 ) -> None:
-    again = connect("again", login="agent000001", password=centre.agent("agent000001").password)
+    again = connect("again", login="agent000001", password=center.agent("agent000001").password)
 
     rows = params([accounts[1], accounts[0], again])
 
@@ -351,24 +351,24 @@ def test_two_connections_of_one_account_are_two_rows(
 
 
 def test_of_two_connections_of_one_account_the_one_with_a_wrong_password_is_collected(
-    centre: Simulator, accounts: list[str], connect: Connect
+    center: Simulator, accounts: list[str], connect: Connect
 ) -> None:
     again = connect("again", login="agent000001", password="wrong")
 
     good, bad = params([accounts[1], again], on_error="collect")
 
-    assert good["agent_id"] == centre.agent("agent000001").agent_id
+    assert good["agent_id"] == center.agent("agent000001").agent_id
     assert (bad["account"], bad["code"]) == ("agent000001", "1")
 
 
-def test_one_session_serves_all_accounts(centre: Simulator, accounts: list[str]) -> None:
+def test_one_session_serves_all_accounts(center: Simulator, accounts: list[str]) -> None:
     params(accounts)
 
-    assert (centre.stats.sign_ins(), centre.stats.requests(PARAMS)) == (1, 3)
+    assert (center.stats.sign_ins(), center.stats.requests(PARAMS)) == (1, 3)
 
 
 def test_a_wrong_account_password_fails_the_task(
-    centre: Simulator, accounts: list[str], connect: Connect
+    center: Simulator, accounts: list[str], connect: Connect
 ) -> None:
     connect("agent_1", login="agent000001", password="wrong")
 
@@ -377,24 +377,24 @@ def test_a_wrong_account_password_fails_the_task(
 
 
 def test_a_wrong_account_password_is_collected_and_sent_once(
-    centre: Simulator, accounts: list[str], connect: Connect
+    center: Simulator, accounts: list[str], connect: Connect
 ) -> None:
     connect("agent_1", login="agent000001", password="WrongPass-lilac-gorge")
-    centre.settings.echo_secrets = True
+    center.settings.echo_secrets = True
 
     _, bad, good = params(accounts, on_error="collect")
 
     assert (bad["account"], bad["endpoint"], bad["code"]) == ("agent000001", PARAMS, "1")
     assert "WrongPass-lilac-gorge" not in str(bad)
     assert good["account"] == "agent000002"
-    assert centre.stats.accounts["agent000001"] == 1
+    assert center.stats.accounts["agent000001"] == 1
 
 
 @pytest.mark.parametrize(
     "fields", [{"login": "x" * 101, "password": "p"}, {"login": "agent000001", "password": "p" * 101}]
 )
 def test_what_the_manual_does_not_allow_is_refused_before_anything_is_asked(
-    centre: Simulator, accounts: list[str], connect: Connect, fields: dict[str, str]
+    center: Simulator, accounts: list[str], connect: Connect, fields: dict[str, str]
 ) -> None:
     bad = connect("bad", **fields)
 
@@ -402,32 +402,32 @@ def test_what_the_manual_does_not_allow_is_refused_before_anything_is_asked(
         params([*accounts, bad])
 
     assert "p" * 101 not in str(caught.value)
-    assert centre.stats.requests() == 0
+    assert center.stats.requests() == 0
 
 
 def test_a_connection_without_password_is_named_before_anything_is_asked(
-    centre: Simulator, accounts: list[str], connect: Connect
+    center: Simulator, accounts: list[str], connect: Connect
 ) -> None:
     bad = connect("bad", login="agent000001")
 
     with pytest.raises(CCConfigError, match="'bad'"):
         params([*accounts, bad])
 
-    assert centre.stats.requests() == 0
+    assert center.stats.requests() == 0
 
 
 @pytest.mark.parametrize("ids", [None, 7, [7], {"agent_0": 1}])
-def test_what_is_no_connection_id_is_refused(centre: Simulator, ids: Any) -> None:
+def test_what_is_no_connection_id_is_refused(center: Simulator, ids: Any) -> None:
     with pytest.raises(ValueError, match="account_conn_ids must be a string or a list of strings"):
         params(ids)
 
-    assert centre.stats.requests() == 0
+    assert center.stats.requests() == 0
 
 
 # Any operator
 
 
-def test_what_the_call_needs_is_named_in_full(centre: Simulator, connect: Connect) -> None:
+def test_what_the_call_needs_is_named_in_full(center: Simulator, connect: Connect) -> None:
     connect("empty", conn_type="cc_management")
 
     with pytest.raises(CCConfigError) as caught:
@@ -444,10 +444,10 @@ def test_constructing_does_nothing(kind: Any) -> None:
     kind(task_id="t", cc_conn_id="nowhere", on_error="nonsense", **{argument: ["x" * 999]})
 
 
-def test_the_sign_in_is_made_once_for_each_execution(make_centre: MakeCentre) -> None:
-    centre = make_centre()
+def test_the_sign_in_is_made_once_for_each_execution(make_center: MakeCenter) -> None:
+    center = make_center()
 
     info("agent000001")
     info("agent000001")
 
-    assert centre.stats.sign_ins() == 2
+    assert center.stats.sign_ins() == 2

@@ -59,8 +59,8 @@ def use_everything() -> None:
     """Run each hook, operator, sensor, trigger and the sync once, against a contact center over TLS."""
     from airflow_provider_cc.simulator import Settings, Simulator
 
-    with tempfile.TemporaryDirectory() as folder, Simulator(Settings(agents=5, seed=7)) as centre:
-        agent = centre.agent(next(iter(centre.accounts())))
+    with tempfile.TemporaryDirectory() as folder, Simulator(Settings(agents=5, seed=7)) as center:
+        agent = center.agent(next(iter(center.accounts())))
         connections = {
             "cc_agent_default": {
                 "conn_type": "cc_agent",
@@ -71,7 +71,7 @@ def use_everything() -> None:
             "account": {"conn_type": "cc_agent", "login": agent.account, "password": agent.password},
             "warehouse": {"conn_type": "sqlite", "host": f"{folder}/warehouse.sqlite"},
         }
-        os.environ |= centre.environment()
+        os.environ |= center.environment()
         os.environ |= {
             f"AIRFLOW_CONN_{name.upper()}": json.dumps(value) for name, value in connections.items()
         }
@@ -89,7 +89,7 @@ def use_hooks() -> None:
     for hook in (CCManagementHook, CCGatewayHook, CCISalesHook):
         if find_spec("flask_appbuilder"):  # Airflow before 3.2 makes its forms of it
             hook.get_connection_form_widgets()
-        hook.get_ui_field_behaviour()
+        hook.get_ui_field_behavior()
         passed, told = hook().test_connection()
         assert passed, told
     assert len(list(CCManagementHook().query_agents())) == 5

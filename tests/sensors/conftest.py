@@ -1,11 +1,11 @@
-"""A contact centre over TLS and databases for the sensors."""
+"""A contact center over TLS and databases for the sensors."""
 
 from __future__ import annotations
 
 import pytest
 
 from airflow_provider_cc.hooks import transport
-from tests.operators.conftest import centre, connect, make_centre  # noqa: F401 - fixtures
+from tests.operators.conftest import center, connect, make_center  # noqa: F401 - fixtures
 from tests.transfers.conftest import (  # noqa: F401 - fixtures
     database,
     mariadb_database,

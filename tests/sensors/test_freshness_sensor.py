@@ -1,4 +1,4 @@
-"""The ledger of real syncs into real databases, and how young its last good run is."""
+"""The ledger of real syncs into real databases, and how recent its last good run is."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_is_not_fresh_before_the_first_run(
 
 @on_each_database
 def test_is_fresh_after_a_run_and_not_for_ever(
-    centre: Simulator,
+    center: Simulator,
     database: Database,
     sync: Sync,
 ) -> None:
@@ -82,7 +82,7 @@ def test_is_fresh_after_a_run_and_not_for_ever(
 
 
 def test_a_run_log_of_an_earlier_release_will_do(
-    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync
+    center: Simulator, sqlite_database: Database, sqlite_sync: Sync
 ) -> None:
     sqlite_sync()
     sqlite_database.execute(
@@ -92,7 +92,7 @@ def test_a_run_log_of_an_earlier_release_will_do(
     assert is_fresh()
 
 
-def test_waits_for_the_next_run(centre: Simulator, sqlite_database: Database, sqlite_sync: Sync) -> None:
+def test_waits_for_the_next_run(center: Simulator, sqlite_database: Database, sqlite_sync: Sync) -> None:
     sqlite_sync(run_id="old")
     make_older(sqlite_database, 2 * HOUR)
     waiting = Pokes(task_id="fresh", sql_conn_id="warehouse", max_age=HOUR, poke_interval=0.01, timeout=60)
@@ -115,7 +115,7 @@ class Pokes(CCSyncFreshnessSensor):
         return super().poke(context)
 
 
-def test_a_run_that_failed_is_none(centre: Simulator, sqlite_database: Database, sqlite_sync: Sync) -> None:
+def test_a_run_that_failed_is_none(center: Simulator, sqlite_database: Database, sqlite_sync: Sync) -> None:
     with pytest.raises(CCError):
         sqlite_sync(accounts=["nobody"], run_id="bad")
     assert len(sqlite_database.query("SELECT * FROM cc_sync_run")) == 1
@@ -123,7 +123,7 @@ def test_a_run_that_failed_is_none(centre: Simulator, sqlite_database: Database,
     assert not is_fresh()
 
 
-def test_a_failed_run_does_not_hide_a_good_one(centre: Simulator, sqlite_sync: Sync) -> None:
+def test_a_failed_run_does_not_hide_a_good_one(center: Simulator, sqlite_sync: Sync) -> None:
     sqlite_sync(run_id="good")
     with pytest.raises(CCError):
         sqlite_sync(accounts=["nobody"], run_id="bad")
@@ -132,7 +132,7 @@ def test_a_failed_run_does_not_hide_a_good_one(centre: Simulator, sqlite_sync: S
 
 
 def test_neither_is_one_with_an_error_noted(
-    sqlite_database: Database, centre: Simulator, sqlite_sync: Sync
+    sqlite_database: Database, center: Simulator, sqlite_sync: Sync
 ) -> None:
     sqlite_sync()
     sqlite_database.execute("UPDATE cc_sync_run SET error = 'something'")
@@ -141,7 +141,7 @@ def test_neither_is_one_with_an_error_noted(
 
 
 def test_tells_tenants_dags_and_tasks_apart(
-    centre: Simulator,
+    center: Simulator,
     sqlite_database: Database,
     sqlite_sync: Sync,
 ) -> None:
@@ -155,7 +155,7 @@ def test_tells_tenants_dags_and_tasks_apart(
     assert not is_fresh(tenant="north", sync_task_id="sync")
 
 
-def test_the_ledger_may_have_another_name(centre: Simulator, sqlite_sync: Sync) -> None:
+def test_the_ledger_may_have_another_name(center: Simulator, sqlite_sync: Sync) -> None:
     sqlite_sync(run_table="runs")
 
     assert not is_fresh()
@@ -178,13 +178,13 @@ def test_what_is_no_ledger_fails_at_once(sqlite_database: Database, sqlite_sync:
         sensor(run_table="calls", soft_fail=True).execute({})
 
 
-def test_what_is_no_database_fails_at_once(centre: Simulator) -> None:
+def test_what_is_no_database_fails_at_once(center: Simulator) -> None:
     with pytest.raises(CCConfigError, match="is not a supported database"):
         sensor(sql_conn_id="cc_management_default").execute({})
 
 
 def test_a_duckdb_file_that_is_in_use_is_waited_for(
-    centre: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    center: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A sync keeps the file locked while it writes."""
     path = tmp_path / "warehouse.duckdb"

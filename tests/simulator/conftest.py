@@ -1,4 +1,4 @@
-"""A running contact centre and a bare client for it: `requests`, real sockets, real TLS."""
+"""A running contact center and a bare client for it: `requests`, real sockets, real TLS."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def guid_of(reply: requests.Response) -> str:
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., Client]]:
-    """Start a contact centre from settings and faults; it stops when the test ends."""
+    """Start a contact center from settings and faults; it stops when the test ends."""
     with ExitStack() as stack:
 
         def start(settings: Settings | None = None, faults: Faults | None = None) -> Client:
@@ -107,5 +107,5 @@ def start() -> Iterator[Callable[..., Client]]:
 
 @pytest.fixture
 def client(start: Callable[..., Client]) -> Client:
-    """A client of a contact centre with 50 agents."""
+    """A client of a contact center with 50 agents."""
     return start()

@@ -60,7 +60,7 @@ def test_it_serves_until_it_is_told_to_stop(number, tmp_path):
         process.communicate()
 
 
-def test_its_options_set_the_faults_and_the_centre():
+def test_its_options_set_the_faults_and_the_center():
     process = run(
         *("--http", "--error", "502=0.25", "--error", "503=0.5", "--latency", "0.01", "--jitter", "0.005"),
         *("--rate-limit", "100", "--retry-after", "3", "--reset", "0.01", "--vary-types", "--html-errors"),

@@ -24,7 +24,7 @@ pytest_plugins = ["airflow_provider_cc.simulator.fixtures"]
 ONE = {"accountCode": "agent000001"}
 
 
-def test_the_plugin_gives_a_running_centre(cc_simulator):
+def test_the_plugin_gives_a_running_center(cc_simulator):
     reply = requests.get(cc_simulator.url, verify=cc_simulator.ca_file, timeout=5)
     assert reply.status_code == 404
 
@@ -253,7 +253,7 @@ def test_control_refuses_what_it_does_not_know(client):
         ("faults", {"errors": {"x": 1}}),
         ("agents", {"remove": ["nobody"]}),
         ("agents", {"drop": []}),
-        ("agents", {"add": [{"account": "a", "colour": 1}]}),
+        ("agents", {"add": [{"account": "a", "color": 1}]}),
     ):
         assert control(client, "POST", path, body).status_code == 400
 

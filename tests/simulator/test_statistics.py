@@ -1,4 +1,4 @@
-"""The books: what was asked, what was answered, who signed in, who held how much at once."""
+"""Statistics: what was asked, what was answered, who signed in, who held how much at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every switch of the simulator changes what it says: asked the same, a centre answers otherwise."""
+"""Every switch of the simulator changes what it says: asked the same, a center answers otherwise."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def signs_in(system: str, **credentials: Any) -> Callable[[Client], bool]:
 
 
 def credential(system: str, name: str, value: Any) -> Switch:
-    """A switch for a credential: the new one is taken by the changed centre alone."""
+    """A switch for a credential: the new one is taken by the changed center alone."""
     return Switch(value, signs_in(system, **{name: value}), False, True)
 
 
@@ -431,7 +431,7 @@ def test_no_switch_is_forgotten():
 
 
 def answer(switch: Switch, changes: dict[str, Any]) -> Any:
-    """Start a contact centre with these settings and faults, and ask."""
+    """Start a contact center with these settings and faults, and ask."""
     given = {**switch.also, **changes}
     names = {field.name for field in fields(Settings)}
     settings = {name: value for name, value in given.items() if name in names}

@@ -167,7 +167,7 @@ def parsed(message: bytes) -> tuple[str, dict[str, str], Any]:
 
 @pytest.fixture
 def overheard(start, serve, monkeypatch):  # noqa: F811
-    """A contact centre over plain http behind a proxy that notes every exchange, by its page."""
+    """A contact center over plain http behind a proxy that notes every exchange, by its page."""
     cc = start(tls=False)
     cc.change_agent("agent000000", agent_id=10001)
     exchanges: list[Exchange] = []

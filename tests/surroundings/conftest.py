@@ -1,4 +1,4 @@
-"""The contact centres, databases and servers of the tests of hooks and transfers."""
+"""The contact centers, databases and servers of the tests of hooks and transfers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.hooks.conftest import (  # noqa: F401 - fixtures
     serve,
     start,
 )
-from tests.transfers.conftest import make_centre, sqlite_database, sqlite_sync  # noqa: F401 - fixtures
+from tests.transfers.conftest import make_center, sqlite_database, sqlite_sync  # noqa: F401 - fixtures
 from tests.transfers.meddling import at_chunk
 
 

@@ -14,7 +14,7 @@ from airflow_provider_cc.hooks import transport
 from airflow_provider_cc.hooks.isales import CCISalesHook
 from airflow_provider_cc.hooks.management import CCManagementHook
 from tests.hooks.support import CLIENTS, TASKS, info
-from tests.transfers.meddling import connect as connect_centre
+from tests.transfers.meddling import connect as connect_center
 from tests.transfers.test_faults import assert_all_there, everybody
 
 YEAR = 365 * 86400.0
@@ -24,17 +24,17 @@ JUMPS = pytest.mark.parametrize("jump", [YEAR, -YEAR])
 @JUMPS
 @pytest.mark.parametrize("shared", [True, False])
 def test_a_jump_in_mid_run_changes_nothing(
-    make_centre, sqlite_database, sqlite_sync, do_at_chunk, monkeypatch, variables, wall, jump, shared
+    make_center, sqlite_database, sqlite_sync, do_at_chunk, monkeypatch, variables, wall, jump, shared
 ):
-    centre = make_centre(200)
-    connect_centre(monkeypatch, centre, max_concurrency=8, share_session=shared)
+    center = make_center(200)
+    connect_center(monkeypatch, center, max_concurrency=8, share_session=shared)
 
     def set_clock():
         wall.ahead = jump
 
     do_at_chunk(2, set_clock)
-    counts = sqlite_sync(**everybody(centre))
-    assert_all_there(centre, sqlite_database, counts)
+    counts = sqlite_sync(**everybody(center))
+    assert_all_there(center, sqlite_database, counts)
     assert counts["sign_ins"] == 1  # how long a session lives is measured on the monotonic clock
     assert 0 <= counts["seconds"] < 60
 
@@ -50,7 +50,7 @@ def test_a_shared_session_that_the_clock_has_overtaken_costs_a_sign_in_at_most(
     wall.ahead = jump
     ask(CCManagementHook(), info())
     assert cc.stats.sign_ins() == (2 if jump > 0 else 1)
-    # By the clock that was set back it would live for a year: the contact centre says when it is over.
+    # By the clock that was set back it would live for a year: the contact center says when it is over.
     cc.expire_sessions()
     ask(CCManagementHook(), info())
     assert cc.stats.sign_ins() <= 3
@@ -105,14 +105,14 @@ def database_clock():
 
 @pytest.mark.parametrize("jump", [timedelta(days=365), timedelta(days=-365)])
 def test_versions_stay_in_order_when_the_databases_clock_jumps(
-    make_centre, sqlite_database, sqlite_sync, do_at_chunk, database_clock, jump
+    make_center, sqlite_database, sqlite_sync, do_at_chunk, database_clock, jump
 ):
-    centre = make_centre(120)
-    accounts = list(centre.accounts())
+    center = make_center(120)
+    accounts = list(center.accounts())
     run = {"softphones": "none", "history_table": "cc_agent_history", "chunk_size": 50, "accounts": accounts}
     do_at_chunk(2, lambda: database_clock(jump))
     for turn in range(3):
-        centre.change_agent(accounts[0], agent_id=900_001 + turn)
+        center.change_agent(accounts[0], agent_id=900_001 + turn)
         counts = sqlite_sync(**run)
         assert counts["synced"] == len(accounts)
     ends = [

@@ -1,4 +1,4 @@
-"""Connections that the server ends when nobody looks, and a server that is started anew in mid-run."""
+"""Connections that the server ends when nobody looks, and a server that is restarted in mid-run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from airflow_provider_cc.hooks.management import CCManagementHook
 from scripts.ports import free_port
 from tests.hooks.support import OK, PLAIN, TOKEN, http, info, read_request, reset
 from tests.hooks.test_connection_failures import certify
-from tests.transfers.meddling import connect as connect_centre
+from tests.transfers.meddling import connect as connect_center
 from tests.transfers.test_faults import assert_all_there, everybody
 
 TOKEN_REPLY = http(b'{"AccessToken":"a-token"}')
@@ -35,10 +35,10 @@ def pauses(monkeypatch):
 
 
 @pytest.fixture
-def centre_of(serve, connect, tmp_path):
+def center_of(serve, connect, tmp_path):
     """Serve connections in a way of the test's own, over TLS or not."""
 
-    def centre_of(handle, tls):
+    def center_of(handle, tls):
         files = certify(tmp_path, "127.0.0.1", days=30) if tls else None
         server = serve(handle, tls=files)
         extra = {"verify": files[0]} if files else {}
@@ -46,7 +46,7 @@ def centre_of(serve, connect, tmp_path):
         connect("cc_management_default", PLAIN, port=server.port, extra=extra, **changes)
         return server
 
-    return centre_of
+    return center_of
 
 
 def close(connection):
@@ -64,8 +64,8 @@ OVER_TLS_AND_NOT = pytest.mark.parametrize("tls", [False, True], ids=["http", "h
 
 @EVERY_END
 @OVER_TLS_AND_NOT
-def test_a_kept_connection_that_ended_meanwhile_costs_no_try(centre_of, pauses, end, tls):
-    """Neither that of a query, nor that of a sign-in, which would knock once more."""
+def test_a_kept_connection_that_ended_meanwhile_costs_no_try(center_of, pauses, end, tls):
+    """Neither that of a query, nor that of a sign-in, which would be a second attempt."""
     requests, ended, over = [], threading.Semaphore(0), threading.Event()
 
     def handle(connection):
@@ -78,7 +78,7 @@ def test_a_kept_connection_that_ended_meanwhile_costs_no_try(centre_of, pauses, 
                 over.wait(PATIENCE)
                 return
 
-    server = centre_of(handle, tls)
+    server = center_of(handle, tls)
     hook = CCManagementHook()
     try:
         for use in (hook.sessions.sign_in, *[lambda: hook.send(info())] * 2, hook.sessions.sign_in):
@@ -94,7 +94,7 @@ def test_a_kept_connection_that_ended_meanwhile_costs_no_try(centre_of, pauses, 
 
 
 @OVER_TLS_AND_NOT
-def test_a_connection_that_ends_under_a_request_costs_one_try(centre_of, pauses, tls):
+def test_a_connection_that_ends_under_a_request_costs_one_try(center_of, pauses, tls):
     """The server finds it idle just when the request is on its way: queries are sent again."""
     requests = []
 
@@ -109,7 +109,7 @@ def test_a_connection_that_ends_under_a_request_costs_one_try(centre_of, pauses,
             else:
                 connection.sendall(http(b"", "401 Unauthorized") if lapsed else http(OK))
 
-    centre_of(handle, tls)
+    center_of(handle, tls)
     hook = CCManagementHook()
     # Signed in, query broken off, answered;
     # query broken off, 401, the query that worked broken off, query answered.
@@ -121,7 +121,7 @@ def test_a_connection_that_ends_under_a_request_costs_one_try(centre_of, pauses,
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
-def test_a_password_goes_over_a_new_connection(centre_of, tls):
+def test_a_password_goes_over_a_new_connection(center_of, tls):
     """A server may be closing a kept one just when the password is on its way, and it is sent only once."""
     kept = []
 
@@ -134,7 +134,7 @@ def test_a_password_goes_over_a_new_connection(centre_of, tls):
             else:
                 connection.sendall(http(OK))
 
-    centre_of(handle, tls)
+    center_of(handle, tls)
     hook = CCManagementHook()
     for _ in range(3):
         hook.sessions.sign_in()
@@ -142,7 +142,7 @@ def test_a_password_goes_over_a_new_connection(centre_of, tls):
     assert kept == [0, 0, 0]
 
 
-async def test_kept_connections_of_a_bulk_run_that_ended_meanwhile_cost_no_try(centre_of, pauses):
+async def test_kept_connections_of_a_bulk_run_that_ended_meanwhile_cost_no_try(center_of, pauses):
     ended = threading.Semaphore(0)
 
     def handle(connection):
@@ -151,7 +151,7 @@ async def test_kept_connections_of_a_bulk_run_that_ended_meanwhile_cost_no_try(c
         close(connection)
         ended.release()
 
-    centre_of(handle, tls=False)
+    center_of(handle, tls=False)
     async with CCManagementHook().bulk() as bulk:
         assert (await bulk.call(info())).agent_id == 7094
         assert await asyncio.to_thread(ended.acquire, timeout=PATIENCE)
@@ -164,14 +164,14 @@ async def test_kept_connections_of_a_bulk_run_that_ended_meanwhile_cost_no_try(c
 
 @pytest.mark.parametrize("sessions_end", [False, True], ids=["sessions kept", "sessions lost"])
 def test_a_server_that_is_started_anew_in_mid_run_costs_tries_and_no_row(
-    make_centre, sqlite_database, sqlite_sync, do_at_chunk, monkeypatch, sessions_end
+    make_center, sqlite_database, sqlite_sync, do_at_chunk, monkeypatch, sessions_end
 ):
-    centre = make_centre(300, port=free_port())
-    connect_centre(monkeypatch, centre, max_concurrency=8)
+    center = make_center(300, port=free_port())
+    connect_center(monkeypatch, center, max_concurrency=8)
     lock, down, failed = threading.Lock(), threading.Event(), []
 
     def stop():
-        centre.stop()
+        center.stop()
         down.set()
 
     def pause(error, tries):
@@ -180,17 +180,17 @@ def test_a_server_that_is_started_anew_in_mid_run_costs_tries_and_no_row(
             failed.append(error.code)
             if down.is_set():
                 down.clear()
-                centre.start()
+                center.start()
                 if sessions_end:
-                    centre.expire_sessions()
+                    center.expire_sessions()
         return 0.01
 
     monkeypatch.setattr(transport, "pause", pause)
     do_at_chunk(3, stop)
 
-    counts = sqlite_sync(**everybody(centre))
+    counts = sqlite_sync(**everybody(center))
 
-    assert_all_there(centre, sqlite_database, counts)
+    assert_all_there(center, sqlite_database, counts)
     assert failed
     assert set(failed) <= {"connect", "reset"}
     assert counts["sign_ins"] == (2 if sessions_end else 1)

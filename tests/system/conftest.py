@@ -1,4 +1,4 @@
-"""Warehouses, contact centres and Airflows for tests in which nothing is pretended but the contact centre."""
+"""Warehouses, contact centers and Airflows for tests in which nothing is pretended but the contact center."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ def duckdb_warehouse(tmp_path: Path) -> Warehouse:
 
 
 @pytest.fixture
-def centre(certificates: Path) -> Iterator[Simulator]:
-    """Give a contact centre of 1,000 agents over TLS that remembers what it was asked."""
+def center(certificates: Path) -> Iterator[Simulator]:
+    """Give a contact center of 1,000 agents over TLS that remembers what it was asked."""
     with Simulator(Settings(agents=1000, seed=7, tls=True, cert_dir=certificates)) as simulator:
         yield simulator
 
 
 @pytest.fixture
 def airflow_home(tmp_path: Path, migrated_database: Path) -> Callable[..., AirflowHome]:
-    """Make Airflows that know a contact centre and, if given, a warehouse under the id ``warehouse``."""
+    """Make Airflows that know a contact center and, if given, a warehouse under the id ``warehouse``."""
 
     def make(
-        centre: Simulator, warehouse: Warehouse | None = None, extra: Mapping[str, str] | None = None
+        center: Simulator, warehouse: Warehouse | None = None, extra: Mapping[str, str] | None = None
     ) -> AirflowHome:
-        environment = {**centre.environment(), **(extra or {})}
+        environment = {**center.environment(), **(extra or {})}
         if warehouse is not None:
             environment["AIRFLOW_CONN_WAREHOUSE"] = json.dumps(warehouse.connection)
         home = AirflowHome(tmp_path / "airflow", environment)

@@ -20,9 +20,9 @@ Sync = Callable[[], None]
 
 
 @pytest.fixture
-def sync(centre: Simulator, duckdb_warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> Sync:
+def sync(center: Simulator, duckdb_warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> Sync:
     """Sync with history and views, each time in a run of its own."""
-    environment = {**centre.environment(), "AIRFLOW_CONN_WAREHOUSE": json.dumps(duckdb_warehouse.connection)}
+    environment = {**center.environment(), "AIRFLOW_CONN_WAREHOUSE": json.dumps(duckdb_warehouse.connection)}
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
 
@@ -34,12 +34,12 @@ def sync(centre: Simulator, duckdb_warehouse: Warehouse, monkeypatch: pytest.Mon
 
 
 def test_each_change_is_taken_once(
-    centre: Simulator, duckdb_warehouse: Warehouse, airflow_home: MakeAirflow, sync: Sync
+    center: Simulator, duckdb_warehouse: Warehouse, airflow_home: MakeAirflow, sync: Sync
 ) -> None:
     """By a DAG that runs twice, with two syncs in between."""
-    airflow = airflow_home(centre, duckdb_warehouse)
-    first, second, third = centre.accounts(limit=3)
-    number, other = (centre.agent(account).softphone_number for account in (first, second))
+    airflow = airflow_home(center, duckdb_warehouse)
+    first, second, third = center.accounts(limit=3)
+    number, other = (center.agent(account).softphone_number for account in (first, second))
 
     def taken() -> list[tuple[Any, ...]]:
         run = airflow.run_dag("cc_agent_changes")
@@ -52,9 +52,9 @@ def test_each_change_is_taken_once(
     before = taken()
     assert len(before) == 4 * 1000  # active, agent ID, type and softphone number
 
-    centre.change_agent(first, softphone_number=other)
+    center.change_agent(first, softphone_number=other)
     sync()
-    centre.remove_agent(third)
+    center.remove_agent(third)
     sync()
     after = taken()
     assert len(after) == len(before) + 1 + 4
@@ -64,14 +64,14 @@ def test_each_change_is_taken_once(
 
 
 def test_a_finding_fails_the_check(
-    centre: Simulator, duckdb_warehouse: Warehouse, airflow_home: MakeAirflow, sync: Sync
+    center: Simulator, duckdb_warehouse: Warehouse, airflow_home: MakeAirflow, sync: Sync
 ) -> None:
-    first, second = centre.accounts(limit=2)
-    number = centre.agent(second).softphone_number
-    centre.change_agent(first, softphone_number=number)
+    first, second = center.accounts(limit=2)
+    number = center.agent(second).softphone_number
+    center.change_agent(first, softphone_number=number)
     sync()
 
-    run = airflow_home(centre, duckdb_warehouse).run_dag("cc_agent_findings")
+    run = airflow_home(center, duckdb_warehouse).run_dag("cc_agent_findings")
 
     assert (run.state, run.tasks) == ("failed", {("check_agents", -1): "failed"}), run.log
     assert "Check: shared_softphone_numbers" in run.log

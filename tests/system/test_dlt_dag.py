@@ -66,7 +66,7 @@ MakePipe = Callable[..., Pipe]
 def make_pipe(airflow_home: Callable[..., AirflowHome], tmp_path: Path) -> MakePipe:
     """Make Airflows that know a contact center and a destination, of which the last argument tells."""
 
-    def make(centre: Simulator, name: str, connection: Callable[[Path], dict[str, Any]]) -> Pipe:
+    def make(center: Simulator, name: str, connection: Callable[[Path], dict[str, Any]]) -> Pipe:
         target = tmp_path / name
         (tmp_path / "start").mkdir()
         (tmp_path / "start" / "sitecustomize.py").write_text(KEEP)
@@ -77,20 +77,20 @@ def make_pipe(airflow_home: Callable[..., AirflowHome], tmp_path: Path) -> MakeP
             "KEPT": str(tmp_path / "kept"),
             "PYTHONPATH": os.pathsep.join([str(tmp_path / "start"), *filter(None, sys.path)]),
         }
-        airflow = airflow_home(centre, extra=environment)
+        airflow = airflow_home(center, extra=environment)
         return Pipe(airflow, target, tmp_path / "kept" / str(tmp_path / "data")[1:])
 
     return make
 
 
-def truth(centre: Simulator) -> list[tuple[Any, ...]]:
-    agents = (centre.agent(account) for account in centre.accounts())
+def truth(center: Simulator) -> list[tuple[Any, ...]]:
+    agents = (center.agent(account) for account in center.accounts())
     return sorted(tuple(getattr(agent, name) for name in COLUMNS.split(", ")) for agent in agents)
 
 
-def assert_nothing_leaks(centre: Simulator, pipe: Pipe, run: Run) -> None:
+def assert_nothing_leaks(center: Simulator, pipe: Pipe, run: Run) -> None:
     """No secret is in the log, in dlt's working files, at the destination or in Airflow's home."""
-    secrets = [*centre.secrets(), CANARY]
+    secrets = [*center.secrets(), CANARY]
     working = [path for path in pipe.kept.rglob("*") if path.is_file()]
     assert {path.name for path in working} >= {"state.json", "trace.pickle"}
     home = [path for path in pipe.airflow.directory.rglob("*") if path.is_file()]
@@ -106,19 +106,19 @@ def assert_nothing_is_left(pipe: Pipe) -> None:
     assert sorted(ROOTS.rglob("*")) == pipe.of_root
 
 
-def test_duckdb_and_a_directory_with_missing_lines(centre: Simulator, make_pipe: MakePipe) -> None:
-    pipe = make_pipe(centre, "agents.duckdb", lambda target: {"extra": {"credentials": str(target)}})
+def test_duckdb_and_a_directory_with_missing_lines(center: Simulator, make_pipe: MakePipe) -> None:
+    pipe = make_pipe(center, "agents.duckdb", lambda target: {"extra": {"credentials": str(target)}})
 
     run = pipe.run("duckdb")
 
     assert run.state == "success", run.log
     assert run.xcoms["load_agents", -1] == 1000
     rows = pipe.duckdb(f"SELECT {COLUMNS} FROM contact_center.cc_agent")
-    assert sorted(rows) == truth(centre)
-    assert_nothing_leaks(centre, pipe, run)
+    assert sorted(rows) == truth(center)
+    assert_nothing_leaks(center, pipe, run)
     assert_nothing_is_left(pipe)
 
-    centre.settings.directory_order = "by_request"
+    center.settings.directory_order = "by_request"
     run = pipe.run("duckdb")
 
     assert run.state == "failed"
@@ -127,14 +127,14 @@ def test_duckdb_and_a_directory_with_missing_lines(centre: Simulator, make_pipe:
     assert pipe.duckdb("SELECT count(*) FROM contact_center._dlt_loads") == [(1,)]
 
 
-def test_parquet_files(centre: Simulator, make_pipe: MakePipe) -> None:
+def test_parquet_files(center: Simulator, make_pipe: MakePipe) -> None:
     """The second run replaces the files of the first."""
     credentials = {
         "aws_access_key_id": "key",
         "aws_secret_access_key": CANARY,
     }  # which a folder does not need
     pipe = make_pipe(
-        centre,
+        center,
         "bucket",
         lambda target: {"password": json.dumps(credentials), "extra": {"bucket_url": target.as_uri()}},
     )
@@ -143,18 +143,18 @@ def test_parquet_files(centre: Simulator, make_pipe: MakePipe) -> None:
 
     assert [run.state for run in runs] == ["success"] * 2, "\n".join(run.log for run in runs)
     files = f"{pipe.target}/contact_center/cc_agent/*.parquet"
-    assert sorted(duckdb.sql(f"SELECT {COLUMNS} FROM '{files}'").fetchall()) == truth(centre)
-    assert_nothing_leaks(centre, pipe, runs[-1])
+    assert sorted(duckdb.sql(f"SELECT {COLUMNS} FROM '{files}'").fetchall()) == truth(center)
+    assert_nothing_leaks(center, pipe, runs[-1])
     assert_nothing_is_left(pipe)
 
 
 def test_a_destination_with_a_password(
-    centre: Simulator, make_pipe: MakePipe, postgres_connection: dict[str, Any]
+    center: Simulator, make_pipe: MakePipe, postgres_connection: dict[str, Any]
 ) -> None:
     """Loaded with it, and refused with it: by a database that is not there."""
     login, host, port = (postgres_connection[part] for part in ("login", "host", "port"))
     url = f"postgresql://{login}:{CANARY}@{host}:{port}"
-    pipe = make_pipe(centre, "nothing", lambda _: {"password": f"{url}/postgres"})
+    pipe = make_pipe(center, "nothing", lambda _: {"password": f"{url}/postgres"})
 
     run = pipe.run("postgres")
 
@@ -164,8 +164,8 @@ def test_a_destination_with_a_password(
         rows = connection.exec_driver_sql(f"SELECT {COLUMNS} FROM contact_center.cc_agent").fetchall()
         connection.exec_driver_sql("DROP SCHEMA contact_center CASCADE")
     engine.dispose()
-    assert sorted(map(tuple, rows)) == truth(centre)
-    assert_nothing_leaks(centre, pipe, run)
+    assert sorted(map(tuple, rows)) == truth(center)
+    assert_nothing_leaks(center, pipe, run)
 
     pipe.airflow.environment["AIRFLOW_CONN_DLT_DESTINATION"] = json.dumps(
         {"conn_type": "generic", "password": f"{url}/nowhere"}
@@ -174,13 +174,13 @@ def test_a_destination_with_a_password(
 
     assert run.state == "failed"
     assert 'database "nowhere" does not exist' in run.log
-    assert_nothing_leaks(centre, pipe, run)
+    assert_nothing_leaks(center, pipe, run)
     assert_nothing_is_left(pipe)
 
 
-def test_a_refused_sign_in_fails_at_once(centre: Simulator, make_pipe: MakePipe) -> None:
+def test_a_refused_sign_in_fails_at_once(center: Simulator, make_pipe: MakePipe) -> None:
     """No retry of the task: what dlt wraps, Airflow would try again."""
-    pipe = make_pipe(centre, "agents.duckdb", lambda target: {"extra": {"credentials": str(target)}})
+    pipe = make_pipe(center, "agents.duckdb", lambda target: {"extra": {"credentials": str(target)}})
     connection = json.loads(pipe.airflow.environment["AIRFLOW_CONN_CC_MANAGEMENT_DEFAULT"])
     pipe.airflow.environment["AIRFLOW_CONN_CC_MANAGEMENT_DEFAULT"] = json.dumps(
         connection | {"password": "not-the-secret"}

@@ -14,12 +14,12 @@ MakeAirflow = Callable[..., AirflowHome]
 
 
 def test_history_is_kept_and_checked(
-    centre: Simulator, duckdb_warehouse: Warehouse, airflow_home: MakeAirflow
+    center: Simulator, duckdb_warehouse: Warehouse, airflow_home: MakeAirflow
 ) -> None:
     """Two agents with one softphone fail the check; once one of the two is gone, all is well again."""
-    first, second = centre.accounts(limit=2)
-    centre.change_agent(second, softphone_number=centre.agent(first).softphone_number)
-    airflow = airflow_home(centre, duckdb_warehouse)
+    first, second = center.accounts(limit=2)
+    center.change_agent(second, softphone_number=center.agent(first).softphone_number)
+    airflow = airflow_home(center, duckdb_warehouse)
 
     run = airflow.run_dag(DAG)
 
@@ -28,7 +28,7 @@ def test_history_is_kept_and_checked(
     assert "softphone_number" in run.log
     assert duckdb_warehouse.query("SELECT COUNT(*) FROM cc_agent_history") == [(1000,)]
 
-    centre.remove_agent(second)
+    center.remove_agent(second)
     run = airflow.run_dag(DAG)
 
     assert run.state == "success", run.log
@@ -38,8 +38,8 @@ def test_history_is_kept_and_checked(
     kept = duckdb_warehouse.query(
         "SELECT account, agent_id, agent_type, softphone_number FROM cc_agent_history WHERE valid_to IS NULL"
     )
-    agents = [centre.agent(account) for account in centre.accounts()]
+    agents = [center.agent(account) for account in center.accounts()]
     assert sorted(kept) == sorted(
         (agent.account, agent.agent_id, agent.agent_type, agent.softphone_number) for agent in agents
     )
-    assert not [secret for secret in centre.secrets() if secret in run.log]
+    assert not [secret for secret in center.secrets() if secret in run.log]

@@ -80,7 +80,7 @@ class Running(NamedTuple):
     """
 
     airflow: AirflowHome
-    centre: Simulator
+    center: Simulator
     warehouse: Warehouse
     pids: Path
     statsd: StatsD
@@ -100,9 +100,9 @@ def running(
     shutil.copy(CHECKOUT / "dags" / f"{FROM_DIRECTORY}.py", dags)
     warehouse = Warehouse(f"sqlite:///{path}", {"conn_type": "sqlite", "host": str(path)})
     settings = Settings(agents=1000, seed=7, tls=True, cert_dir=certificates)
-    with Simulator(settings) as centre, StatsD() as statsd, Collector() as collector:
+    with Simulator(settings) as center, StatsD() as statsd, Collector() as collector:
         environment = {
-            **centre.environment(),
+            **center.environment(),
             **collector.environment(),
             **statsd.environment(),
             "AIRFLOW_CONN_WAREHOUSE": json.dumps(warehouse.connection),
@@ -112,13 +112,13 @@ def running(
         airflow = AirflowHome(folder / "airflow", environment, dags=dags)
         airflow.migrate(template=migrated_database)
         with airflow.standalone():
-            yield Running(airflow, centre, warehouse, pids, statsd, collector)
+            yield Running(airflow, center, warehouse, pids, statsd, collector)
 
 
 @pytest.fixture(autouse=True)
 def _no_fault(running: Running) -> Iterator[None]:
     yield
-    running.centre.faults.latency, running.centre.faults.only = 0.0, None
+    running.center.faults.latency, running.center.faults.only = 0.0, None
 
 
 def wait_until(condition: Callable[[], object], seconds: float, what: str) -> float:
@@ -137,7 +137,7 @@ def test_a_directory_is_synced_by_the_scheduler(running: Running) -> None:
 
     assert run.state == "success", run.log
     assert running.warehouse.query("SELECT count(*) FROM cc_agent") == [(1000,)]
-    assert not [secret for secret in running.centre.secrets() if secret in run.log]
+    assert not [secret for secret in running.center.secrets() if secret in run.log]
 
     logs = running.airflow.directory / "logs" / f"dag_id={FROM_DIRECTORY}"
     (log,) = logs.rglob("run_id=by_hand/**/attempt=1.log")
@@ -156,27 +156,27 @@ def test_a_directory_is_synced_by_the_scheduler(running: Running) -> None:
 
 
 def test_an_agent_is_signed_out_when_the_task_is_killed(running: Running) -> None:
-    airflow, centre = running.airflow, running.centre
-    centre.faults.latency, centre.faults.only = 25.0, {"logininfo"}  # the task waits for this
+    airflow, center = running.airflow, running.center
+    center.faults.latency, center.faults.only = 25.0, {"logininfo"}  # the task waits for this
     airflow.unpause("check")
     airflow.trigger("check", "by_hand")
-    wait_until(lambda: centre.stats.requests("agentevent") > 0, 120, "the agent is signed in")
-    wait_until(lambda: centre.stats.requests("logininfo") > 0, 20, "it is asked about")
-    assert centre.signed_in_agents() != []
+    wait_until(lambda: center.stats.requests("agentevent") > 0, 120, "the agent is signed in")
+    wait_until(lambda: center.stats.requests("logininfo") > 0, 20, "it is asked about")
+    assert center.signed_in_agents() != []
     with closing(sqlite3.connect(airflow.database, timeout=60)) as connection, connection:
         # As when someone marks it failed in the UI: the task's process learns of it by its heartbeat.
         connection.execute("UPDATE task_instance SET state = 'failed' WHERE dag_id = 'check'")
 
     # The heartbeat, and less than 3 s.
-    wait_until(lambda: centre.signed_in_agents() == [], 20, "the agent is signed out")
+    wait_until(lambda: center.signed_in_agents() == [], 20, "the agent is signed out")
 
-    assert centre.stats.requests("logout") == 1
-    assert centre.stats.time_outs == 0
+    assert center.stats.requests("logout") == 1
+    assert center.stats.time_outs == 0
 
 
 def test_a_real_sync_ends_within_two_seconds(running: Running) -> None:
-    airflow, centre, warehouse, pids, *_ = running
-    centre.faults.latency, centre.faults.only = 1.0, {"queryAgentInfoByAccount"}
+    airflow, center, warehouse, pids, *_ = running
+    center.faults.latency, center.faults.only = 1.0, {"queryAgentInfoByAccount"}
 
     def staged(table: str) -> int:
         there = f"SELECT 1 FROM sqlite_master WHERE name = '{table}_stage'"

@@ -1,4 +1,4 @@
-"""The DAGs that check sign-ins, run by Airflow against a contact centre over TLS."""
+"""The DAGs that check sign-ins, run by Airflow against a contact center over TLS."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from scripts.airflow_home import AirflowHome
 MakeAirflow = Callable[..., AirflowHome]
 
 
-def test_softphones_are_checked_and_seats_given_back(centre: Simulator, airflow_home: MakeAirflow) -> None:
-    agents = [centre.agent(account) for account in centre.accounts(limit=2)]
+def test_softphones_are_checked_and_seats_given_back(center: Simulator, airflow_home: MakeAirflow) -> None:
+    agents = [center.agent(account) for account in center.accounts(limit=2)]
     second = {
         "conn_type": "cc_agent",
         "login": str(agents[1].agent_id),
         "password": agents[1].agent_password,
         "extra": {"phone_number": agents[1].softphone_number},
     }
-    airflow = airflow_home(centre, extra={"AIRFLOW_CONN_SECOND": json.dumps(second)})
+    airflow = airflow_home(center, extra={"AIRFLOW_CONN_SECOND": json.dumps(second)})
 
     run = airflow.run_dag("cc_check_softphones", {"agent_conn_ids": ["cc_agent_default", "second"]})
 
@@ -27,16 +27,16 @@ def test_softphones_are_checked_and_seats_given_back(centre: Simulator, airflow_
     for index, agent in enumerate(agents):
         told = run.xcoms["check_softphone", index]
         assert (told["agent_id"], told["softphone_number"]) == (agent.agent_id, agent.softphone_number)
-    assert centre.signed_in_agents() == []
-    assert not [secret for secret in centre.secrets() if secret in run.log]
+    assert center.signed_in_agents() == []
+    assert not [secret for secret in center.secrets() if secret in run.log]
     assert not [agent for agent in agents if agent.agent_password in run.log]
 
 
-def test_isales_session(centre: Simulator, airflow_home: MakeAirflow) -> None:
-    run = airflow_home(centre).run_dag("cc_isales_session")
+def test_isales_session(center: Simulator, airflow_home: MakeAirflow) -> None:
+    run = airflow_home(center).run_dag("cc_isales_session")
 
     assert run.state == "success", run.log
     told = run.xcoms["sign_in", -1]
     assert told["conn_id"] == "cc_isales_default"
     assert told["expires_at"]
-    assert not [secret for secret in centre.secrets() if secret in run.log + json.dumps(told)]
+    assert not [secret for secret in center.secrets() if secret in run.log + json.dumps(told)]

@@ -45,20 +45,20 @@ def events(airflow: AirflowHome) -> list[dict[str, object]]:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("warehouse", ["postgres"], indirect=True)
 def test_many_tasks_are_one_run(
-    centre: Simulator, warehouse: Warehouse, airflow_home: Callable[..., AirflowHome], tmp_path: Path
+    center: Simulator, warehouse: Warehouse, airflow_home: Callable[..., AirflowHome], tmp_path: Path
 ) -> None:
     """Another contact center is down, which neither holds up nor spoils the one that is not."""
-    warehouse.add_accounts([*centre.accounts(), "nobody", "agent000007"])
+    warehouse.add_accounts([*center.accounts(), "nobody", "agent000007"])
     (tmp_path / "dags").mkdir()
     (tmp_path / "dags" / "shared.py").write_text(DAG)
-    connection = centre.connections()["cc_management_default"]
+    connection = center.connections()["cc_management_default"]
     connection["extra"] |= {"share_session": True}
     environment = {
         "AIRFLOW_CONN_CC_UP": json.dumps(connection),
         "AIRFLOW_CONN_CC_DOWN": json.dumps({**connection, "port": free_port()}),
         "AIRFLOW__CORE__DAGS_FOLDER": str(tmp_path / "dags"),
     }
-    airflow = airflow_home(centre, warehouse, environment)
+    airflow = airflow_home(center, warehouse, environment)
 
     with airflow.standalone():
         airflow.unpause("shared")
@@ -79,9 +79,9 @@ def test_many_tasks_are_one_run(
     assert (counts["requested"], counts["duplicates"], counts["rejected"]) == (1002, 1, 1)
     (event,) = events(airflow)
     assert {name: event[name] for name in counts} == counts
-    assert (centre.stats.sign_ins(), counts["sign_ins"]) == (1, 1)
+    assert (center.stats.sign_ins(), counts["sign_ins"]) == (1, 1)
     # Pages of 100 lines, and the end: the directory is read once, not by each shard.
-    assert centre.stats.requests("agentAccount/query") == 11
+    assert center.stats.requests("agentAccount/query") == 11
     ledger = dict(
         (tenant, (*rest,))
         for tenant, *rest in warehouse.query(
@@ -92,4 +92,4 @@ def test_many_tasks_are_one_run(
     assert "connect" in ledger["cc_down"][-1]
     assert warehouse.query("SELECT tenant, count(*) FROM cc_agent GROUP BY tenant") == [("cc_up", 1000)]
     assert warehouse.query("SELECT count(*) FROM cc_agent_stage") == [(0,)]
-    assert not [secret for secret in centre.secrets() if secret in run.log]
+    assert not [secret for secret in center.secrets() if secret in run.log]

@@ -1,4 +1,4 @@
-"""The sync DAGs, run by Airflow against a contact centre over TLS, one after the other into one table."""
+"""The sync DAGs, run by Airflow against a contact center over TLS, one after the other into one table."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ UNKNOWN = ["leaver.one", "leaver.two", "4711"]
 MakeAirflow = Callable[..., AirflowHome]
 
 
-def truth(centre: Simulator, *fields: str) -> list[tuple[Any, ...]]:
-    agents = (centre.agent(account) for account in centre.accounts())
+def truth(center: Simulator, *fields: str) -> list[tuple[Any, ...]]:
+    agents = (center.agent(account) for account in center.accounts())
     return sorted(tuple(getattr(agent, field) for field in ("account", *fields)) for agent in agents)
 
 
-def assert_no_secret(centre: Simulator, airflow: AirflowHome, *texts: str) -> None:
+def assert_no_secret(center: Simulator, airflow: AirflowHome, *texts: str) -> None:
     written = [path for path in airflow.directory.rglob("*") if path.is_file()]
     for text in (*texts, *(path.read_bytes().decode(errors="replace") for path in written)):
-        assert not [secret for secret in centre.secrets() if secret in text]
+        assert not [secret for secret in center.secrets() if secret in text]
 
 
 def test_both_fill_one_table(
-    centre: Simulator, duckdb_warehouse: Warehouse, airflow_home: MakeAirflow
+    center: Simulator, duckdb_warehouse: Warehouse, airflow_home: MakeAirflow
 ) -> None:
     """Neither takes away what only the other knows; accounts typed in come in place of the query's."""
-    duckdb_warehouse.add_accounts([*centre.accounts(), *UNKNOWN])
-    airflow = airflow_home(centre, duckdb_warehouse)
+    duckdb_warehouse.add_accounts([*center.accounts(), *UNKNOWN])
+    airflow = airflow_home(center, duckdb_warehouse)
 
     run = airflow.run_dag(FROM_ACCOUNTS)
 
     assert run.state == "success", run.log
     synced = duckdb_warehouse.query("SELECT account, agent_id, agent_type, agent_status FROM cc_agent")
-    assert sorted(synced) == truth(centre, "agent_id", "agent_type", "agent_status")
+    assert sorted(synced) == truth(center, "agent_id", "agent_type", "agent_status")
     assert sorted(duckdb_warehouse.query("SELECT account FROM cc_agent_reject")) == [
         (name,) for name in sorted(UNKNOWN)
     ]
@@ -45,18 +45,18 @@ def test_both_fill_one_table(
     assert (counts["synced"], counts["added"], counts["rejected"]) == (1000, 1000, 3)
     assert counts["sign_ins"] == 1
     assert len(duckdb_warehouse.query("SELECT * FROM cc_sync_run WHERE finished_at IS NOT NULL")) == 1
-    assert_no_secret(centre, airflow, run.log)
+    assert_no_secret(center, airflow, run.log)
 
     run = airflow.run_dag(FROM_DIRECTORY)
 
     assert run.state == "success", run.log
     synced = duckdb_warehouse.query("SELECT account, agent_id, agent_status, softphone_number FROM cc_agent")
-    assert sorted(synced) == truth(centre, "agent_id", "agent_status", "softphone_number")
+    assert sorted(synced) == truth(center, "agent_id", "agent_status", "softphone_number")
     counts = run.xcoms["sync_agents", -1]
     assert (counts["synced"], counts["rejected"], counts["sign_ins"]) == (1000, 0, 1)
-    assert_no_secret(centre, airflow, run.log)
+    assert_no_secret(center, airflow, run.log)
 
-    run = airflow.run_dag(FROM_ACCOUNTS, {"accounts": list(centre.accounts(limit=3))})
+    run = airflow.run_dag(FROM_ACCOUNTS, {"accounts": list(center.accounts(limit=3))})
 
     assert run.state == "success", run.log
     counts = run.xcoms["sync_agents", -1]

@@ -1,4 +1,4 @@
-"""Real databases, a contact centre over TLS, and the operator between them; nothing is mocked."""
+"""Real databases, a contact center over TLS, and the operator between them; nothing is mocked."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.transfers.database import Database, empty_mariadb, empty_postgres, ne
 
 #: Runs one sync of its own and returns the counts.
 Sync = Callable[..., dict[str, Any]]
-MakeCentre = Callable[..., Simulator]
+MakeCenter = Callable[..., Simulator]
 
 
 @pytest.fixture
@@ -78,27 +78,27 @@ def _file_database(kind: str, folder: Path) -> Database:
 
 
 @pytest.fixture
-def make_centre(certificates: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeCentre]:
-    """Start contact centres over TLS and tell Airflow of the latest one."""
+def make_center(certificates: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeCenter]:
+    """Start contact centers over TLS and tell Airflow of the latest one."""
     running: list[Simulator] = []
 
     def make(agents: int, **settings: Any) -> Simulator:
         settings = {"seed": 7, "tls": True, "cert_dir": certificates, "count_accounts": True, **settings}
-        centre = Simulator(Settings(agents=agents, **settings)).start()
-        running.append(centre)
-        for name, value in centre.environment().items():
+        center = Simulator(Settings(agents=agents, **settings)).start()
+        running.append(center)
+        for name, value in center.environment().items():
             monkeypatch.setenv(name, value)
-        return centre
+        return center
 
     yield make
-    for centre in running:
-        centre.stop()
+    for center in running:
+        center.stop()
 
 
 @pytest.fixture
-def centre(make_centre: MakeCentre) -> Simulator:
-    """Give a contact centre of twelve agents."""
-    return make_centre(12)
+def center(make_center: MakeCenter) -> Simulator:
+    """Give a contact center of twelve agents."""
+    return make_center(12)
 
 
 def _syncs(database: Database, monkeypatch: pytest.MonkeyPatch) -> Sync:

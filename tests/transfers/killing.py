@@ -104,7 +104,7 @@ def _die() -> None:
 class Tries:
     """Starts tries; each is a process with nothing in common with the next but the database.
 
-    :param environment: where the contact centre and the database are
+    :param environment: where the contact center and the database are
     """
 
     # A server that has imported everything forks them: none has to start from nothing.

@@ -16,15 +16,15 @@ from airflow_provider_cc.sync.stage import Staging
 
 
 def connect(
-    monkeypatch: pytest.MonkeyPatch, centre: Simulator, host: str | None = None, **extra: Any
+    monkeypatch: pytest.MonkeyPatch, center: Simulator, host: str | None = None, **extra: Any
 ) -> None:
-    """Tell Airflow of a contact centre, with further settings.
+    """Tell Airflow of a contact center, with further settings.
 
-    :param centre: the contact centre
+    :param center: the contact center
     :param host: a name for it other than its address
     :param extra: of the connection
     """
-    connection = centre.connections()["cc_management_default"]
+    connection = center.connections()["cc_management_default"]
     connection["host"] = host or connection["host"]
     connection["extra"] |= extra
     monkeypatch.setenv("AIRFLOW_CONN_CC_MANAGEMENT_DEFAULT", json.dumps(connection))

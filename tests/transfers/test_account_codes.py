@@ -9,7 +9,7 @@ import pytest
 from airflow_provider_cc.exceptions import CCError
 from airflow_provider_cc.simulator import Simulator
 from airflow_provider_cc.sync.sources import AccountList
-from tests.transfers.conftest import MakeCentre, Sync
+from tests.transfers.conftest import MakeCenter, Sync
 from tests.transfers.database import Database, on_each_database
 
 ODD = [
@@ -65,17 +65,17 @@ BAD = [
 
 
 @pytest.fixture
-def odd_centre(make_centre: MakeCentre) -> Simulator:
-    """Give a centre whose agents all have odd account codes."""
-    centre = make_centre(0)
+def odd_center(make_center: MakeCenter) -> Simulator:
+    """Give a center whose agents all have odd account codes."""
+    center = make_center(0)
     for number, account in enumerate(ODD):
-        centre.add_agent(account, agent_id=500 + number)
-    return centre
+        center.add_agent(account, agent_id=500 + number)
+    return center
 
 
 @on_each_database
 def test_an_odd_code_is_written_as_it_is_found_again_and_closed(
-    odd_centre: Simulator, database: Database, sync: Sync
+    odd_center: Simulator, database: Database, sync: Sync
 ) -> None:
     arguments: dict[str, Any] = {
         "accounts": ODD,
@@ -94,7 +94,7 @@ def test_an_odd_code_is_written_as_it_is_found_again_and_closed(
     assert (counts["unchanged"], counts["synced"]) == (len(ODD), len(ODD))
 
     for account in ODD[1:]:
-        odd_centre.remove_agent(account)
+        odd_center.remove_agent(account)
     with pytest.raises(CCError, match="min_snapshot_ratio"):
         sync(**arguments)
     assert database.query("SELECT COUNT(*) FROM cc_agent WHERE is_active") == [(len(ODD),)]
@@ -105,7 +105,7 @@ def test_an_odd_code_is_written_as_it_is_found_again_and_closed(
 
 
 def test_the_directory_delivers_odd_codes_that_can_be_printed(
-    odd_centre: Simulator, database: Database, sync: Sync
+    odd_center: Simulator, database: Database, sync: Sync
 ) -> None:
     counts = sync()
 
@@ -115,11 +115,11 @@ def test_the_directory_delivers_odd_codes_that_can_be_printed(
 
 
 def test_every_bad_code_is_a_reject_of_its_own_with_a_reason(
-    centre: Simulator, database: Database, sync: Sync
+    center: Simulator, database: Database, sync: Sync
 ) -> None:
     codes = [code for code, _ in BAD]
 
-    counts = sync(accounts=[*codes, *codes, *centre.accounts()], softphones="none", max_rejects=1.0)
+    counts = sync(accounts=[*codes, *codes, *center.accounts()], softphones="none", max_rejects=1.0)
 
     rejects = database.query("SELECT account, endpoint, code, message FROM cc_agent_reject")
     assert {reject[1:3] for reject in rejects} == {("account_code", "bad_code")}
@@ -128,20 +128,20 @@ def test_every_bad_code_is_a_reject_of_its_own_with_a_reason(
         assert reason in reasons["<NULL>" if code is None else repr(code)]
     assert len(rejects) == counts["rejected"] == counts["duplicates"] == len(BAD)
     assert len(database.query("SELECT * FROM cc_agent")) == counts["synced"] == 12
-    assert centre.stats.requests("queryAgentInfoByAccount") == 12  # none of the bad ones was asked for
+    assert center.stats.requests("queryAgentInfoByAccount") == 12  # none of the bad ones was asked for
 
 
 def test_over_long_codes_that_begin_alike_are_two_rejects(
-    centre: Simulator, database: Database, sync: Sync
+    center: Simulator, database: Database, sync: Sync
 ) -> None:
-    counts = sync(accounts=["z" * 300 + "1", "z" * 300 + "2", *centre.accounts()], softphones="none")
+    counts = sync(accounts=["z" * 300 + "1", "z" * 300 + "2", *center.accounts()], softphones="none")
 
     assert (counts["duplicates"], counts["rejected"]) == (0, 2)
     assert len(database.query("SELECT * FROM cc_agent_reject")) == 2
 
 
 def test_a_bad_code_looks_the_same_in_the_rejects_of_every_run(
-    centre: Simulator, database: Database, sync: Sync
+    center: Simulator, database: Database, sync: Sync
 ) -> None:
     for run_id in ("one", "two"):
         sync(accounts=["\x1b[31mred ", "agent000001"], softphones="none", run_id=run_id)
@@ -152,17 +152,17 @@ def test_a_bad_code_looks_the_same_in_the_rejects_of_every_run(
     ]
 
 
-def test_a_repeated_code_is_asked_for_once(centre: Simulator, database: Database, sync: Sync) -> None:
-    accounts = list(centre.accounts())
+def test_a_repeated_code_is_asked_for_once(center: Simulator, database: Database, sync: Sync) -> None:
+    accounts = list(center.accounts())
 
     counts = sync(accounts=[*accounts, *reversed(accounts), accounts[0]], softphones="none")
 
     assert (counts["requested"], counts["duplicates"], counts["unique"]) == (25, 13, 12)
-    assert max(centre.stats.accounts.values()) == 1
+    assert max(center.stats.accounts.values()) == 1
 
 
-def test_a_whole_number_is_an_account_code(make_centre: MakeCentre, database: Database, sync: Sync) -> None:
-    make_centre(0).add_agent("4711")
+def test_a_whole_number_is_an_account_code(make_center: MakeCenter, database: Database, sync: Sync) -> None:
+    make_center(0).add_agent("4711")
 
     counts = sync(accounts=[4711, "4711"], softphones="none")
 
@@ -170,15 +170,15 @@ def test_a_whole_number_is_an_account_code(make_centre: MakeCentre, database: Da
     assert database.query("SELECT account FROM cc_agent") == [("4711",)]
 
 
-def test_no_accounts_are_a_run_of_none(centre: Simulator, database: Database, sync: Sync) -> None:
+def test_no_accounts_are_a_run_of_none(center: Simulator, database: Database, sync: Sync) -> None:
     counts = sync(accounts=[], softphones="none")
 
     assert (counts["requested"], counts["synced"], counts["rejected"]) == (0, 0, 0)
     assert len(database.query("SELECT * FROM cc_sync_run WHERE finished_at IS NOT NULL")) == 1
-    assert centre.stats.requests("queryAgentInfoByAccount") == 0
+    assert center.stats.requests("queryAgentInfoByAccount") == 0
 
 
-def test_nothing_but_bad_codes_fails(centre: Simulator, database: Database, sync: Sync) -> None:
+def test_nothing_but_bad_codes_fails(center: Simulator, database: Database, sync: Sync) -> None:
     with pytest.raises(CCError, match="all 2 accounts were rejected"):
         sync(accounts=["", None], softphones="none", max_rejects=1.0)
 
@@ -187,18 +187,18 @@ def test_nothing_but_bad_codes_fails(centre: Simulator, database: Database, sync
 
 @pytest.mark.parametrize("accounts", ["agent000001", b"agent000001", {"agent000001": 1}, 7])
 def test_what_is_no_list_is_refused_before_anything_is_asked(
-    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync, accounts: Any
+    center: Simulator, sqlite_database: Database, sqlite_sync: Sync, accounts: Any
 ) -> None:
     with pytest.raises(ValueError, match="must be a list"):
         sqlite_sync(accounts=accounts, softphones="none")
 
-    assert centre.stats.requests() == 0
+    assert center.stats.requests() == 0
     assert sqlite_database.tables() == set()
 
 
-def test_a_generator_or_a_set_is_a_list(centre: Simulator, sqlite_sync: Sync) -> None:
-    assert sqlite_sync(accounts=set(centre.accounts()), softphones="none")["synced"] == 12
-    assert sqlite_sync(accounts=centre.accounts(), softphones="none")["synced"] == 12
+def test_a_generator_or_a_set_is_a_list(center: Simulator, sqlite_sync: Sync) -> None:
+    assert sqlite_sync(accounts=set(center.accounts()), softphones="none")["synced"] == 12
+    assert sqlite_sync(accounts=center.accounts(), softphones="none")["synced"] == 12
 
 
 def test_a_list_shows_as_a_number() -> None:

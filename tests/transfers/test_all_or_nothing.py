@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from airflow_provider_cc.exceptions import CCError
-from tests.transfers.conftest import MakeCentre, Sync
+from tests.transfers.conftest import MakeCenter, Sync
 from tests.transfers.database import THOROUGH, Database
 from tests.transfers.killing import Moment
 
@@ -71,21 +71,21 @@ def watching(database: Database) -> Iterator[list[tuple[int, ...]]]:
 
 @pytest.mark.timeout(600)
 def test_a_reader_never_sees_a_mixture(
-    make_centre: MakeCentre, postgres_database: Database, postgres_sync: Sync
+    make_center: MakeCenter, postgres_database: Database, postgres_sync: Sync
 ) -> None:
     """A run in which everybody changes, some leave and some come."""
-    centre = make_centre(AGENTS)
-    accounts = list(centre.accounts())
+    center = make_center(AGENTS)
+    accounts = list(center.accounts())
     for account in accounts:
-        centre.change_agent(account, agent_type=4)
+        center.change_agent(account, agent_type=4)
     postgres_sync(history_table=HISTORY)
     for account in accounts:
-        centre.change_agent(account, agent_type=11)
+        center.change_agent(account, agent_type=11)
     for account in accounts[:LEAVERS]:
-        centre.remove_agent(account)
+        center.remove_agent(account)
     for number in range(NEWCOMERS):
-        centre.add_agent(f"newcomer{number}", agent_type=11)
-    centre.change_agent(accounts[-1], agent_id="seven")  # a reject
+        center.add_agent(f"newcomer{number}", agent_type=11)
+    center.change_agent(accounts[-1], agent_id="seven")  # a reject
     before = versions(postgres_database)
     at_apply: list[dict[str, Any]] = []
     disarm = Moment("before", 1, "apply").arm(lambda: at_apply.append(versions(postgres_database)))
@@ -118,15 +118,15 @@ MOMENTS = {
 
 @pytest.mark.parametrize("why", [*FAILURES, *MOMENTS])
 def test_a_run_that_fails_has_changed_nothing(
-    make_centre: MakeCentre, postgres_database: Database, postgres_sync: Sync, why: str
+    make_center: MakeCenter, postgres_database: Database, postgres_sync: Sync, why: str
 ) -> None:
-    centre = make_centre(100)
-    run: dict[str, Any] = {"accounts": list(centre.accounts()), "history_table": HISTORY, "chunk_size": 10}
+    center = make_center(100)
+    run: dict[str, Any] = {"accounts": list(center.accounts()), "history_table": HISTORY, "chunk_size": 10}
     postgres_sync(**run, softphones="none")
     for account in run["accounts"]:
-        centre.change_agent(account, agent_type=11)
+        center.change_agent(account, agent_type=11)
     for account in run["accounts"][:20]:
-        centre.remove_agent(account)
+        center.remove_agent(account)
     before = versions(postgres_database)
 
     def fail() -> None:

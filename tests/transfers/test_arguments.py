@@ -12,7 +12,7 @@ from airflow_provider_cc.compat import AirflowNotFoundException, Asset
 from airflow_provider_cc.exceptions import CCAuthError, CCConfigError
 from airflow_provider_cc.simulator import Simulator
 from airflow_provider_cc.transfers.agents_to_sql import CCAgentsToSqlOperator
-from tests.transfers.conftest import MakeCentre, Sync
+from tests.transfers.conftest import MakeCenter, Sync
 from tests.transfers.database import Database
 
 try:
@@ -28,8 +28,8 @@ PASSWORDS = {"softphones": "login_params"}
     [
         ({"softphones": "telepathy"}, "softphones must be one of directory, login_params, none"),
         ({"softphones": None}, "softphones must be one of"),
-        ({"accounts": ["a"], "accounts_sql": "SELECT 1"}, "accounts and accounts_sql exclude each other"),
-        ({"accounts": [], "accounts_sql": "SELECT 1"}, "accounts and accounts_sql exclude each other"),
+        ({"accounts": ["a"], "accounts_sql": "SELECT 1"}, "Set accounts or accounts_sql, not both"),
+        ({"accounts": [], "accounts_sql": "SELECT 1"}, "Set accounts or accounts_sql, not both"),
         ({"accounts_sql": ""}, "accounts_sql is empty"),
         ({"accounts_sql": "  \n"}, "accounts_sql is empty"),
         (PASSWORDS, "needs passwords_conn_id"),
@@ -47,12 +47,12 @@ PASSWORDS = {"softphones": "login_params"}
     ],
 )
 def test_a_bad_argument_is_refused_before_anything_is_asked(
-    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync, arguments: dict[str, Any], text: str
+    center: Simulator, sqlite_database: Database, sqlite_sync: Sync, arguments: dict[str, Any], text: str
 ) -> None:
     with pytest.raises(ValueError, match=text):
         sqlite_sync(**arguments)
 
-    assert centre.stats.requests() == 0
+    assert center.stats.requests() == 0
     assert sqlite_database.tables() == set()
 
 
@@ -67,21 +67,21 @@ def test_constructing_needs_no_connection(monkeypatch: pytest.MonkeyPatch) -> No
     CCAgentsToSqlOperator(task_id="t", sql_conn_id="nowhere", softphones="telepathy", chunk_size=0)
 
 
-def test_a_database_connection_that_does_not_exist(centre: Simulator) -> None:
+def test_a_database_connection_that_does_not_exist(center: Simulator) -> None:
     with pytest.raises(AirflowNotFoundException, match="nowhere"):
         CCAgentsToSqlOperator(task_id="t", sql_conn_id="nowhere").execute({})
 
-    assert centre.stats.requests() == 0
+    assert center.stats.requests() == 0
 
 
-def test_a_connection_that_is_no_database(centre: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_that_is_no_database(center: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CCConfigError, match="'cc_gateway_default' is not a supported database"):
         CCAgentsToSqlOperator(task_id="t", sql_conn_id="cc_gateway_default").execute({})
 
-    assert centre.stats.requests() == 0
+    assert center.stats.requests() == 0
 
 
-def test_what_the_centre_needs_is_named_before_a_table_is_made(
+def test_what_the_center_needs_is_named_before_a_table_is_made(
     sqlite_database: Database, sqlite_sync: Sync, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_CC_MANAGEMENT_DEFAULT", json.dumps({"conn_type": "cc_management"}))
@@ -96,7 +96,7 @@ def test_what_the_centre_needs_is_named_before_a_table_is_made(
 
 @pytest.mark.parametrize("password", [None, "", "secret-word", '["secret-word"]', '{"account": 7}', "{"])
 def test_passwords_that_are_no_json(
-    centre: Simulator,
+    center: Simulator,
     sqlite_database: Database,
     sqlite_sync: Sync,
     monkeypatch: pytest.MonkeyPatch,
@@ -109,24 +109,24 @@ def test_passwords_that_are_no_json(
 
     assert "secret-word" not in str(caught.value)
     assert caught.value.__cause__ is None
-    assert centre.stats.requests() == 0
+    assert center.stats.requests() == 0
 
 
 def test_a_wrong_app_secret_is_sent_once(
-    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync
+    center: Simulator, sqlite_database: Database, sqlite_sync: Sync
 ) -> None:
-    centre.settings.app_secret = "another"
+    center.settings.app_secret = "another"
 
     with pytest.raises(CCAuthError):
         sqlite_sync(accounts=[f"account{number}" for number in range(500)], softphones="none")
 
-    assert (centre.stats.refused(), centre.stats.requests()) == (1, 1)
+    assert (center.stats.refused(), center.stats.requests()) == (1, 1)
     assert sqlite_database.query("SELECT finished_at IS NULL, rejected FROM cc_sync_run") == [(1, 0)]
 
 
 @pytest.mark.parametrize("source", ["accounts", "accounts_sql"])
 def test_a_source_that_rendered_to_nothing_is_not_taken_for_the_directory(
-    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync, source: str
+    center: Simulator, sqlite_database: Database, sqlite_sync: Sync, source: str
 ) -> None:
     operator = CCAgentsToSqlOperator(task_id="t", sql_conn_id="warehouse", **{source: "{{ None }}"})
     setattr(operator, source, None)  # what Airflow does once it has rendered the field
@@ -134,10 +134,10 @@ def test_a_source_that_rendered_to_nothing_is_not_taken_for_the_directory(
     with pytest.raises(ValueError, match="rendered to None"):
         operator.execute({})
 
-    assert centre.stats.requests() == 0
+    assert center.stats.requests() == 0
 
 
-def test_one_of_two_sources_may_render_to_nothing(centre: Simulator, sqlite_sync: Sync) -> None:
+def test_one_of_two_sources_may_render_to_nothing(center: Simulator, sqlite_sync: Sync) -> None:
     operator = CCAgentsToSqlOperator(
         task_id="t", sql_conn_id="warehouse", accounts="{{ params.accounts }}", accounts_sql="{{ None }}"
     )
@@ -146,12 +146,12 @@ def test_one_of_two_sources_may_render_to_nothing(centre: Simulator, sqlite_sync
     assert operator.execute({})["requested"] == 1
 
 
-def test_another_connection_id_is_another_centre_and_tenant(
-    make_centre: MakeCentre, database: Database, sync: Sync, monkeypatch: pytest.MonkeyPatch
+def test_another_connection_id_is_another_center_and_tenant(
+    make_center: MakeCenter, database: Database, sync: Sync, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    north = make_centre(3)
+    north = make_center(3)
     monkeypatch.setenv("AIRFLOW_CONN_NORTH", north.environment()["AIRFLOW_CONN_CC_MANAGEMENT_DEFAULT"])
-    make_centre(5, seed=8)
+    make_center(5, seed=8)
 
     sync(cc_conn_id="north")
     sync()
@@ -163,7 +163,7 @@ def test_another_connection_id_is_another_centre_and_tenant(
 
 
 def test_without_a_task_instance_no_run_is_taken_up_again(
-    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync
+    center: Simulator, sqlite_database: Database, sqlite_sync: Sync
 ) -> None:
     for _ in range(2):
         CCAgentsToSqlOperator(task_id="t", sql_conn_id="warehouse").execute({})
@@ -173,7 +173,7 @@ def test_without_a_task_instance_no_run_is_taken_up_again(
 
 
 def test_an_outlet_that_is_no_asset_does_no_harm(
-    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync
+    center: Simulator, sqlite_database: Database, sqlite_sync: Sync
 ) -> None:
     asset, other = Asset("cc://agents"), SimpleNamespace(name="a table, as lineage knows it")
     operator = CCAgentsToSqlOperator(task_id="t", sql_conn_id="warehouse")
@@ -186,7 +186,7 @@ def test_an_outlet_that_is_no_asset_does_no_harm(
 
 
 def test_the_map_index_is_part_of_the_run(
-    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync
+    center: Simulator, sqlite_database: Database, sqlite_sync: Sync
 ) -> None:
     for map_index in (0, 1):
         task = SimpleNamespace(run_id="run", map_index=map_index)

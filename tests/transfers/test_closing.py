@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_cc.exceptions import CCError
 from airflow_provider_cc.simulator import Simulator
-from tests.transfers.conftest import Log, MakeCentre, Sync
+from tests.transfers.conftest import Log, MakeCenter, Sync
 from tests.transfers.database import Database, on_each_database
 
 ANN = "agent000003"
@@ -28,9 +28,9 @@ def rejects(database: Database) -> list[tuple[Any, ...]]:
 
 
 @pytest.fixture
-def synced(centre: Simulator, sync: Sync) -> list[str]:
+def synced(center: Simulator, sync: Sync) -> list[str]:
     """Sync everybody once; return the accounts."""
-    accounts = list(centre.accounts())
+    accounts = list(center.accounts())
     sync(accounts=accounts, softphones="none")
     return accounts
 
@@ -38,11 +38,11 @@ def synced(centre: Simulator, sync: Sync) -> list[str]:
 @on_each_database
 @pytest.mark.parametrize("code", ["0", "1"])
 def test_an_account_that_both_deny_is_closed_and_rejected(
-    centre: Simulator, database: Database, sync: Sync, synced: list[str], code: Any
+    center: Simulator, database: Database, sync: Sync, synced: list[str], code: Any
 ) -> None:
-    centre.settings.missing_account_code = code
+    center.settings.missing_account_code = code
     _, agent_id, status = row(database)
-    centre.remove_agent(ANN)
+    center.remove_agent(ANN)
 
     counts = sync(accounts=synced, softphones="none")
 
@@ -52,34 +52,34 @@ def test_an_account_that_both_deny_is_closed_and_rejected(
 
 
 def test_a_closed_account_is_not_looked_for_again(
-    centre: Simulator, database: Database, sync: Sync, synced: list[str]
+    center: Simulator, database: Database, sync: Sync, synced: list[str]
 ) -> None:
-    centre.remove_agent(ANN)
+    center.remove_agent(ANN)
     sync(accounts=synced, softphones="none")
-    centre.stats.reset()
+    center.stats.reset()
 
     counts = sync(accounts=synced, softphones="none")
 
     assert (counts["deactivated"], counts["rejected"]) == (0, 1)
-    assert centre.stats.requests(DIRECTORY) == 0
+    assert center.stats.requests(DIRECTORY) == 0
 
 
 def test_an_account_that_was_never_there_is_not_looked_for(
-    centre: Simulator, sync: Sync, synced: list[str]
+    center: Simulator, sync: Sync, synced: list[str]
 ) -> None:
-    centre.stats.reset()
+    center.stats.reset()
 
     sync(accounts=[*synced, "nobody"], softphones="none")
 
-    assert centre.stats.requests(DIRECTORY) == 0
+    assert center.stats.requests(DIRECTORY) == 0
 
 
 def test_a_closed_account_that_is_back_is_reactivated(
-    centre: Simulator, database: Database, sync: Sync, synced: list[str]
+    center: Simulator, database: Database, sync: Sync, synced: list[str]
 ) -> None:
-    centre.remove_agent(ANN)
+    center.remove_agent(ANN)
     sync(accounts=synced, softphones="none")
-    centre.add_agent(ANN)
+    center.add_agent(ANN)
 
     counts = sync(accounts=synced, softphones="none")
 
@@ -99,14 +99,14 @@ def test_a_closed_account_that_is_back_is_reactivated(
     ids=["listed", "declined", "HTTP 500", "HTTP 404"],
 )
 def test_anything_but_a_clear_no_only_rejects(
-    centre: Simulator,
+    center: Simulator,
     database: Database,
     sync: Sync,
     synced: list[str],
     reply: tuple[int, Any],
     unconfirmed: int,
 ) -> None:
-    centre.faults.overrides = {ANN: reply}
+    center.faults.overrides = {ANN: reply}
 
     counts = sync(accounts=synced, softphones="none")
 
@@ -118,27 +118,27 @@ def test_anything_but_a_clear_no_only_rejects(
 
 @pytest.mark.parametrize("reply", [(200, "<html>"), (200, {"odd": 1}), (418, "")])
 def test_an_answer_that_cannot_be_read_is_no_reason_to_ask(
-    centre: Simulator, database: Database, sync: Sync, synced: list[str], reply: tuple[int, Any]
+    center: Simulator, database: Database, sync: Sync, synced: list[str], reply: tuple[int, Any]
 ) -> None:
-    centre.faults.overrides = {ANN: reply}
-    centre.stats.reset()
+    center.faults.overrides = {ANN: reply}
+    center.stats.reset()
 
     sync(accounts=synced, softphones="none")
 
     assert row(database)[0] is True
-    assert centre.stats.requests(DIRECTORY) == 0
+    assert center.stats.requests(DIRECTORY) == 0
 
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_directory_that_refuses_closes_nobody_and_the_run_goes_on(
-    make_centre: MakeCentre, database: Database, sync: Sync, log: Log, status: int
+    make_center: MakeCenter, database: Database, sync: Sync, log: Log, status: int
 ) -> None:
-    centre = make_centre(60)
-    accounts = list(centre.accounts())
+    center = make_center(60)
+    accounts = list(center.accounts())
     sync(accounts=accounts, softphones="none")
     for account in accounts[:20]:
-        centre.remove_agent(account)
-    centre.faults.errors, centre.faults.only = {status: 1.0}, {DIRECTORY}
+        center.remove_agent(account)
+    center.faults.errors, center.faults.only = {status: 1.0}, {DIRECTORY}
 
     counts = sync(accounts=accounts, softphones="none", chunk_size=10)
 
@@ -150,11 +150,11 @@ def test_a_directory_that_refuses_closes_nobody_and_the_run_goes_on(
 
 
 def test_a_list_that_would_close_too_many_changes_nothing(
-    centre: Simulator, database: Database, sync: Sync, synced: list[str]
+    center: Simulator, database: Database, sync: Sync, synced: list[str]
 ) -> None:
     before = database.dump()
     for account in synced[:7]:
-        centre.remove_agent(account)
+        center.remove_agent(account)
 
     with pytest.raises(CCError, match="7 of 12 active accounts are gone, more than min_snapshot_ratio"):
         sync(accounts=synced, softphones="none", max_rejects=1.0)
@@ -169,20 +169,20 @@ def test_a_list_that_would_close_too_many_changes_nothing(
 
 
 def test_nothing_is_closed_if_not_wanted(
-    centre: Simulator, database: Database, sync: Sync, synced: list[str]
+    center: Simulator, database: Database, sync: Sync, synced: list[str]
 ) -> None:
-    centre.remove_agent(ANN)
-    centre.stats.reset()
+    center.remove_agent(ANN)
+    center.stats.reset()
 
     counts = sync(accounts=synced, softphones="none", deactivate_missing=False)
 
     assert (counts["deactivated"], counts["rejected"]) == (0, 1)
     assert row(database)[0] is True
-    assert centre.stats.requests(DIRECTORY) == 0
+    assert center.stats.requests(DIRECTORY) == 0
 
 
 def test_who_is_not_in_the_list_is_left_alone(
-    centre: Simulator, database: Database, sync: Sync, synced: list[str]
+    center: Simulator, database: Database, sync: Sync, synced: list[str]
 ) -> None:
     before = database.query("SELECT * FROM cc_agent WHERE account = 'agent000003'")
 
@@ -193,18 +193,18 @@ def test_who_is_not_in_the_list_is_left_alone(
 
 
 def test_an_account_without_a_password_is_not_closed(
-    centre: Simulator,
+    center: Simulator,
     database: Database,
     sync: Sync,
     synced: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    known = json.dumps({account: centre.agent(account).password for account in synced if account != ANN})
+    known = json.dumps({account: center.agent(account).password for account in synced if account != ANN})
     monkeypatch.setenv("AIRFLOW_CONN_PASSWORDS", json.dumps({"conn_type": "generic", "password": known}))
-    centre.stats.reset()
+    center.stats.reset()
 
     counts = sync(accounts=synced, softphones="login_params", passwords_conn_id="passwords")
 
     assert (counts["deactivated"], counts["rejected"]) == (0, 1)
     assert row(database)[0] is True
-    assert centre.stats.requests(DIRECTORY) == 0
+    assert center.stats.requests(DIRECTORY) == 0

@@ -49,25 +49,25 @@ class WithServers(CCAgentsToSqlOperator):
 
 @on_each_database
 def test_one_more_column_is_read_compared_and_kept_in_history(
-    centre: Simulator, database: Database, sync: Sync
+    center: Simulator, database: Database, sync: Sync
 ) -> None:
     sync(WithKind, history_table=HISTORY)
-    centre.change_agent("agent000003", agent_type=99)
+    center.change_agent("agent000003", agent_type=99)
 
     counts = sync(WithKind, history_table=HISTORY)
 
     assert counts["changed"] == 1
     assert dict(database.query("SELECT account, agent_kind FROM cc_agent")) == {
-        account: KINDS[centre.agent(account).agent_type] for account in centre.accounts()
+        account: KINDS[center.agent(account).agent_type] for account in center.accounts()
     }
     open_versions = f"SELECT agent_kind FROM {HISTORY} WHERE account = 'agent000003' AND valid_to IS NULL"
     assert database.query(open_versions) == [("versatile",)]
 
 
-def test_one_more_column_comes_from_either_source(centre: Simulator, database: Database, sync: Sync) -> None:
+def test_one_more_column_comes_from_either_source(center: Simulator, database: Database, sync: Sync) -> None:
     sync(WithKind)
 
-    counts = sync(WithKind, accounts=list(centre.accounts()), softphones="none")
+    counts = sync(WithKind, accounts=list(center.accounts()), softphones="none")
 
     assert database.query("SELECT COUNT(*) FROM cc_agent WHERE agent_kind IS NOT NULL") == [(12,)]
     # What the directory does not say is new, the kind is not.
@@ -76,7 +76,7 @@ def test_one_more_column_comes_from_either_source(centre: Simulator, database: D
 
 
 def test_a_base_operator_on_the_same_table_leaves_the_column_alone(
-    centre: Simulator, database: Database, sync: Sync
+    center: Simulator, database: Database, sync: Sync
 ) -> None:
     sync(WithKind)
     before = database.query("SELECT account, agent_kind FROM cc_agent ORDER BY account")
@@ -85,8 +85,8 @@ def test_a_base_operator_on_the_same_table_leaves_the_column_alone(
     assert database.query("SELECT account, agent_kind FROM cc_agent ORDER BY account") == before
 
 
-def test_passwords_may_come_from_a_method(centre: Simulator, database: Database, sync: Sync) -> None:
-    WithServers.known = {account: centre.agent(account).password for account in centre.accounts()}
+def test_passwords_may_come_from_a_method(center: Simulator, database: Database, sync: Sync) -> None:
+    WithServers.known = {account: center.agent(account).password for account in center.accounts()}
 
     counts = sync(WithServers, softphones="login_params", history_table=HISTORY)
 
@@ -97,12 +97,12 @@ def test_passwords_may_come_from_a_method(centre: Simulator, database: Database,
 
 @on_each_database
 def test_a_column_of_a_type_that_cannot_be_compared_by_the_database(
-    centre: Simulator, database: Database, sync: Sync
+    center: Simulator, database: Database, sync: Sync
 ) -> None:
-    WithServers.known = {account: centre.agent(account).password for account in centre.accounts()}
+    WithServers.known = {account: center.agent(account).password for account in center.accounts()}
     sync(WithServers, softphones="login_params", history_table=HISTORY)
     assert sync(WithServers, softphones="login_params", history_table=HISTORY)["unchanged"] == 12
-    centre.settings.sip_servers = ()
+    center.settings.sip_servers = ()
 
     counts = sync(WithServers, softphones="login_params", history_table=HISTORY)
 

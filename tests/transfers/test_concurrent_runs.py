@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_cc.simulator import Simulator
-from tests.transfers.conftest import MakeCentre, Sync
+from tests.transfers.conftest import MakeCenter, Sync
 from tests.transfers.database import ONLY, Database
 
 pytestmark = pytest.mark.each_database
@@ -68,17 +68,17 @@ def at_once(processes: list[subprocess.Popen[str]], sync: Sync) -> AtOnce:
     return run
 
 
-def truth(centre: Simulator) -> list[tuple[Any, ...]]:
-    agents = sorted(centre.agent(account) for account in centre.accounts())
+def truth(center: Simulator) -> list[tuple[Any, ...]]:
+    agents = sorted(center.agent(account) for account in center.accounts())
     return [(agent.account, agent.agent_id, agent.agent_type) for agent in agents]
 
 
-def assert_sound(database: Database, centre: Simulator) -> None:
-    """Insist on the centre's truth, one open version for each active row, and counts that reconcile."""
+def assert_sound(database: Database, center: Simulator) -> None:
+    """Insist on the center's truth, one open version for each active row, and counts that reconcile."""
     rows = "SELECT account, agent_id, agent_type FROM cc_agent WHERE is_active ORDER BY account"
-    assert database.query(rows) == truth(centre)
+    assert database.query(rows) == truth(center)
     versions = f"SELECT account, agent_id, agent_type FROM {HISTORY} WHERE valid_to IS NULL ORDER BY account"
-    assert database.query(versions) == truth(centre)
+    assert database.query(versions) == truth(center)
     overlaps = f"""
         SELECT a.account FROM {HISTORY} AS a JOIN {HISTORY} AS b
           ON a.tenant = b.tenant AND a.account = b.account AND a.valid_from < b.valid_from
@@ -94,14 +94,14 @@ def assert_sound(database: Database, centre: Simulator) -> None:
     assert database.query("SELECT * FROM cc_agent_stage") == []
 
 
-def test_two_first_runs_over_a_list(make_centre: MakeCentre, database: Database, at_once: AtOnce) -> None:
-    centre = make_centre(200)
-    centre.faults.latency = 0.01
-    run = {**BUSY, "accounts": list(centre.accounts()), "softphones": "none"}
+def test_two_first_runs_over_a_list(make_center: MakeCenter, database: Database, at_once: AtOnce) -> None:
+    center = make_center(200)
+    center.faults.latency = 0.01
+    run = {**BUSY, "accounts": list(center.accounts()), "softphones": "none"}
 
     first, second = at_once(run, run)
 
-    assert_sound(database, centre)
+    assert_sound(database, center)
     assert first["added"] + second["added"] == 200
     assert first["unchanged"] + second["unchanged"] == 200
     assert database.query(f"SELECT COUNT(*) FROM {HISTORY}") == [(200,)]
@@ -109,24 +109,24 @@ def test_two_first_runs_over_a_list(make_centre: MakeCentre, database: Database,
 
 
 def test_a_list_and_the_directory_over_changes(
-    make_centre: MakeCentre, database: Database, sync: Sync, at_once: AtOnce
+    make_center: MakeCenter, database: Database, sync: Sync, at_once: AtOnce
 ) -> None:
     """Each brings its own columns; who is gone is closed once."""
-    centre = make_centre(200)
-    accounts = list(centre.accounts())
+    center = make_center(200)
+    accounts = list(center.accounts())
     sync(accounts=accounts, history_table=HISTORY)
     for account in accounts[:100]:
-        centre.change_agent(account, agent_type=99)
+        center.change_agent(account, agent_type=99)
     for account in accounts[150:]:
-        centre.remove_agent(account)
+        center.remove_agent(account)
 
     by_list, by_directory = at_once(
         {**BUSY, "accounts": list(reversed(accounts)), "softphones": "none"}, BUSY
     )
 
-    assert_sound(database, centre)
+    assert_sound(database, center)
     changed = by_list["changed"] + by_directory["changed"]
-    # Each account of another type is one change, and one version: whoever comes second finds it done.
+    # Each account of another type is one change, and one version: the second run finds it done.
     assert changed == len(
         database.query(
             f"SELECT account FROM {HISTORY} WHERE valid_to IS NULL AND valid_from > "

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_cc.exceptions import CCError
 from airflow_provider_cc.simulator import Simulator
-from tests.transfers.conftest import Log, MakeCentre, Sync
+from tests.transfers.conftest import Log, MakeCenter, Sync
 from tests.transfers.database import Database, on_each_database
 
 HISTORY = "cc_agent_history"
@@ -23,10 +23,10 @@ def closed(database: Database) -> set[str]:
     return {account for (account,) in database.query("SELECT account FROM cc_agent WHERE NOT is_active")}
 
 
-def test_who_is_gone_is_closed(centre: Simulator, database: Database, sync: Sync) -> None:
+def test_who_is_gone_is_closed(center: Simulator, database: Database, sync: Sync) -> None:
     sync()
     before = database.query("SELECT agent_id, softphone_number FROM cc_agent WHERE account = 'agent000003'")
-    centre.remove_agent("agent000003")
+    center.remove_agent("agent000003")
 
     counts = sync()
 
@@ -36,9 +36,9 @@ def test_who_is_gone_is_closed(centre: Simulator, database: Database, sync: Sync
     assert database.query(last) == before
 
 
-def test_who_is_closed_has_the_stamp_of_the_answer(centre: Simulator, database: Database, sync: Sync) -> None:
+def test_who_is_closed_has_the_stamp_of_the_answer(center: Simulator, database: Database, sync: Sync) -> None:
     sync(history_table=HISTORY)
-    centre.remove_agent("agent000003")
+    center.remove_agent("agent000003")
     sync(history_table=HISTORY)
 
     first, second = database.query("SELECT started_at, finished_at FROM cc_sync_run ORDER BY started_at")
@@ -54,9 +54,9 @@ def test_who_is_closed_has_the_stamp_of_the_answer(centre: Simulator, database: 
     assert others <= changed
 
 
-def test_who_is_closed_stays_closed(centre: Simulator, database: Database, sync: Sync) -> None:
+def test_who_is_closed_stays_closed(center: Simulator, database: Database, sync: Sync) -> None:
     sync()
-    centre.remove_agent("agent000003")
+    center.remove_agent("agent000003")
     sync()
     before = database.query("SELECT * FROM cc_agent WHERE account = 'agent000003'")
 
@@ -66,12 +66,12 @@ def test_who_is_closed_stays_closed(centre: Simulator, database: Database, sync:
     assert database.query("SELECT * FROM cc_agent WHERE account = 'agent000003'") == before
 
 
-def test_who_comes_back_is_reactivated(centre: Simulator, database: Database, sync: Sync) -> None:
+def test_who_comes_back_is_reactivated(center: Simulator, database: Database, sync: Sync) -> None:
     sync()
-    ann = centre.agent("agent000003")
-    centre.remove_agent("agent000003")
+    ann = center.agent("agent000003")
+    center.remove_agent("agent000003")
     sync()
-    centre.add_agent("agent000003", agent_id=ann.agent_id, softphone_number="555")
+    center.add_agent("agent000003", agent_id=ann.agent_id, softphone_number="555")
 
     counts = sync()
 
@@ -82,16 +82,16 @@ def test_who_comes_back_is_reactivated(centre: Simulator, database: Database, sy
 
 
 @on_each_database
-def test_more_than_a_thousand_are_closed(make_centre: MakeCentre, database: Database, sync: Sync) -> None:
-    centre = make_centre(2300)
+def test_more_than_a_thousand_are_closed(make_center: MakeCenter, database: Database, sync: Sync) -> None:
+    center = make_center(2300)
     sync()
-    for account in list(centre.accounts())[:1100]:
-        centre.remove_agent(account)
+    for account in list(center.accounts())[:1100]:
+        center.remove_agent(account)
 
     counts = sync()
 
     assert (counts["deactivated"], counts["synced"]) == (1100, 1200)
-    assert active(database) == set(centre.accounts())
+    assert active(database) == set(center.accounts())
 
 
 SOMEBODY_ELSE = {"resultCode": "0", "total": 1, "data": [{"userAccount": "agent000004", "workNo": 7}]}
@@ -110,11 +110,11 @@ SOMEBODY_ELSE = {"resultCode": "0", "total": 1, "data": [{"userAccount": "agent0
     ],
 )
 def test_what_is_no_clear_no_closes_nobody(
-    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync, log: Log, reply: tuple[int, Any]
+    center: Simulator, sqlite_database: Database, sqlite_sync: Sync, log: Log, reply: tuple[int, Any]
 ) -> None:
     sqlite_sync()
-    centre.remove_agent("agent000003")
-    centre.faults.overrides = {"agent000003": reply}
+    center.remove_agent("agent000003")
+    center.faults.overrides = {"agent000003": reply}
 
     counts = sqlite_sync()
 
@@ -126,27 +126,27 @@ def test_what_is_no_clear_no_closes_nobody(
     assert said in log.messages
 
 
-def test_nobody_is_closed_if_not_wanted(centre: Simulator, database: Database, sync: Sync) -> None:
+def test_nobody_is_closed_if_not_wanted(center: Simulator, database: Database, sync: Sync) -> None:
     sync()
-    centre.remove_agent("agent000003")
-    centre.stats.reset()
+    center.remove_agent("agent000003")
+    center.stats.reset()
 
     counts = sync(deactivate_missing=False)
 
     assert (counts["deactivated"], closed(database)) == (0, set())
-    assert dict(centre.stats.accounts) == {}
+    assert dict(center.stats.accounts) == {}
 
 
 # A directory that is suspiciously short
 
 
 def test_a_short_directory_fails_and_changes_nothing(
-    centre: Simulator, database: Database, sync: Sync
+    center: Simulator, database: Database, sync: Sync
 ) -> None:
     sync()
-    for account in list(centre.accounts())[:7]:
-        centre.remove_agent(account)
-    centre.change_agent("agent000011", agent_type=99)
+    for account in list(center.accounts())[:7]:
+        center.remove_agent(account)
+    center.change_agent("agent000011", agent_type=99)
     before = {name: database.dump()[name] for name in ("cc_agent", "cc_agent_reject")}
 
     with pytest.raises(CCError, match="Directory returned 5 accounts, below the minimum of 6"):
@@ -156,19 +156,19 @@ def test_a_short_directory_fails_and_changes_nothing(
 
 
 def test_a_short_directory_passes_with_a_lower_ratio(
-    centre: Simulator, database: Database, sync: Sync
+    center: Simulator, database: Database, sync: Sync
 ) -> None:
     sync()
-    for account in list(centre.accounts())[:7]:
-        centre.remove_agent(account)
+    for account in list(center.accounts())[:7]:
+        center.remove_agent(account)
 
     assert sync(min_snapshot_ratio=0.4)["deactivated"] == 7
 
 
-def test_an_empty_directory_fails(centre: Simulator, database: Database, sync: Sync) -> None:
+def test_an_empty_directory_fails(center: Simulator, database: Database, sync: Sync) -> None:
     sync()
-    for account in list(centre.accounts()):
-        centre.remove_agent(account)
+    for account in list(center.accounts()):
+        center.remove_agent(account)
 
     with pytest.raises(CCError, match="Directory returned 0 accounts"):
         sync()
@@ -176,13 +176,13 @@ def test_an_empty_directory_fails(centre: Simulator, database: Database, sync: S
     assert len(active(database)) == 12
 
 
-def test_closed_rows_do_not_count_in_the_ratio(centre: Simulator, sqlite_sync: Sync) -> None:
+def test_closed_rows_do_not_count_in_the_ratio(center: Simulator, sqlite_sync: Sync) -> None:
     sqlite_sync()
-    for account in list(centre.accounts())[:6]:
-        centre.remove_agent(account)
+    for account in list(center.accounts())[:6]:
+        center.remove_agent(account)
     sqlite_sync()
-    for account in list(centre.accounts())[:3]:
-        centre.remove_agent(account)
+    for account in list(center.accounts())[:3]:
+        center.remove_agent(account)
 
     assert sqlite_sync()["deactivated"] == 3
 
@@ -191,33 +191,33 @@ def test_closed_rows_do_not_count_in_the_ratio(centre: Simulator, sqlite_sync: S
 
 
 def test_a_directory_without_total_is_read_to_its_end(
-    make_centre: MakeCentre, database: Database, sync: Sync
+    make_center: MakeCenter, database: Database, sync: Sync
 ) -> None:
-    centre = make_centre(230, directory_omits=frozenset({"total"}))
+    center = make_center(230, directory_omits=frozenset({"total"}))
 
     counts = sync()
 
-    assert (counts["synced"], active(database)) == (230, set(centre.accounts()))
+    assert (counts["synced"], active(database)) == (230, set(center.accounts()))
 
 
 def test_a_directory_without_total_closes_who_is_gone(
-    make_centre: MakeCentre, database: Database, sync: Sync
+    make_center: MakeCenter, database: Database, sync: Sync
 ) -> None:
-    centre = make_centre(120, directory_omits=frozenset({"total"}))
+    center = make_center(120, directory_omits=frozenset({"total"}))
     sync()
-    centre.remove_agent("agent000003")
+    center.remove_agent("agent000003")
 
     assert sync()["deactivated"] == 1
     assert closed(database) == {"agent000003"}
 
 
 def test_a_short_directory_without_total_closes_nobody(
-    make_centre: MakeCentre, database: Database, sync: Sync
+    make_center: MakeCenter, database: Database, sync: Sync
 ) -> None:
-    centre = make_centre(12, directory_omits=frozenset({"total"}))
+    center = make_center(12, directory_omits=frozenset({"total"}))
     sync()
-    for account in list(centre.accounts())[:7]:
-        centre.remove_agent(account)
+    for account in list(center.accounts())[:7]:
+        center.remove_agent(account)
 
     with pytest.raises(CCError, match="Directory returned 5 accounts"):
         sync()
@@ -240,72 +240,72 @@ def once_on(page: int, change: Callable[[], object]) -> Callable[[int], None]:
     return on_page
 
 
-def test_removals_while_paging_lose_nobody(make_centre: MakeCentre, database: Database, sync: Sync) -> None:
-    centre = make_centre(450)
+def test_removals_while_paging_lose_nobody(make_center: MakeCenter, database: Database, sync: Sync) -> None:
+    center = make_center(450)
     sync()
 
     def leave() -> None:
-        for account in list(centre.accounts())[:30]:
-            centre.remove_agent(account)
+        for account in list(center.accounts())[:30]:
+            center.remove_agent(account)
 
-    centre.on_directory_page = once_on(2, leave)
+    center.on_directory_page = once_on(2, leave)
 
     sync()
-    centre.on_directory_page = None
+    center.on_directory_page = None
 
-    assert active(database) >= set(centre.accounts())
+    assert active(database) >= set(center.accounts())
     sync()
-    assert active(database) == set(centre.accounts())
+    assert active(database) == set(center.accounts())
 
 
 def test_removals_while_paging_lose_nobody_who_is_new(
-    make_centre: MakeCentre, database: Database, sync: Sync
+    make_center: MakeCenter, database: Database, sync: Sync
 ) -> None:
-    centre = make_centre(450)
+    center = make_center(450)
 
     def leave() -> None:
-        for account in list(centre.accounts())[:30]:
-            centre.remove_agent(account)
+        for account in list(center.accounts())[:30]:
+            center.remove_agent(account)
 
-    centre.on_directory_page = once_on(2, leave)
+    center.on_directory_page = once_on(2, leave)
 
     counts = sync()
 
-    assert active(database) >= set(centre.accounts())
+    assert active(database) >= set(center.accounts())
     assert counts["unique"] == counts["synced"]
 
 
-def test_arrivals_while_paging_lose_nobody(make_centre: MakeCentre, database: Database, sync: Sync) -> None:
-    centre = make_centre(450)
-    for account in list(centre.accounts())[:120]:
-        centre.remove_agent(account)
+def test_arrivals_while_paging_lose_nobody(make_center: MakeCenter, database: Database, sync: Sync) -> None:
+    center = make_center(450)
+    for account in list(center.accounts())[:120]:
+        center.remove_agent(account)
 
     def arrive() -> None:
         for number in range(120):
-            centre.add_agent(f"agent{number:06d}")
+            center.add_agent(f"agent{number:06d}")
 
-    centre.on_directory_page = once_on(2, arrive)
+    center.on_directory_page = once_on(2, arrive)
 
     sync()
 
-    assert active(database) == set(centre.accounts())
+    assert active(database) == set(center.accounts())
 
 
 def test_comings_and_goings_on_every_page_close_nobody_by_mistake(
-    make_centre: MakeCentre, database: Database, sync: Sync
+    make_center: MakeCenter, database: Database, sync: Sync
 ) -> None:
-    centre = make_centre(450)
+    center = make_center(450)
     sync()
-    there = set(centre.accounts())
+    there = set(center.accounts())
 
     def on_page(number: int) -> None:
         if number:
-            centre.remove_agent(f"agent{number * 7:06d}")
-            centre.add_agent(f"agent{number * 7:06d}")
-            centre.remove_agent(f"agent{number * 11 + 200:06d}")
-            centre.add_agent(f"agent{number * 11 + 200:06d}")
+            center.remove_agent(f"agent{number * 7:06d}")
+            center.add_agent(f"agent{number * 7:06d}")
+            center.remove_agent(f"agent{number * 11 + 200:06d}")
+            center.add_agent(f"agent{number * 11 + 200:06d}")
 
-    centre.on_directory_page = on_page
+    center.on_directory_page = on_page
 
     counts = sync()
 
@@ -314,53 +314,53 @@ def test_comings_and_goings_on_every_page_close_nobody_by_mistake(
 
 
 def test_one_leaves_as_another_comes_and_nobody_known_is_lost(
-    make_centre: MakeCentre, database: Database, sync: Sync
+    make_center: MakeCenter, database: Database, sync: Sync
 ) -> None:
     """The total stays, yet one line has moved to a page that was read before."""
-    centre = make_centre(250)
+    center = make_center(250)
     sync()
 
     def swap() -> None:
-        centre.remove_agent("agent000000")
-        centre.add_agent("newcomer")
+        center.remove_agent("agent000000")
+        center.add_agent("newcomer")
 
-    centre.on_directory_page = once_on(1, swap)
-    centre.change_agent("agent000100", softphone_number="555")
+    center.on_directory_page = once_on(1, swap)
+    center.change_agent("agent000100", softphone_number="555")
 
     sync()
 
-    assert active(database) >= set(centre.accounts()) - {"newcomer"}
+    assert active(database) >= set(center.accounts()) - {"newcomer"}
     assert database.query("SELECT softphone_number FROM cc_agent WHERE account = 'agent000100'") == [("555",)]
 
 
 def test_one_leaves_as_another_comes_and_a_list_keeps_its_softphones(
-    make_centre: MakeCentre, sqlite_database: Database, sqlite_sync: Sync
+    make_center: MakeCenter, sqlite_database: Database, sqlite_sync: Sync
 ) -> None:
-    centre = make_centre(250)
-    accounts = list(centre.accounts())
+    center = make_center(250)
+    accounts = list(center.accounts())
 
     def swap() -> None:
-        centre.remove_agent("agent000000")
-        centre.add_agent("newcomer")
+        center.remove_agent("agent000000")
+        center.add_agent("newcomer")
 
-    centre.on_directory_page = once_on(1, swap)
+    center.on_directory_page = once_on(1, swap)
 
     sqlite_sync(accounts=accounts)
 
     numbers = dict(sqlite_database.query("SELECT account, softphone_number FROM cc_agent"))
-    assert numbers["agent000100"] == centre.agent("agent000100").softphone_number
+    assert numbers["agent000100"] == center.agent("agent000100").softphone_number
 
 
 def test_a_repeated_line_is_a_duplicate(
-    make_centre: MakeCentre, sqlite_database: Database, sqlite_sync: Sync
+    make_center: MakeCenter, sqlite_database: Database, sqlite_sync: Sync
 ) -> None:
-    centre = make_centre(150)
+    center = make_center(150)
 
     def arrive() -> None:
-        centre.add_agent("agent000000")
+        center.add_agent("agent000000")
 
-    centre.remove_agent("agent000000")
-    centre.on_directory_page = once_on(1, arrive)
+    center.remove_agent("agent000000")
+    center.on_directory_page = once_on(1, arrive)
 
     counts = sqlite_sync()
 

@@ -7,21 +7,21 @@ import sqlalchemy as sa
 
 from airflow_provider_cc.exceptions import CCConfigError
 from airflow_provider_cc.simulator import Simulator
-from tests.transfers.conftest import Log, MakeCentre, Sync
+from tests.transfers.conftest import Log, MakeCenter, Sync
 from tests.transfers.database import Database, on_each_database
 
 HISTORY = "cc_agent_history"
 
 
-def change_the_centre(centre: Simulator) -> None:
+def change_the_center(center: Simulator) -> None:
     """One leaves, one comes, one changes."""
-    centre.remove_agent("agent000003")
-    centre.add_agent("newcomer", agent_id=700, agent_type=11, agent_status="1", softphone_number="555")
-    centre.change_agent("agent000004", agent_id=701, agent_type=4, softphone_number="556")
+    center.remove_agent("agent000003")
+    center.add_agent("newcomer", agent_id=700, agent_type=11, agent_status="1", softphone_number="555")
+    center.change_agent("agent000004", agent_id=701, agent_type=4, softphone_number="556")
 
 
 @on_each_database
-def test_without_tables_none_is_made(centre: Simulator, database: Database, sync: Sync) -> None:
+def test_without_tables_none_is_made(center: Simulator, database: Database, sync: Sync) -> None:
     counts = sync(dry_run=True, history_table=HISTORY)
 
     assert database.tables() == set()
@@ -29,11 +29,11 @@ def test_without_tables_none_is_made(centre: Simulator, database: Database, sync
 
 
 @pytest.mark.parametrize("source", ["accounts", "directory"])
-def test_no_table_changes(centre: Simulator, database: Database, sync: Sync, source: str) -> None:
-    accounts = [*centre.accounts(), "newcomer", "nobody", ""]
+def test_no_table_changes(center: Simulator, database: Database, sync: Sync, source: str) -> None:
+    accounts = [*center.accounts(), "newcomer", "nobody", ""]
     arguments = {"accounts": accounts} if source == "accounts" else {}
     sync(history_table=HISTORY, **arguments)
-    change_the_centre(centre)
+    change_the_center(center)
     before = database.dump()
 
     counts = sync(dry_run=True, history_table=HISTORY, **arguments)
@@ -43,9 +43,9 @@ def test_no_table_changes(centre: Simulator, database: Database, sync: Sync, sou
 
 
 @on_each_database
-def test_the_real_run_then_does_what_was_said(centre: Simulator, database: Database, sync: Sync) -> None:
+def test_the_real_run_then_does_what_was_said(center: Simulator, database: Database, sync: Sync) -> None:
     sync()
-    change_the_centre(centre)
+    change_the_center(center)
     before = database.dump()
 
     said = sync(dry_run=True)
@@ -57,12 +57,12 @@ def test_the_real_run_then_does_what_was_said(centre: Simulator, database: Datab
 
 
 def test_it_says_who_would_be_added_changed_and_deactivated(
-    centre: Simulator, sqlite_sync: Sync, log: Log
+    center: Simulator, sqlite_sync: Sync, log: Log
 ) -> None:
     sqlite_sync()
-    old = centre.agent("agent000004")
-    change_the_centre(centre)
-    new = centre.agent("agent000004")
+    old = center.agent("agent000004")
+    change_the_center(center)
+    new = center.agent("agent000004")
 
     sqlite_sync(dry_run=True)
 
@@ -80,11 +80,11 @@ def test_it_says_who_would_be_added_changed_and_deactivated(
     assert "Dry run: would add 1, change 1, reactivate 0 and deactivate 1 agents, and reject 0." in log.text
 
 
-def test_it_says_who_would_be_reactivated(centre: Simulator, sqlite_sync: Sync, log: Log) -> None:
+def test_it_says_who_would_be_reactivated(center: Simulator, sqlite_sync: Sync, log: Log) -> None:
     sqlite_sync()
-    centre.remove_agent("agent000003")
+    center.remove_agent("agent000003")
     sqlite_sync()
-    centre.add_agent("agent000003")
+    center.add_agent("agent000003")
 
     counts = sqlite_sync(dry_run=True)
 
@@ -92,8 +92,8 @@ def test_it_says_who_would_be_reactivated(centre: Simulator, sqlite_sync: Sync, 
     assert [m for m in log.messages if m.startswith("would")] == ["would reactivate agent000003: as before"]
 
 
-def test_it_says_which_account_codes_are_bad(centre: Simulator, sqlite_sync: Sync, log: Log) -> None:
-    sqlite_sync(accounts=[" padded\x1b", *centre.accounts()], softphones="none", dry_run=True)
+def test_it_says_which_account_codes_are_bad(center: Simulator, sqlite_sync: Sync, log: Log) -> None:
+    sqlite_sync(accounts=[" padded\x1b", *center.accounts()], softphones="none", dry_run=True)
 
     said = [message for message in log.messages if message.startswith("would reject")]
     assert said == [
@@ -102,20 +102,20 @@ def test_it_says_which_account_codes_are_bad(centre: Simulator, sqlite_sync: Syn
     ]
 
 
-def test_it_says_which_accounts_are_rejected_and_why(centre: Simulator, sqlite_sync: Sync, log: Log) -> None:
+def test_it_says_which_accounts_are_rejected_and_why(center: Simulator, sqlite_sync: Sync, log: Log) -> None:
     """A dry run writes no reject table that could be asked."""
-    centre.faults.overrides = {"agent000003": (500, "")}
+    center.faults.overrides = {"agent000003": (500, "")}
 
-    sqlite_sync(accounts=list(centre.accounts()), softphones="none", dry_run=True)
+    sqlite_sync(accounts=list(center.accounts()), softphones="none", dry_run=True)
 
     (said,) = (message for message in log.messages if message.startswith("would reject"))
     assert said.startswith("would reject agent000003: queryAgentInfoByAccount: ")
 
 
 def test_it_shows_no_more_than_fifty_examples(
-    make_centre: MakeCentre, database: Database, sync: Sync, log: Log
+    make_center: MakeCenter, database: Database, sync: Sync, log: Log
 ) -> None:
-    make_centre(120)
+    make_center(120)
 
     counts = sync(dry_run=True)
 
@@ -126,29 +126,29 @@ def test_it_shows_no_more_than_fifty_examples(
     ]
 
 
-def test_what_it_says_cannot_forge_a_line(centre: Simulator, sqlite_sync: Sync, log: Log) -> None:
-    centre.add_agent("a\nwould deactivate everybody")
+def test_what_it_says_cannot_forge_a_line(center: Simulator, sqlite_sync: Sync, log: Log) -> None:
+    center.add_agent("a\nwould deactivate everybody")
 
     sqlite_sync(accounts=["a\nwould deactivate everybody"], softphones="none", dry_run=True)
 
     assert not any("\n" in message for message in log.messages)
 
 
-def test_a_table_with_other_columns_is_an_error(centre: Simulator, database: Database, sync: Sync) -> None:
+def test_a_table_with_other_columns_is_an_error(center: Simulator, database: Database, sync: Sync) -> None:
     database.execute("CREATE TABLE cc_agent (tenant VARCHAR(250), account VARCHAR(100))")
 
     with pytest.raises(CCConfigError, match="ALTER TABLE"):
         sync(dry_run=True)
 
     assert database.tables() == {"cc_agent"}
-    assert centre.stats.requests() == 0
+    assert center.stats.requests() == 0
 
 
 def test_it_needs_no_right_to_write(
-    centre: Simulator, postgres_database: Database, postgres_sync: Sync, monkeypatch: pytest.MonkeyPatch
+    center: Simulator, postgres_database: Database, postgres_sync: Sync, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     postgres_sync()
-    change_the_centre(centre)
+    change_the_center(center)
     postgres_database.execute("ALTER ROLE cc SET default_transaction_read_only = on")
     try:
         counts = postgres_sync(dry_run=True)
@@ -160,7 +160,7 @@ def test_it_needs_no_right_to_write(
     assert counts["changed"] == 1
 
 
-def test_it_waits_for_nobody(centre: Simulator, postgres_database: Database, postgres_sync: Sync) -> None:
+def test_it_waits_for_nobody(center: Simulator, postgres_database: Database, postgres_sync: Sync) -> None:
     """Somebody else's open transaction holds a row."""
     postgres_sync()
     engine = sa.create_engine(postgres_database.url)

@@ -19,7 +19,7 @@ from airflow_provider_cc.exceptions import CCAuthError, CCError, CCSignInUnavail
 from airflow_provider_cc.hooks import transport
 from airflow_provider_cc.hooks.transport import FIRST_BACK_OFF, MAX_TRIES
 from airflow_provider_cc.simulator import Simulator
-from tests.transfers.conftest import MakeCentre, Sync
+from tests.transfers.conftest import MakeCenter, Sync
 from tests.transfers.database import Database
 from tests.transfers.meddling import Proxy, at_chunk, connect
 
@@ -40,17 +40,17 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def centre(make_centre: MakeCentre, monkeypatch: pytest.MonkeyPatch) -> Simulator:
-    """Give a contact centre that is asked eight things at a time."""
-    centre = make_centre(400)
-    connect(monkeypatch, centre, max_concurrency=8)
-    return centre
+def center(make_center: MakeCenter, monkeypatch: pytest.MonkeyPatch) -> Simulator:
+    """Give a contact center that is asked eight things at a time."""
+    center = make_center(400)
+    connect(monkeypatch, center, max_concurrency=8)
+    return center
 
 
-def everybody(centre: Simulator, **arguments: Any) -> dict[str, Any]:
+def everybody(center: Simulator, **arguments: Any) -> dict[str, Any]:
     """Return the arguments of a run over all accounts, to be found again by the next try."""
     return {
-        "accounts": list(centre.accounts()),
+        "accounts": list(center.accounts()),
         "softphones": "none",
         "history_table": "cc_agent_history",
         "chunk_size": 50,
@@ -59,9 +59,9 @@ def everybody(centre: Simulator, **arguments: Any) -> dict[str, Any]:
     }
 
 
-def assert_all_there(centre: Simulator, database: Database, counts: dict[str, Any]) -> None:
+def assert_all_there(center: Simulator, database: Database, counts: dict[str, Any]) -> None:
     """Nothing is lost, nothing is double."""
-    agents = sorted((a.account, a.agent_id) for a in map(centre.agent, centre.accounts()))
+    agents = sorted((a.account, a.agent_id) for a in map(center.agent, center.accounts()))
     assert sorted(database.query("SELECT account, agent_id FROM cc_agent")) == agents
     assert sorted(database.query("SELECT account, agent_id FROM cc_agent_history")) == agents
     for table in ("cc_agent_reject", "cc_agent_stage"):
@@ -91,15 +91,15 @@ def drop_connections(database: Database) -> None:
 
 
 def test_all_faults_together(
-    make_centre: MakeCentre,
+    make_center: MakeCenter,
     postgres_database: Database,
     postgres_sync: Sync,
     monkeypatch: pytest.MonkeyPatch,
     do_at_chunk: AtChunk,
 ) -> None:
-    centre = make_centre(3000)
-    connect(monkeypatch, centre, timeout=1.5)
-    faults = centre.faults
+    center = make_center(3000)
+    connect(monkeypatch, center, timeout=1.5)
+    faults = center.faults
     faults.only = {INFO}
     faults.errors, faults.reset_before, faults.reset_midway = {502: 0.01}, 0.005, 0.005
     faults.slow_share, faults.slow_seconds = 0.002, 3.0
@@ -107,12 +107,12 @@ def test_all_faults_together(
     faults.expire_every = 2.0
     do_at_chunk(5, lambda: drop_connections(postgres_database))
 
-    counts = postgres_sync(**everybody(centre, chunk_size=200))
+    counts = postgres_sync(**everybody(center, chunk_size=200))
 
-    assert_all_there(centre, postgres_database, counts)
-    statuses = centre.stats.statuses_by_endpoint[INFO]
+    assert_all_there(center, postgres_database, counts)
+    statuses = center.stats.statuses_by_endpoint[INFO]
     assert all(statuses[status] for status in (200, 401, 429, 502, 0))
-    assert counts["sign_ins"] == centre.stats.sign_ins("management") == centre.stats.requests(SIGN_IN)
+    assert counts["sign_ins"] == center.stats.sign_ins("management") == center.stats.requests(SIGN_IN)
     assert 1 < counts["sign_ins"] <= 2 + counts["seconds"] / faults.expire_every
 
 
@@ -128,64 +128,64 @@ FAULTS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_call_that_fails_in_passing_is_made_again(
-    centre: Simulator,
+    center: Simulator,
     sqlite_database: Database,
     sqlite_sync: Sync,
     monkeypatch: pytest.MonkeyPatch,
     hurry: None,
     fault: str,
 ) -> None:
-    connect(monkeypatch, centre, timeout=1, max_concurrency=8)
-    centre.faults.only = {INFO}
+    connect(monkeypatch, center, timeout=1, max_concurrency=8)
+    center.faults.only = {INFO}
     for name, value in FAULTS[fault].items():
-        setattr(centre.faults, name, value)
+        setattr(center.faults, name, value)
 
-    counts = sqlite_sync(**everybody(centre))
+    counts = sqlite_sync(**everybody(center))
 
-    assert_all_there(centre, sqlite_database, counts)
+    assert_all_there(center, sqlite_database, counts)
     assert counts["requests"] > 400
     assert counts["sign_ins"] == 1
 
 
 def test_a_session_that_lapses_is_renewed_once(
-    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync, do_at_chunk: AtChunk
+    center: Simulator, sqlite_database: Database, sqlite_sync: Sync, do_at_chunk: AtChunk
 ) -> None:
-    do_at_chunk(2, centre.expire_sessions)
-    do_at_chunk(5, centre.expire_sessions)
+    do_at_chunk(2, center.expire_sessions)
+    do_at_chunk(5, center.expire_sessions)
 
-    counts = sqlite_sync(**everybody(centre))
+    counts = sqlite_sync(**everybody(center))
 
-    assert_all_there(centre, sqlite_database, counts)
-    assert counts["sign_ins"] == centre.stats.requests(SIGN_IN) == 3
+    assert_all_there(center, sqlite_database, counts)
+    assert counts["sign_ins"] == center.stats.requests(SIGN_IN) == 3
     assert counts["requests"] <= 400 + 2 * (8 + 1)  # each call under way at the time once more, and a probe
 
 
 def test_a_refusal_for_being_too_fast_holds_up_everyone(
-    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync
+    center: Simulator, sqlite_database: Database, sqlite_sync: Sync
 ) -> None:
-    centre.faults.rate_limit, centre.faults.retry_after = 100, 1
+    center.faults.rate_limit, center.faults.retry_after = 100, 1
 
-    counts = sqlite_sync(**everybody(centre))
+    counts = sqlite_sync(**everybody(center))
 
-    assert_all_there(centre, sqlite_database, counts)
-    assert 0 < centre.stats.statuses[429] < 40
+    assert_all_there(center, sqlite_database, counts)
+    assert 0 < center.stats.statuses[429] < 40
     throttled = counts["throttled_seconds"]
     assert 0 < throttled <= counts["seconds"]
     assert sqlite_database.query("SELECT throttled_seconds FROM cc_sync_run") == [(throttled,)]
 
 
 def test_a_database_connection_that_drops_is_made_anew(
-    centre: Simulator, postgres_database: Database, postgres_sync: Sync, do_at_chunk: AtChunk
+    center: Simulator, postgres_database: Database, postgres_sync: Sync, do_at_chunk: AtChunk
 ) -> None:
     do_at_chunk(4, lambda: drop_connections(postgres_database))
 
-    counts = postgres_sync(**everybody(centre))
+    counts = postgres_sync(**everybody(center))
 
-    assert_all_there(centre, postgres_database, counts)
+    assert_all_there(center, postgres_database, counts)
 
 
 def test_a_lock_that_times_out_while_it_copies_is_waited_for(
-    centre: Simulator,
+    center: Simulator,
     postgres_database: Database,
     postgres_sync: Sync,
     monkeypatch: pytest.MonkeyPatch,
@@ -203,40 +203,40 @@ def test_a_lock_that_times_out_while_it_copies_is_waited_for(
             threading.Timer(0.5, somebody.rollback).start()
 
         do_at_chunk(3, lock)
-        counts = postgres_sync(**everybody(centre))
+        counts = postgres_sync(**everybody(center))
 
-    assert_all_there(centre, postgres_database, counts)
-    assert centre.stats.requests(INFO) == 400
+    assert_all_there(center, postgres_database, counts)
+    assert center.stats.requests(INFO) == 400
 
 
 # What does not
 
 
 def test_a_bad_gateway_at_a_sign_in_ends_the_run_and_a_retry_goes_on(
-    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync, do_at_chunk: AtChunk
+    center: Simulator, sqlite_database: Database, sqlite_sync: Sync, do_at_chunk: AtChunk
 ) -> None:
     """Nobody knows whether the credential was looked at, so it is not sent again at once."""
 
     def fail() -> None:
-        centre.faults.only, centre.faults.errors = {SIGN_IN}, {502: 1.0}
-        centre.expire_sessions()
+        center.faults.only, center.faults.errors = {SIGN_IN}, {502: 1.0}
+        center.expire_sessions()
 
     do_at_chunk(3, fail)
     with pytest.raises(CCSignInUnavailable, match="tokenByAkSk: HTTP 502"):
-        sqlite_sync(**everybody(centre))
-    assert centre.stats.requests(SIGN_IN) == 2
+        sqlite_sync(**everybody(center))
+    assert center.stats.requests(SIGN_IN) == 2
     assert_intact(sqlite_database, 3, "tokenByAkSk: HTTP 502")
-    centre.faults.errors = {}
+    center.faults.errors = {}
 
-    counts = sqlite_sync(**everybody(centre))
+    counts = sqlite_sync(**everybody(center))
 
-    assert_all_there(centre, sqlite_database, counts)
+    assert_all_there(center, sqlite_database, counts)
     assert counts["resumed"] == 150
 
 
 @pytest.mark.parametrize("concurrency", [1, 32])
 def test_a_server_that_dies_ends_the_run_with_the_tries_of_one_call(
-    make_centre: MakeCentre,
+    make_center: MakeCenter,
     sqlite_database: Database,
     sqlite_sync: Sync,
     monkeypatch: pytest.MonkeyPatch,
@@ -244,33 +244,33 @@ def test_a_server_that_dies_ends_the_run_with_the_tries_of_one_call(
     concurrency: int,
 ) -> None:
     """That nobody listens is no account's fault: no further account is tried."""
-    centre = make_centre(400)
-    connect(monkeypatch, centre, max_concurrency=concurrency)
+    center = make_center(400)
+    connect(monkeypatch, center, max_concurrency=concurrency)
     died: list[float] = []
 
     def die() -> None:
-        centre.stop()
+        center.stop()
         died.append(time.monotonic())
 
     do_at_chunk(3, die)
     with pytest.raises(CCTransientError, match="refuses the connection"):
-        sqlite_sync(**everybody(centre))
+        sqlite_sync(**everybody(center))
     longest = sum(FIRST_BACK_OFF * 2**repeat for repeat in range(MAX_TRIES - 1))
     assert time.monotonic() - died[0] < longest + 15  # seconds for a busy machine
     ((chunks,),) = sqlite_database.query("SELECT commits FROM cc_sync_run")
     assert 3 <= chunks <= 5  # what had been answered by then
     assert_intact(sqlite_database, chunks, "refuses the connection")
-    centre.start()
-    connect(monkeypatch, centre)
+    center.start()
+    connect(monkeypatch, center)
 
-    counts = sqlite_sync(**everybody(centre))
+    counts = sqlite_sync(**everybody(center))
 
-    assert_all_there(centre, sqlite_database, counts)
+    assert_all_there(center, sqlite_database, counts)
     assert counts["resumed"] == 50 * chunks
 
 
 def test_a_database_gone_for_good_ends_the_run_within_a_minute(
-    centre: Simulator,
+    center: Simulator,
     postgres_database: Database,
     postgres_sync: Sync,
     monkeypatch: pytest.MonkeyPatch,
@@ -287,20 +287,20 @@ def test_a_database_gone_for_good_ends_the_run_within_a_minute(
 
         do_at_chunk(3, go_away)
         with pytest.raises(CCError, match=r"the database of connection 'warehouse' says: .*refused"):
-            postgres_sync(**everybody(centre))
+            postgres_sync(**everybody(center))
     assert time.monotonic() - gone[0] < 60
     assert_intact(postgres_database, 2, None)
-    assert centre.stats.requests(INFO) <= 4 * 50 + 8
+    assert center.stats.requests(INFO) <= 4 * 50 + 8
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(dict(postgres_database.connection)))
 
-    counts = postgres_sync(**everybody(centre))
+    counts = postgres_sync(**everybody(center))
 
-    assert_all_there(centre, postgres_database, counts)
+    assert_all_there(center, postgres_database, counts)
     assert counts["resumed"] == 100
 
 
 def test_a_query_for_accounts_that_fails_in_the_middle_says_why(
-    centre: Simulator, postgres_database: Database, postgres_sync: Sync
+    center: Simulator, postgres_database: Database, postgres_sync: Sync
 ) -> None:
     query = "SELECT 'agent' || 100 / (4000 - number) FROM generate_series(1, 9000) AS number"
 
@@ -308,11 +308,11 @@ def test_a_query_for_accounts_that_fails_in_the_middle_says_why(
         postgres_sync(accounts_sql=query, softphones="none", history_table="cc_agent_history")
 
     assert postgres_database.tables() == set()
-    assert centre.stats.requests() == 0
+    assert center.stats.requests() == 0
 
 
 def test_a_full_disk_ends_the_run_within_a_minute(
-    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync, do_at_chunk: AtChunk
+    center: Simulator, sqlite_database: Database, sqlite_sync: Sync, do_at_chunk: AtChunk
 ) -> None:
     full: list[float] = []
 
@@ -328,67 +328,67 @@ def test_a_full_disk_ends_the_run_within_a_minute(
     try:
         do_at_chunk(3, lambda: full.append(time.monotonic()))
         with pytest.raises(CCError, match=r"the database of connection 'warehouse' says: .*disk is full"):
-            sqlite_sync(**everybody(centre))
+            sqlite_sync(**everybody(center))
     finally:
         sa.event.remove(sa.engine.Engine, "connect", limit)
         sa.event.remove(sa.engine.Engine, "begin", fill)
     assert time.monotonic() - full[0] < 60
     assert_intact(sqlite_database, 2, "database or disk is full")
 
-    counts = sqlite_sync(**everybody(centre))
+    counts = sqlite_sync(**everybody(center))
 
-    assert_all_there(centre, sqlite_database, counts)
+    assert_all_there(center, sqlite_database, counts)
 
 
 def test_a_secret_that_changes_in_mid_run_is_sent_once_more_at_most(
-    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync, do_at_chunk: AtChunk
+    center: Simulator, sqlite_database: Database, sqlite_sync: Sync, do_at_chunk: AtChunk
 ) -> None:
     def change() -> None:
-        centre.settings.app_secret = "another-secret"
-        centre.expire_sessions()
+        center.settings.app_secret = "another-secret"
+        center.expire_sessions()
 
     do_at_chunk(3, change)
 
     with pytest.raises(CCAuthError, match=SIGN_IN):
-        sqlite_sync(**everybody(centre))
+        sqlite_sync(**everybody(center))
 
-    assert centre.stats.requests(SIGN_IN) == 2
+    assert center.stats.requests(SIGN_IN) == 2
     assert_intact(sqlite_database, 3, SIGN_IN)
 
 
 def test_an_address_struck_off_the_allow_list_asks_no_more(
-    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync, do_at_chunk: AtChunk
+    center: Simulator, sqlite_database: Database, sqlite_sync: Sync, do_at_chunk: AtChunk
 ) -> None:
-    do_at_chunk(3, lambda: setattr(centre.settings, "allow_listed", False))
+    do_at_chunk(3, lambda: setattr(center.settings, "allow_listed", False))
 
     with pytest.raises(CCAuthError, match="HTTP 403"):
-        sqlite_sync(**everybody(centre))
+        sqlite_sync(**everybody(center))
 
-    assert 1 <= centre.stats.statuses[403] <= 2 * 8  # each call under way, and the query that shows why
-    assert centre.stats.requests(SIGN_IN) == 1
+    assert 1 <= center.stats.statuses[403] <= 2 * 8  # each call under way, and the query that shows why
+    assert center.stats.requests(SIGN_IN) == 1
     assert_intact(sqlite_database, 3, "HTTP 403")
 
 
 def test_a_name_that_does_not_resolve_is_said_before_anything_is_asked(
-    centre: Simulator, sqlite_sync: Sync, monkeypatch: pytest.MonkeyPatch, hurry: None
+    center: Simulator, sqlite_sync: Sync, monkeypatch: pytest.MonkeyPatch, hurry: None
 ) -> None:
-    connect(monkeypatch, centre, host="contact-centre.invalid")
+    connect(monkeypatch, center, host="contact-center.invalid")
 
-    with pytest.raises(CCSignInUnavailable, match=r"contact-centre\.invalid cannot be resolved"):
-        sqlite_sync(**everybody(centre))
+    with pytest.raises(CCSignInUnavailable, match=r"contact-center\.invalid cannot be resolved"):
+        sqlite_sync(**everybody(center))
 
-    assert centre.stats.requests() == 0
+    assert center.stats.requests() == 0
 
 
 def test_a_name_that_no_longer_resolves_ends_the_run(
-    centre: Simulator,
+    center: Simulator,
     sqlite_database: Database,
     sqlite_sync: Sync,
     monkeypatch: pytest.MonkeyPatch,
     do_at_chunk: AtChunk,
     hurry: None,
 ) -> None:
-    connect(monkeypatch, centre, host="localhost", max_concurrency=8)
+    connect(monkeypatch, center, host="localhost", max_concurrency=8)
     # So as not to wait until it forgets the address.
     no_cache = partialmethod(aiohttp.TCPConnector.__init__, use_dns_cache=False)
     monkeypatch.setattr(aiohttp.TCPConnector, "__init__", no_cache)
@@ -399,19 +399,19 @@ def test_a_name_that_no_longer_resolves_ends_the_run(
 
         # Not the system's: a loop of uvloop's asks it directly.
         monkeypatch.setattr(aiohttp.ThreadedResolver, "resolve", unknown)
-        centre.faults.reset_before = 1.0  # so that connections have to be made anew
+        center.faults.reset_before = 1.0  # so that connections have to be made again
 
     do_at_chunk(3, lose_name)
 
     with pytest.raises(CCTransientError, match="the name localhost cannot be resolved"):
-        sqlite_sync(**everybody(centre))
+        sqlite_sync(**everybody(center))
 
     assert_intact(sqlite_database, 3, "cannot be resolved")
 
 
 @pytest.mark.parametrize(("concurrency", "in_a_row"), [(1, 10), (16, 16)])
 def test_a_server_that_hangs_is_given_up_after_one_round(
-    centre: Simulator,
+    center: Simulator,
     sqlite_database: Database,
     sqlite_sync: Sync,
     monkeypatch: pytest.MonkeyPatch,
@@ -421,61 +421,61 @@ def test_a_server_that_hangs_is_given_up_after_one_round(
     in_a_row: int,
 ) -> None:
     """It takes every connection and says nothing: only waiting tells."""
-    connect(monkeypatch, centre, timeout=0.3, max_concurrency=concurrency)
+    connect(monkeypatch, center, timeout=0.3, max_concurrency=concurrency)
     asked: list[int] = []
 
     def hang() -> None:
-        centre.faults.latency, centre.faults.only = 30.0, {INFO}
-        asked.append(centre.stats.requests(INFO))
+        center.faults.latency, center.faults.only = 30.0, {INFO}
+        asked.append(center.stats.requests(INFO))
 
     do_at_chunk(3, hang)
     with pytest.raises(CCTransientError, match=f": {in_a_row} calls in a row failed; .*0.3 s"):
-        sqlite_sync(**everybody(centre))
+        sqlite_sync(**everybody(center))
 
     # What was under way when it began to hang, and its tries; of the calls after these, the first ones only.
-    assert centre.stats.requests(INFO) - asked[0] <= (in_a_row + 2 * concurrency) * transport.MAX_TRIES
+    assert center.stats.requests(INFO) - asked[0] <= (in_a_row + 2 * concurrency) * transport.MAX_TRIES
     ((chunks,),) = sqlite_database.query("SELECT commits FROM cc_sync_run")
     assert_intact(sqlite_database, chunks, "calls in a row failed")
-    centre.faults.latency = 0.0
-    connect(monkeypatch, centre, max_concurrency=8)
+    center.faults.latency = 0.0
+    connect(monkeypatch, center, max_concurrency=8)
 
-    counts = sqlite_sync(**everybody(centre))
+    counts = sqlite_sync(**everybody(center))
 
-    assert_all_there(centre, sqlite_database, counts)
+    assert_all_there(center, sqlite_database, counts)
     assert counts["resumed"] == 50 * chunks
 
 
 def test_an_answer_between_failures_says_that_the_server_is_there(
-    centre: Simulator, sqlite_sync: Sync, monkeypatch: pytest.MonkeyPatch, hurry: None
+    center: Simulator, sqlite_sync: Sync, monkeypatch: pytest.MonkeyPatch, hurry: None
 ) -> None:
     """Nine of ten fail, and so do not say what ten in a row would."""
-    connect(monkeypatch, centre, max_concurrency=1)
-    accounts = list(centre.accounts())
+    connect(monkeypatch, center, max_concurrency=1)
+    accounts = list(center.accounts())
     failing = [account for place, account in enumerate(accounts[:50]) if place % 10]
-    centre.faults.overrides = dict.fromkeys(failing, (502, ""))
+    center.faults.overrides = dict.fromkeys(failing, (502, ""))
 
-    assert sqlite_sync(**everybody(centre))["rejected"] == len(failing) == 45
+    assert sqlite_sync(**everybody(center))["rejected"] == len(failing) == 45
 
 
 @pytest.mark.parametrize("unanswered", [50, 51])
 def test_more_than_fifty_failures_in_a_thousand_calls_end_the_run(
-    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync, hurry: None, unanswered: int
+    center: Simulator, sqlite_database: Database, sqlite_sync: Sync, hurry: None, unanswered: int
 ) -> None:
     # Every third account: fewer in a row than say by themselves that the server is gone.
-    centre.faults.overrides = dict.fromkeys(list(centre.accounts())[100::3][:unanswered], (502, ""))
+    center.faults.overrides = dict.fromkeys(list(center.accounts())[100::3][:unanswered], (502, ""))
 
     if unanswered > 50:
         with pytest.raises(CCTransientError, match="more than 50 of the last 1000 calls failed"):
-            sqlite_sync(**everybody(centre))
+            sqlite_sync(**everybody(center))
     else:
-        assert sqlite_sync(**everybody(centre))["rejected"] == unanswered
+        assert sqlite_sync(**everybody(center))["rejected"] == unanswered
 
 
 def test_failures_that_lie_far_apart_do_not_end_the_run(
-    make_centre: MakeCentre, sqlite_sync: Sync, monkeypatch: pytest.MonkeyPatch, hurry: None
+    make_center: MakeCenter, sqlite_sync: Sync, monkeypatch: pytest.MonkeyPatch, hurry: None
 ) -> None:
-    centre = make_centre(2400)
-    connect(monkeypatch, centre, max_concurrency=8)
-    centre.faults.overrides = dict.fromkeys(list(centre.accounts())[::40], (502, ""))
+    center = make_center(2400)
+    connect(monkeypatch, center, max_concurrency=8)
+    center.faults.overrides = dict.fromkeys(list(center.accounts())[::40], (502, ""))
 
-    assert sqlite_sync(**everybody(centre, chunk_size=1000))["rejected"] == 60
+    assert sqlite_sync(**everybody(center, chunk_size=1000))["rejected"] == 60

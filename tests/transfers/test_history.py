@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from airflow_provider_cc.simulator import Simulator
-from tests.transfers.conftest import MakeCentre, Sync
+from tests.transfers.conftest import MakeCenter, Sync
 from tests.transfers.database import Database, on_each_database
 
 ATTRIBUTES = ("agent_id", "agent_type", "agent_status", "softphone_number")
@@ -74,7 +74,7 @@ def assert_agrees(database: Database) -> None:
 
 
 def test_a_first_version_begins_when_the_account_was_read(
-    centre: Simulator, database: Database, sync: Sync
+    center: Simulator, database: Database, sync: Sync
 ) -> None:
     sync(history_table=HISTORY)
 
@@ -88,11 +88,11 @@ def test_a_first_version_begins_when_the_account_was_read(
 
 
 def test_a_change_closes_one_version_and_opens_the_next(
-    centre: Simulator, database: Database, sync: Sync
+    center: Simulator, database: Database, sync: Sync
 ) -> None:
     sync(history_table=HISTORY)
-    old = centre.agent(ANN).softphone_number
-    centre.change_agent(ANN, softphone_number="555")
+    old = center.agent(ANN).softphone_number
+    center.change_agent(ANN, softphone_number="555")
 
     sync(history_table=HISTORY)
 
@@ -106,7 +106,7 @@ def test_a_change_closes_one_version_and_opens_the_next(
     assert sum(map(len, versions(database).values())) == 13
 
 
-def test_no_change_writes_no_version(centre: Simulator, database: Database, sync: Sync) -> None:
+def test_no_change_writes_no_version(center: Simulator, database: Database, sync: Sync) -> None:
     sync(history_table=HISTORY)
     before = database.dump()[HISTORY]
 
@@ -115,13 +115,13 @@ def test_no_change_writes_no_version(centre: Simulator, database: Database, sync
     assert database.dump()[HISTORY] == before
 
 
-def test_absence_is_a_gap_between_two_versions(centre: Simulator, database: Database, sync: Sync) -> None:
+def test_absence_is_a_gap_between_two_versions(center: Simulator, database: Database, sync: Sync) -> None:
     sync(history_table=HISTORY)
-    ann = centre.agent(ANN)
-    centre.remove_agent(ANN)
+    ann = center.agent(ANN)
+    center.remove_agent(ANN)
     sync(history_table=HISTORY)
     sync(history_table=HISTORY)
-    centre.add_agent(ANN, agent_id=ann.agent_id, softphone_number=ann.softphone_number)
+    center.add_agent(ANN, agent_id=ann.agent_id, softphone_number=ann.softphone_number)
 
     counts = sync(history_table=HISTORY)
 
@@ -134,12 +134,12 @@ def test_absence_is_a_gap_between_two_versions(centre: Simulator, database: Data
 
 
 def test_a_version_keeps_what_the_source_does_not_deliver(
-    centre: Simulator, database: Database, sync: Sync
+    center: Simulator, database: Database, sync: Sync
 ) -> None:
-    accounts = list(centre.accounts())
+    accounts = list(center.accounts())
     sync(accounts=accounts, history_table=HISTORY)
-    number = centre.agent(ANN).softphone_number
-    centre.change_agent(ANN, agent_status="9", softphone_number="555")
+    number = center.agent(ANN).softphone_number
+    center.change_agent(ANN, agent_status="9", softphone_number="555")
 
     sync(accounts=accounts, softphones="none", history_table=HISTORY)
 
@@ -148,39 +148,39 @@ def test_a_version_keeps_what_the_source_does_not_deliver(
     assert_agrees(database)
 
 
-def test_a_reject_leaves_the_open_version_open(centre: Simulator, database: Database, sync: Sync) -> None:
-    accounts = list(centre.accounts())
+def test_a_reject_leaves_the_open_version_open(center: Simulator, database: Database, sync: Sync) -> None:
+    accounts = list(center.accounts())
     sync(accounts=accounts, history_table=HISTORY)
     before = database.dump()[HISTORY]
-    centre.faults.overrides = {ANN: (500, "")}
+    center.faults.overrides = {ANN: (500, "")}
 
     assert sync(accounts=accounts, history_table=HISTORY)["rejected"] == 1
 
     assert database.dump()[HISTORY] == before
 
 
-def test_history_can_be_switched_on_later(centre: Simulator, database: Database, sync: Sync) -> None:
+def test_history_can_be_switched_on_later(center: Simulator, database: Database, sync: Sync) -> None:
     sync()
-    centre.change_agent(ANN, softphone_number="555")
-    centre.remove_agent("agent000004")
-    centre.add_agent("newcomer")
+    center.change_agent(ANN, softphone_number="555")
+    center.remove_agent("agent000004")
+    center.add_agent("newcomer")
 
     sync(history_table=HISTORY)
 
     first, second = spans(database)
     moments = changed_at(database)
     assert {account: [version[:2] for version in chain] for account, chain in versions(database).items()} == {
-        account: [(moments[account], None)] for account in centre.accounts()
+        account: [(moments[account], None)] for account in center.accounts()
     }
     new = {ANN, "newcomer"}
-    for account in centre.accounts():
+    for account in center.accounts():
         assert is_within(moments[account], second if account in new else first)
 
 
-def test_history_can_be_switched_off_for_a_while(centre: Simulator, database: Database, sync: Sync) -> None:
+def test_history_can_be_switched_off_for_a_while(center: Simulator, database: Database, sync: Sync) -> None:
     sync(history_table=HISTORY)
-    old = centre.agent(ANN).softphone_number
-    centre.change_agent(ANN, softphone_number="555")
+    old = center.agent(ANN).softphone_number
+    center.change_agent(ANN, softphone_number="555")
     sync()
 
     counts = sync(history_table=HISTORY)
@@ -198,10 +198,10 @@ def test_history_can_be_switched_off_for_a_while(centre: Simulator, database: Da
 
 
 def test_who_was_closed_while_history_was_off_is_closed_in_it_later(
-    centre: Simulator, database: Database, sync: Sync
+    center: Simulator, database: Database, sync: Sync
 ) -> None:
     sync(history_table=HISTORY)
-    centre.remove_agent(ANN)
+    center.remove_agent(ANN)
     sync()
 
     sync(history_table=HISTORY)
@@ -213,12 +213,12 @@ def test_who_was_closed_while_history_was_off_is_closed_in_it_later(
 
 
 @on_each_database
-def test_who_held_a_softphone_at_a_moment(centre: Simulator, database: Database, sync: Sync) -> None:
-    number = centre.agent(ANN).softphone_number
+def test_who_held_a_softphone_at_a_moment(center: Simulator, database: Database, sync: Sync) -> None:
+    number = center.agent(ANN).softphone_number
     sync(history_table=HISTORY)
-    centre.change_agent(ANN, softphone_number="555")
+    center.change_agent(ANN, softphone_number="555")
     sync(history_table=HISTORY)
-    centre.change_agent("agent000004", softphone_number=number)
+    center.change_agent("agent000004", softphone_number=number)
     sync(history_table=HISTORY)
 
     def holders(moment: datetime) -> list[str]:
@@ -236,11 +236,11 @@ def test_who_held_a_softphone_at_a_moment(centre: Simulator, database: Database,
     assert [holders(moment) for moment in (gained, third[1])] == [["agent000004"]] * 2
 
 
-def test_two_tenants_have_a_history_each(make_centre: MakeCentre, database: Database, sync: Sync) -> None:
-    centre = make_centre(3)
+def test_two_tenants_have_a_history_each(make_center: MakeCenter, database: Database, sync: Sync) -> None:
+    center = make_center(3)
     sync(history_table=HISTORY, tenant="north")
     sync(history_table=HISTORY, tenant="south")
-    centre.change_agent("agent000001", softphone_number="555")
+    center.change_agent("agent000001", softphone_number="555")
 
     sync(history_table=HISTORY, tenant="south")
 
@@ -252,21 +252,21 @@ def test_two_tenants_have_a_history_each(make_centre: MakeCentre, database: Data
 
 @on_each_database
 def test_no_gap_and_no_overlap_in_any_series_of_changes(
-    make_centre: MakeCentre, database: Database, sync: Sync
+    make_center: MakeCenter, database: Database, sync: Sync
 ) -> None:
     """Change, remove and bring back at random; every run, from either source, leaves a sound history."""
     chance = random.Random(1)  # noqa: S311
-    centre = make_centre(10)
-    everybody = list(centre.accounts())
+    center = make_center(10)
+    everybody = list(center.accounts())
     truth: list[dict[str, str]] = []
-    for _ in range(3 if database.kind == "duckdb" else 6):  # opened anew for every transaction, it is slow
+    for _ in range(3 if database.kind == "duckdb" else 6):  # reopened for every transaction, it is slow
         for account in chance.sample(everybody, 4):
-            if account not in set(centre.accounts()):
-                centre.add_agent(account, softphone_number=str(chance.randrange(100, 105)))
+            if account not in set(center.accounts()):
+                center.add_agent(account, softphone_number=str(chance.randrange(100, 105)))
             elif chance.random() < 0.4:
-                centre.remove_agent(account)
+                center.remove_agent(account)
             else:
-                centre.change_agent(
+                center.change_agent(
                     account,
                     softphone_number=str(chance.randrange(100, 105)),
                     agent_type=chance.choice([4, 5]),
@@ -275,7 +275,7 @@ def test_no_gap_and_no_overlap_in_any_series_of_changes(
         # A removed account is closed by either source: the directory no longer lists it.
         source = {"accounts": everybody} if chance.random() < 0.5 else {}
         sync(history_table=HISTORY, chunk_size=3, max_rejects=1.0, min_snapshot_ratio=0.0, **source)
-        truth.append({account: centre.agent(account).softphone_number for account in centre.accounts()})
+        truth.append({account: center.agent(account).softphone_number for account in center.accounts()})
         assert_agrees(database)
 
     chains = versions(database)

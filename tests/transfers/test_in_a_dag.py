@@ -29,9 +29,9 @@ class Outcome:
     :param run: what Airflow says of it
     :param metadata_file: Airflow's own database
     :param database: what the sync wrote
-    :param agents: everybody in the contact centre, by account
+    :param agents: everybody in the contact center, by account
     :param secrets: what must be nowhere
-    :param asked: how often the contact centre was asked for its directory
+    :param asked: how often the contact center was asked for its directory
     """
 
     run: Run
@@ -79,10 +79,10 @@ def outcome(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
 def _run(folder: Path, request: pytest.FixtureRequest) -> Outcome:
     path = folder / "warehouse.sqlite"
     database = Database(f"sqlite:///{path}", {"conn_type": "sqlite", "host": str(path)})
-    with Simulator(Settings(agents=12, seed=7)) as centre:
-        agents = {account: centre.agent(account) for account in centre.accounts()}
+    with Simulator(Settings(agents=12, seed=7)) as center:
+        agents = {account: center.agent(account) for account in center.accounts()}
         signs_in = agents["agent000002"]
-        gateway = centre.connections()["cc_gateway_default"]
+        gateway = center.connections()["cc_gateway_default"]
         connections = {
             "warehouse": database.connection,
             "agent_000002": {
@@ -93,7 +93,7 @@ def _run(folder: Path, request: pytest.FixtureRequest) -> Outcome:
             "gateway_shared": {**gateway, "extra": {**gateway["extra"], "share_session": True}},
         }
         environment = {
-            **centre.environment(),
+            **center.environment(),
             **{f"AIRFLOW_CONN_{name.upper()}": json.dumps(value) for name, value in connections.items()},
         }
         airflow = AirflowHome(folder / "airflow", environment, dags=Path(__file__).parent / "dags")
@@ -103,8 +103,8 @@ def _run(folder: Path, request: pytest.FixtureRequest) -> Outcome:
         run = airflow.run_dag("operators")
         secrets = {value for it in agents.values() for value in (it.password, it.agent_password)}
         secrets |= {it.sip_password for it in agents.values() if it.sip_password}
-        asked = centre.stats.requests("agentAccount/query")
-        return Outcome(run, airflow.database, database, agents, secrets | centre.secrets(), asked)
+        asked = center.stats.requests("agentAccount/query")
+        return Outcome(run, airflow.database, database, agents, secrets | center.secrets(), asked)
 
 
 def test_every_task_but_the_wrong_one_succeeds(outcome: Outcome) -> None:

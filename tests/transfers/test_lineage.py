@@ -58,14 +58,14 @@ class Told:
 
     :param run: what Airflow says of it
     :param text: all that OpenLineage was told
-    :param centre: address of the contact centre
+    :param center: address of the contact center
     :param databases: what OpenLineage calls each database
     :param secrets: what must not be in it
     """
 
     run: Run
     text: str
-    centre: str
+    center: str
     databases: dict[str, str]
     secrets: set[str]
 
@@ -99,19 +99,19 @@ def told(
         *(Database(f"{kind}:///{path}", {"conn_type": kind, "host": path}) for kind, path in files.items()),
         warehouse,
     ]
-    with Simulator(Settings(agents=12, seed=7, tls=True)) as centre:
+    with Simulator(Settings(agents=12, seed=7, tls=True)) as center:
         for database in databases:
             database.execute(
                 "DROP TABLE IF EXISTS hr_account", "CREATE TABLE hr_account (account VARCHAR(64))"
             )
             database.execute(
                 "INSERT INTO hr_account VALUES (:account)",
-                rows=[{"account": account} for account in [*centre.accounts(), "nobody"]],
+                rows=[{"account": account} for account in [*center.accounts(), "nobody"]],
             )
         events = folder / "events.jsonl"
         transport = {"type": "file", "log_file_path": str(events), "append": True}
         environment = {
-            **centre.environment(),
+            **center.environment(),
             **{
                 f"AIRFLOW_CONN_{kind.upper()}": json.dumps(dict(database.connection))
                 for kind, database in zip((*files, "postgres"), databases, strict=True)
@@ -122,7 +122,7 @@ def told(
         airflow = AirflowHome(folder / "airflow", environment, dags=folder / "dags")
         airflow.migrate(template=migrated_database)
         run = airflow.run_dag("lineage")
-        connection = centre.connections()["cc_management_default"]
+        connection = center.connections()["cc_management_default"]
         yield Told(
             run,
             events.read_text(),
@@ -131,7 +131,7 @@ def told(
                 **{kind: f"{kind}://{path}" for kind, path in files.items()},
                 "postgres": "postgres://{host}:{port}".format_map(warehouse.connection),
             },
-            {*centre.secrets(), *centre.accounts(), "of-the-warehouse", "somebody.private"},
+            {*center.secrets(), *center.accounts(), "of-the-warehouse", "somebody.private"},
         )
 
 
@@ -184,11 +184,11 @@ def test_the_query_s_tables_and_the_interfaces_are_inputs(told: Told, kind: str)
     prefix = "postgres.public" if kind == "postgres" else "main"
 
     assert _names(told.event(kind)["inputs"]) == [
-        (told.centre, AGENT_INFO.path),
-        (told.centre, DIRECTORY.path),
+        (told.center, AGENT_INFO.path),
+        (told.center, DIRECTORY.path),
         (told.databases[kind], f"{prefix}.hr_account"),
     ]
-    assert _names(told.event("directory")["inputs"]) == [(told.centre, DIRECTORY.path)]
+    assert _names(told.event("directory")["inputs"]) == [(told.center, DIRECTORY.path)]
 
 
 def test_the_postgres_asset_of_the_table_is_the_same_dataset(told: Told) -> None:
@@ -201,7 +201,7 @@ def test_a_dry_run_has_no_outputs(told: Told) -> None:
     event = told.event("rehearsal")
 
     assert event["outputs"] == []
-    assert _names(event["inputs"]) == [(told.centre, DIRECTORY.path)]
+    assert _names(event["inputs"]) == [(told.center, DIRECTORY.path)]
 
 
 def test_a_try_that_failed_tells_what_it_wrote(told: Told) -> None:

@@ -23,11 +23,11 @@ pytestmark = pytest.mark.usefixtures("variables")
 
 
 @pytest.fixture
-def know(centre: Simulator, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+def know(center: Simulator, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Make a connection with every account's password, some of them wrong."""
 
     def know(**wrong: str) -> None:
-        known = {account: centre.agent(account).password for account in centre.accounts()} | wrong
+        known = {account: center.agent(account).password for account in center.accounts()} | wrong
         connection = {"conn_type": "generic", "password": json.dumps(known)}
         monkeypatch.setenv("AIRFLOW_CONN_PASSWORDS", json.dumps(connection))
 
@@ -42,26 +42,26 @@ def wall(monkeypatch: pytest.MonkeyPatch) -> WallClock:
     return wall
 
 
-def arguments(centre: Simulator, **more: Any) -> dict[str, Any]:
+def arguments(center: Simulator, **more: Any) -> dict[str, Any]:
     return {
-        "accounts": list(centre.accounts()),
+        "accounts": list(center.accounts()),
         "softphones": "login_params",
         "passwords_conn_id": "passwords",
         **more,
     }
 
 
-def asked(centre: Simulator, sync: Sync, **more: Any) -> tuple[int, int]:
+def asked(center: Simulator, sync: Sync, **more: Any) -> tuple[int, int]:
     """Sync; return how many accounts were rejected, and how often a password was sent."""
-    before = centre.stats.requests(ENDPOINT)
-    counts: Mapping[str, int] = sync(**arguments(centre, **more))
-    return counts["rejected"], centre.stats.requests(ENDPOINT) - before
+    before = center.stats.requests(ENDPOINT)
+    counts: Mapping[str, int] = sync(**arguments(center, **more))
+    return counts["rejected"], center.stats.requests(ENDPOINT) - before
 
 
 def test_it_is_sent_by_the_first_run_alone(
-    centre: Simulator, database: Database, sync: Sync, know: Callable[..., None]
+    center: Simulator, database: Database, sync: Sync, know: Callable[..., None]
 ) -> None:
-    assert [asked(centre, sync) for _ in range(3)] == [(1, 12), (1, 11), (1, 11)]
+    assert [asked(center, sync) for _ in range(3)] == [(1, 12), (1, 11), (1, 11)]
 
     rejects = database.query(
         "SELECT account, endpoint, code, message FROM cc_agent_reject ORDER BY rejected_at"
@@ -77,90 +77,90 @@ def test_it_is_sent_by_the_first_run_alone(
 
 @pytest.mark.parametrize("source", ["accounts", "directory"])
 def test_so_it_is_from_either_source(
-    centre: Simulator, sqlite_sync: Sync, know: Callable[..., None], source: str
+    center: Simulator, sqlite_sync: Sync, know: Callable[..., None], source: str
 ) -> None:
     more = {"accounts": None} if source == "directory" else {}
-    assert [asked(centre, sqlite_sync, **more)[1] for _ in range(2)] == [12, 11]
+    assert [asked(center, sqlite_sync, **more)[1] for _ in range(2)] == [12, 11]
 
 
 def test_a_locked_account_is_left_alone_too(
-    centre: Simulator, sqlite_sync: Sync, know: Callable[..., None]
+    center: Simulator, sqlite_sync: Sync, know: Callable[..., None]
 ) -> None:
     know()
-    centre.lock_agent(ACCOUNT)
-    assert [asked(centre, sqlite_sync) for _ in range(2)] == [(1, 12), (1, 11)]
+    center.lock_agent(ACCOUNT)
+    assert [asked(center, sqlite_sync) for _ in range(2)] == [(1, 12), (1, 11)]
 
 
 def test_another_password_is_sent_at_once_and_a_success_clears_it(
-    centre: Simulator, sqlite_sync: Sync, know: Callable[..., None], variables: Variables
+    center: Simulator, sqlite_sync: Sync, know: Callable[..., None], variables: Variables
 ) -> None:
-    asked(centre, sqlite_sync)
+    asked(center, sqlite_sync)
     know(**{ACCOUNT: "also-wrong"})
-    assert [asked(centre, sqlite_sync) for _ in range(2)] == [(1, 12), (1, 11)]
+    assert [asked(center, sqlite_sync) for _ in range(2)] == [(1, 12), (1, 11)]
     know()
-    assert asked(centre, sqlite_sync) == (0, 12)
+    assert asked(center, sqlite_sync) == (0, 12)
     assert list(variables.all("cc_blocked__").values()) == ["{}"]
 
 
 def test_with_the_variable_deleted_it_is_sent_again(
-    centre: Simulator, sqlite_sync: Sync, know: Callable[..., None], variables: Variables
+    center: Simulator, sqlite_sync: Sync, know: Callable[..., None], variables: Variables
 ) -> None:
-    asked(centre, sqlite_sync)
+    asked(center, sqlite_sync)
     (name,) = variables.all("cc_blocked__")
     variables.delete(name)
-    assert [asked(centre, sqlite_sync)[1] for _ in range(2)] == [12, 11]
+    assert [asked(center, sqlite_sync)[1] for _ in range(2)] == [12, 11]
 
 
 def test_after_five_minutes_and_then_ten_it_is_sent_once_more(
-    centre: Simulator, sqlite_sync: Sync, know: Callable[..., None], wall: WallClock
+    center: Simulator, sqlite_sync: Sync, know: Callable[..., None], wall: WallClock
 ) -> None:
-    asked(centre, sqlite_sync)
+    asked(center, sqlite_sync)
     sent = []
     for minutes in (4.8, 0.4, 9.6, 0.6):
         wall.ahead += timedelta(minutes=minutes)
-        sent.append(asked(centre, sqlite_sync)[1])
+        sent.append(asked(center, sqlite_sync)[1])
     assert sent == [11, 12, 11, 12]
 
 
 def test_a_run_that_fails_leaves_its_blocks(
-    centre: Simulator, sqlite_sync: Sync, know: Callable[..., None]
+    center: Simulator, sqlite_sync: Sync, know: Callable[..., None]
 ) -> None:
-    know(**dict.fromkeys(centre.accounts(), "wrong"))
+    know(**dict.fromkeys(center.accounts(), "wrong"))
     for _ in range(3):  # an attempt and its retries
         with pytest.raises(CCError, match="rejected"):
-            sqlite_sync(run_id="one", **arguments(centre))
-    assert centre.stats.requests(ENDPOINT) == 12
+            sqlite_sync(run_id="one", **arguments(center))
+    assert center.stats.requests(ENDPOINT) == 12
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 500])
 def test_what_is_no_verdict_on_the_password_blocks_nothing(
-    centre: Simulator, sqlite_sync: Sync, know: Callable[..., None], variables: Variables, status: int
+    center: Simulator, sqlite_sync: Sync, know: Callable[..., None], variables: Variables, status: int
 ) -> None:
     know()
-    centre.faults.errors, centre.faults.only = {status: 0.5}, {ENDPOINT}
-    assert asked(centre, sqlite_sync, max_rejects=1.0)[0] > 1
+    center.faults.errors, center.faults.only = {status: 0.5}, {ENDPOINT}
+    assert asked(center, sqlite_sync, max_rejects=1.0)[0] > 1
     assert variables.all() == {}
 
 
 def test_a_dry_run_heeds_the_blocks(
-    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync, know: Callable[..., None]
+    center: Simulator, sqlite_database: Database, sqlite_sync: Sync, know: Callable[..., None]
 ) -> None:
-    assert asked(centre, sqlite_sync, dry_run=True) == (1, 12)
+    assert asked(center, sqlite_sync, dry_run=True) == (1, 12)
     assert sqlite_database.tables() == set()
-    assert asked(centre, sqlite_sync, dry_run=True) == (1, 11)
+    assert asked(center, sqlite_sync, dry_run=True) == (1, 11)
 
 
 def test_neither_password_nor_fingerprint_nor_key_is_shown(
-    centre: Simulator,
+    center: Simulator,
     sqlite_database: Database,
     sqlite_sync: Sync,
     know: Callable[..., None],
     variables: Variables,
     log: Log,
 ) -> None:
-    centre.settings.echo_secrets = True
+    center.settings.echo_secrets = True
     for _ in range(2):
-        asked(centre, sqlite_sync)
+        asked(center, sqlite_sync)
     (entries,) = variables.all("cc_blocked__").values()
     (entry,) = json.loads(entries).values()
     written = json.dumps(sqlite_database.dump(), default=str)
@@ -171,12 +171,12 @@ def test_neither_password_nor_fingerprint_nor_key_is_shown(
 
 
 def test_without_variables_the_run_continues_without_blocks(
-    centre: Simulator,
+    center: Simulator,
     sqlite_sync: Sync,
     know: Callable[..., None],
     variables: Variables,
     log: Log,
 ) -> None:
     with variables.away():
-        assert [asked(centre, sqlite_sync) for _ in range(2)] == [(1, 12), (1, 12)]
+        assert [asked(center, sqlite_sync) for _ in range(2)] == [(1, 12), (1, 12)]
     assert "cannot be read" in log.text

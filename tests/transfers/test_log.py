@@ -20,8 +20,8 @@ def said(log: Log) -> list[str]:
     return list(dict.fromkeys(re.split(r"\s*(?:\x1b|\[airflow\.)", line)[0] for line in lines))
 
 
-def test_the_plan_comes_first_and_the_result_last(centre: Simulator, sqlite_sync: Sync, log: Log) -> None:
-    center = f"https://127.0.0.1:{centre.port} (connection 'cc_management_default'"
+def test_the_plan_comes_first_and_the_result_last(center: Simulator, sqlite_sync: Sync, log: Log) -> None:
+    center = f"https://127.0.0.1:{center.port} (connection 'cc_management_default'"
     sqlite_sync(tenant="north")
     of_directory = said(log)
     sqlite_sync(
@@ -50,13 +50,13 @@ def test_the_plan_comes_first_and_the_result_last(centre: Simulator, sqlite_sync
     ],
 )
 def test_a_failure_says_what_to_do(
-    error: type[CCError], advice: str, centre: Simulator, sqlite_sync: Sync, log: Log
+    error: type[CCError], advice: str, center: Simulator, sqlite_sync: Sync, log: Log
 ) -> None:
-    accounts = list(centre.accounts())
+    accounts = list(center.accounts())
     if error is CCAuthError:
-        centre.faults.refuse_sign_ins = {"management"}
+        center.faults.refuse_sign_ins = {"management"}
     elif error is CCTransientError:
-        centre.stop()
+        center.stop()
     else:
         accounts = ["nobody", "no one"]
 
@@ -74,7 +74,7 @@ def test_a_failure_says_what_to_do(
 
 
 def test_a_table_that_does_not_fit_is_named(
-    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync, log: Log
+    center: Simulator, sqlite_database: Database, sqlite_sync: Sync, log: Log
 ) -> None:
     sqlite_database.execute("CREATE TABLE cc_agent (account TEXT PRIMARY KEY)")
 

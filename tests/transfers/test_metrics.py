@@ -22,7 +22,7 @@ from airflow_provider_cc.sync.metrics import OUTCOMES
 from tests.conftest import CHECKOUT
 from tests.docs.pages import code_words, page, tables
 from tests.monitoring import Collector, Metric, StatsD
-from tests.transfers.conftest import MakeCentre, Sync
+from tests.transfers.conftest import MakeCenter, Sync
 from tests.transfers.database import Database
 
 INFO, LISTED = "queryAgentInfoByAccount", "agentAccount_query"
@@ -41,7 +41,7 @@ def statsd(monkeypatch: pytest.MonkeyPatch) -> Iterator[StatsD]:
 
 
 def _connect(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let Airflow's Stats begin anew with the settings of this moment."""
+    """Let Airflow's Stats start over with the settings of this moment."""
     if hasattr(Stats, "initialize"):
         from airflow.sdk.observability.metrics.stats_utils import get_stats_factory
 
@@ -67,20 +67,20 @@ def tagged(received: dict[str, list[Metric]], name: str, *tags: str) -> dict[str
 
 
 def test_accounts_requests_and_seconds_are_those_of_the_run(
-    make_centre: MakeCentre, sqlite_sync: Sync, statsd: StatsD
+    make_center: MakeCenter, sqlite_sync: Sync, statsd: StatsD
 ) -> None:
-    centre = make_centre(40)
+    center = make_center(40)
     before = time.time()
 
-    counts = sqlite_sync(accounts=[*centre.accounts(), "nobody"], softphones="directory", tenant="south, 1")
+    counts = sqlite_sync(accounts=[*center.accounts(), "nobody"], softphones="directory", tenant="south, 1")
     received = statsd.received()
 
     assert values(received, "cc.sync.accounts.") == {name: counts[name] for name in OUTCOMES}
     assert counts["added"] > 30
     assert counts["rejected"] > 0
     assert values(received, "cc.sync.requests.") == {
-        INFO: centre.stats.requests(INFO),
-        LISTED: centre.stats.requests("agentAccount/query"),
+        INFO: center.stats.requests(INFO),
+        LISTED: center.stats.requests("agentAccount/query"),
     }
     assert not values(received, "cc.sync.failed_requests.")
     assert (values(received, "cc.sync.sign_ins"), values(received, "cc.sync.retries")) == ({"": 1}, {"": 0})
@@ -99,12 +99,12 @@ def test_accounts_requests_and_seconds_are_those_of_the_run(
 
 
 def test_the_docs_name_all_and_a_value_in_a_name_is_a_tag_as_well(
-    make_centre: MakeCentre, sqlite_sync: Sync, statsd: StatsD
+    make_center: MakeCenter, sqlite_sync: Sync, statsd: StatsD
 ) -> None:
-    centre = make_centre(12)
-    centre.faults.overrides = {"agent000003": (404, "")}
+    center = make_center(12)
+    center.faults.overrides = {"agent000003": (404, "")}
 
-    sqlite_sync(accounts=list(centre.accounts()), softphones="none")
+    sqlite_sync(accounts=list(center.accounts()), softphones="none")
     received = statsd.received()
 
     told = {code_words(row[0])[0]: set(code_words(row[2])) for row in tables(page("docs/metrics.md"))[0][1:]}
@@ -123,13 +123,13 @@ def test_the_docs_name_all_and_a_value_in_a_name_is_a_tag_as_well(
 
 
 def test_failed_requests_are_told_by_their_reason(
-    make_centre: MakeCentre, sqlite_sync: Sync, statsd: StatsD
+    make_center: MakeCenter, sqlite_sync: Sync, statsd: StatsD
 ) -> None:
-    centre = make_centre(60)
-    centre.faults.only = {INFO}
-    centre.faults.errors, centre.faults.reset_before = {502: 0.05}, 0.05
+    center = make_center(60)
+    center.faults.only = {INFO}
+    center.faults.errors, center.faults.reset_before = {502: 0.05}, 0.05
 
-    sqlite_sync(accounts=list(centre.accounts()), softphones="none")
+    sqlite_sync(accounts=list(center.accounts()), softphones="none")
     received = statsd.received()
 
     failed = values(received, f"cc.sync.failed_requests.{INFO}.")
@@ -139,9 +139,9 @@ def test_failed_requests_are_told_by_their_reason(
 
 
 def test_an_attempt_that_fails_tells_what_it_cost_and_no_accounts(
-    centre: Simulator, sqlite_sync: Sync, statsd: StatsD
+    center: Simulator, sqlite_sync: Sync, statsd: StatsD
 ) -> None:
-    accounts = [*list(centre.accounts())[:4], "nobody", "no one"]
+    accounts = [*list(center.accounts())[:4], "nobody", "no one"]
     arguments: dict[str, Any] = {"accounts": accounts, "softphones": "none", "run_id": "one"}
 
     with pytest.raises(CCError, match="max_rejects"):
@@ -159,7 +159,7 @@ def test_an_attempt_that_fails_tells_what_it_cost_and_no_accounts(
     assert values(resumed, "cc.sync.accounts.")["added"] == 4
 
 
-def test_a_dry_run_changes_no_accounts(centre: Simulator, sqlite_sync: Sync, statsd: StatsD) -> None:
+def test_a_dry_run_changes_no_accounts(center: Simulator, sqlite_sync: Sync, statsd: StatsD) -> None:
     sqlite_sync(dry_run=True)
     received = statsd.received()
 
@@ -169,7 +169,7 @@ def test_a_dry_run_changes_no_accounts(centre: Simulator, sqlite_sync: Sync, sta
 
 
 def test_the_freshness_sensor_tells_the_age(
-    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync, statsd: StatsD
+    center: Simulator, sqlite_database: Database, sqlite_sync: Sync, statsd: StatsD
 ) -> None:
     sqlite_sync()
     (at_the_end,) = statsd.received()["cc.sync.last_success"]
@@ -185,7 +185,7 @@ def test_the_freshness_sensor_tells_the_age(
 
 
 def test_a_sync_does_not_depend_on_its_monitoring(
-    centre: Simulator, sqlite_sync: Sync, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    center: Simulator, sqlite_sync: Sync, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("AIRFLOW__METRICS__STATSD_ON", "True")
     monkeypatch.setenv("AIRFLOW__METRICS__STATSD_PORT", "no number")
@@ -200,11 +200,11 @@ def test_a_sync_does_not_depend_on_its_monitoring(
 
 
 def test_the_dashboard_asks_for_what_is_sent(
-    make_centre: MakeCentre, sqlite_sync: Sync, statsd: StatsD
+    make_center: MakeCenter, sqlite_sync: Sync, statsd: StatsD
 ) -> None:
-    centre = make_centre(12)
-    centre.faults.overrides = {"agent000003": (404, "")}
-    sqlite_sync(accounts=list(centre.accounts()), softphones="none")
+    center = make_center(12)
+    center.faults.overrides = {"agent000003": (404, "")}
+    sqlite_sync(accounts=list(center.accounts()), softphones="none")
     exposed = _exposed(statsd.received())
     dashboard = json.loads((CHECKOUT / "docs/grafana-dashboard.json").read_text())
 
@@ -269,7 +269,7 @@ os._exit(0 if counts["added"] else 1)
 
 
 def test_opentelemetry_has_everything_when_the_process_ends(
-    centre: Simulator, sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
+    center: Simulator, sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(dict(sqlite_database.connection)))
     with Collector() as collector:

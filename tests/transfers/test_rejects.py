@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_cc.exceptions import CCAuthError, CCError
 from airflow_provider_cc.simulator import Simulator
-from tests.transfers.conftest import Log, MakeCentre, Sync
+from tests.transfers.conftest import Log, MakeCenter, Sync
 from tests.transfers.database import Database, on_each_database
 
 INFO = "queryAgentInfoByAccount"
@@ -58,20 +58,20 @@ def rejects(database: Database, table: str = "cc_agent_reject") -> list[tuple[An
 
 
 def assert_staged(database: Database, rejected: list[tuple[Any, ...]]) -> None:
-    """A run that failed for its rejects has them staged for whoever wants to see them, and nothing else."""
+    """A run that failed for its rejects keeps them staged, where they can be looked up, and nothing else."""
     assert rejects(database, "cc_agent_stage") == sorted(rejected)
     for table in ("cc_agent", "cc_agent_reject"):
         assert database.query(f"SELECT * FROM {table}") == []
 
 
 def test_a_reply_that_cannot_be_used_is_a_reject(
-    make_centre: MakeCentre, sqlite_database: Database, sqlite_sync: Sync
+    make_center: MakeCenter, sqlite_database: Database, sqlite_sync: Sync
 ) -> None:
-    centre = make_centre(3 * len(REPLIES))
-    asked = dict(zip(list(centre.accounts())[::3], REPLIES.items(), strict=True))
-    centre.faults.overrides = {account: (status, body) for account, (_, (status, body, _)) in asked.items()}
+    center = make_center(3 * len(REPLIES))
+    asked = dict(zip(list(center.accounts())[::3], REPLIES.items(), strict=True))
+    center.faults.overrides = {account: (status, body) for account, (_, (status, body, _)) in asked.items()}
 
-    sqlite_sync(accounts=list(centre.accounts()), softphones="none")
+    sqlite_sync(accounts=list(center.accounts()), softphones="none")
 
     names = {account: name for account, (name, _) in asked.items()}
     found = {names[account]: (endpoint, code) for account, endpoint, code in rejects(sqlite_database)}
@@ -79,11 +79,11 @@ def test_a_reply_that_cannot_be_used_is_a_reject(
     assert sqlite_database.query("SELECT COUNT(*) FROM cc_agent") == [(2 * len(REPLIES),)]
 
 
-def test_a_reject_leaves_the_row_as_it_was(centre: Simulator, database: Database, sync: Sync) -> None:
-    accounts = list(centre.accounts())
+def test_a_reject_leaves_the_row_as_it_was(center: Simulator, database: Database, sync: Sync) -> None:
+    accounts = list(center.accounts())
     sync(accounts=accounts, softphones="none")
     before = database.query("SELECT * FROM cc_agent WHERE account = 'agent000003'")
-    centre.faults.overrides = {"agent000003": (200, info(workNo=8, agentType="?"))}
+    center.faults.overrides = {"agent000003": (200, info(workNo=8, agentType="?"))}
 
     counts = sync(accounts=accounts, softphones="none")
 
@@ -92,7 +92,7 @@ def test_a_reject_leaves_the_row_as_it_was(centre: Simulator, database: Database
 
 
 def test_a_reject_has_the_key_and_the_stamp_of_its_run(
-    centre: Simulator, database: Database, sync: Sync
+    center: Simulator, database: Database, sync: Sync
 ) -> None:
     sync(accounts=["nobody", "agent000001"], softphones="none", run_id="the run", tenant="north")
 
@@ -103,13 +103,13 @@ def test_a_reject_has_the_key_and_the_stamp_of_its_run(
     assert [(at,)] == database.query("SELECT started_at FROM cc_sync_run")
 
 
-def test_the_message_says_what_the_centre_said(
-    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync
+def test_the_message_says_what_the_center_said(
+    center: Simulator, sqlite_database: Database, sqlite_sync: Sync
 ) -> None:
     text = "Konto 'gesperrt' \x1b[31m\r\n" + "x" * 5000
-    centre.faults.overrides = {"agent000003": (200, {"returnCode": "42", "description": text})}
+    center.faults.overrides = {"agent000003": (200, {"returnCode": "42", "description": text})}
 
-    sqlite_sync(accounts=list(centre.accounts()), softphones="none")
+    sqlite_sync(accounts=list(center.accounts()), softphones="none")
 
     ((message,),) = sqlite_database.query("SELECT message FROM cc_agent_reject")
     assert message.startswith("Konto 'gesperrt' [31m")
@@ -119,15 +119,15 @@ def test_the_message_says_what_the_centre_said(
 
 @on_each_database
 def test_a_long_code_is_cut_and_nul_characters_do_not_stop_the_run(
-    centre: Simulator, database: Database, sync: Sync
+    center: Simulator, database: Database, sync: Sync
 ) -> None:
-    centre.faults.overrides = {
+    center.faults.overrides = {
         "agent000002": (200, {"returnCode": "9" * 3000}),
         "agent000003": (200, {"returnCode": "4\0002", "description": "a\0b"}),
         "agent000004": (200, info(agentStatus="a\0b")),
     }
 
-    counts = sync(accounts=list(centre.accounts()), softphones="none")
+    counts = sync(accounts=list(center.accounts()), softphones="none")
 
     assert counts["rejected"] == 3
     codes = database.query("SELECT code FROM cc_agent_reject WHERE account = 'agent000002'")
@@ -135,24 +135,24 @@ def test_a_long_code_is_cut_and_nul_characters_do_not_stop_the_run(
 
 
 def test_an_account_that_does_not_exist_is_a_reject(
-    make_centre: MakeCentre, database: Database, sync: Sync
+    make_center: MakeCenter, database: Database, sync: Sync
 ) -> None:
     for code in ("0", "1"):
-        centre = make_centre(3, missing_account_code=code)
-        sync(accounts=["nobody", *centre.accounts()], softphones="none")
+        center = make_center(3, missing_account_code=code)
+        sync(accounts=["nobody", *center.accounts()], softphones="none")
 
     assert {code for _, _, code in rejects(database)} == {"no_agent", "1"}
 
 
 def test_lines_of_the_directory_without_agent_id_are_asked_for(
-    make_centre: MakeCentre, database: Database, sync: Sync
+    make_center: MakeCenter, database: Database, sync: Sync
 ) -> None:
-    centre = make_centre(3, directory_omits=frozenset({"workNo"}))
-    centre.faults.overrides = {"agent000002": (200, info(workNo=""))}
+    center = make_center(3, directory_omits=frozenset({"workNo"}))
+    center.faults.overrides = {"agent000002": (200, info(workNo=""))}
 
     counts = sync()
 
-    agents = [centre.agent(account) for account in ("agent000000", "agent000001")]
+    agents = [center.agent(account) for account in ("agent000000", "agent000001")]
     assert sorted(database.query("SELECT account, agent_id FROM cc_agent")) == [
         (agent.account, agent.agent_id) for agent in agents
     ]
@@ -161,10 +161,10 @@ def test_lines_of_the_directory_without_agent_id_are_asked_for(
 
 
 def test_a_line_of_the_directory_that_cannot_be_read_is_a_reject(
-    centre: Simulator, database: Database, sync: Sync
+    center: Simulator, database: Database, sync: Sync
 ) -> None:
     sync()
-    centre.change_agent("agent000003", agent_id="seven")
+    center.change_agent("agent000003", agent_id="seven")
 
     counts = sync()
 
@@ -177,11 +177,11 @@ def test_a_line_of_the_directory_that_cannot_be_read_is_a_reject(
 
 
 def test_a_line_that_cannot_be_read_rejects_only_its_account_in_a_list(
-    centre: Simulator, database: Database, sync: Sync
+    center: Simulator, database: Database, sync: Sync
 ) -> None:
-    centre.change_agent("agent000003", softphone_number={"a": 1})
+    center.change_agent("agent000003", softphone_number={"a": 1})
 
-    counts = sync(accounts=list(centre.accounts()))
+    counts = sync(accounts=list(center.accounts()))
 
     assert (counts["synced"], counts["rejected"]) == (11, 1)
     assert rejects(database) == [("agent000003", "agentAccount/query", "unexpected_format")]
@@ -190,10 +190,10 @@ def test_a_line_that_cannot_be_read_rejects_only_its_account_in_a_list(
 # How many are too many
 
 
-def with_missing(centre: Simulator, missing: int) -> list[str]:
-    accounts = list(centre.accounts())
+def with_missing(center: Simulator, missing: int) -> list[str]:
+    accounts = list(center.accounts())
     for account in accounts[:missing]:
-        centre.remove_agent(account)
+        center.remove_agent(account)
     return accounts
 
 
@@ -201,18 +201,18 @@ def with_missing(centre: Simulator, missing: int) -> list[str]:
     ("limit", "missing"), [(0.5, 6), (0.25, 3), (6, 6), (1.0, 11), (1, 1), (0, 0), (0.0, 0)]
 )
 def test_as_many_rejects_as_allowed_pass(
-    centre: Simulator, sqlite_sync: Sync, limit: float, missing: int
+    center: Simulator, sqlite_sync: Sync, limit: float, missing: int
 ) -> None:
-    counts = sqlite_sync(accounts=with_missing(centre, missing), softphones="none", max_rejects=limit)
+    counts = sqlite_sync(accounts=with_missing(center, missing), softphones="none", max_rejects=limit)
 
     assert counts["rejected"] == missing
 
 
 @pytest.mark.parametrize(("limit", "missing"), [(0.5, 7), (0.25, 4), (6, 7), (1, 2), (0, 1), (0.0, 1)])
 def test_one_reject_more_fails(
-    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync, limit: float, missing: int
+    center: Simulator, sqlite_database: Database, sqlite_sync: Sync, limit: float, missing: int
 ) -> None:
-    accounts = with_missing(centre, missing)
+    accounts = with_missing(center, missing)
 
     with pytest.raises(CCError, match=f"{missing} accounts rejected, more than max_rejects={limit}"):
         sqlite_sync(accounts=accounts, softphones="none", max_rejects=limit)
@@ -220,18 +220,18 @@ def test_one_reject_more_fails(
     assert_staged(sqlite_database, [(account, INFO, "no_agent") for account in accounts[:missing]])
 
 
-def test_too_many_rejects_stop_the_run_early(make_centre: MakeCentre, database: Database, sync: Sync) -> None:
-    centre = make_centre(400)
-    accounts = with_missing(centre, 300)
+def test_too_many_rejects_stop_the_run_early(make_center: MakeCenter, database: Database, sync: Sync) -> None:
+    center = make_center(400)
+    accounts = with_missing(center, 300)
 
     with pytest.raises(CCError, match="max_rejects=10"):
         sync(accounts=accounts, softphones="none", max_rejects=10, chunk_size=20)
 
-    assert centre.stats.requests(INFO) < 200
+    assert center.stats.requests(INFO) < 200
 
 
-def test_all_rejected_fails_whatever_is_allowed(centre: Simulator, database: Database, sync: Sync) -> None:
-    accounts = with_missing(centre, 12)
+def test_all_rejected_fails_whatever_is_allowed(center: Simulator, database: Database, sync: Sync) -> None:
+    accounts = with_missing(center, 12)
 
     with pytest.raises(CCError, match="all 12 accounts were rejected"):
         sync(accounts=accounts, softphones="none", max_rejects=1.0)
@@ -245,10 +245,10 @@ def test_all_rejected_fails_whatever_is_allowed(centre: Simulator, database: Dat
 # What the log and the tables do not say
 
 
-def test_the_log_sums_rejects_up_by_endpoint_and_code(centre: Simulator, sqlite_sync: Sync, log: Log) -> None:
-    centre.faults.overrides = {"agent000003": (200, "<html>"), "agent000004": (200, "<html>")}
+def test_the_log_sums_rejects_up_by_endpoint_and_code(center: Simulator, sqlite_sync: Sync, log: Log) -> None:
+    center.faults.overrides = {"agent000003": (200, "<html>"), "agent000004": (200, "<html>")}
 
-    sqlite_sync(accounts=["", None, "nobody", *centre.accounts()], softphones="none")
+    sqlite_sync(accounts=["", None, "nobody", *center.accounts()], softphones="none")
 
     said = {message for message in log.messages if "rejected:" in message}
     assert said == {
@@ -259,11 +259,11 @@ def test_the_log_sums_rejects_up_by_endpoint_and_code(centre: Simulator, sqlite_
 
 
 def test_a_run_returns_its_table_its_active_agents_and_why_accounts_were_rejected(
-    centre: Simulator, database: Database, sync: Sync
+    center: Simulator, database: Database, sync: Sync
 ) -> None:
-    accounts = list(centre.accounts())
+    accounts = list(center.accounts())
     sync(accounts=accounts, softphones="none", tenant="north")
-    centre.faults.overrides = dict.fromkeys(accounts[:2], (200, "<html>"))
+    center.faults.overrides = dict.fromkeys(accounts[:2], (200, "<html>"))
 
     asked = ["", "nobody", "else", "x", *accounts[:7]]
     result = sync(accounts=asked, softphones="none", tenant="north", max_rejects=6)
@@ -277,11 +277,11 @@ def test_a_run_returns_its_table_its_active_agents_and_why_accounts_were_rejecte
 
 
 def test_a_run_returns_the_twenty_most_frequent_reasons(
-    make_centre: MakeCentre, sqlite_database: Database, sqlite_sync: Sync
+    make_center: MakeCenter, sqlite_database: Database, sqlite_sync: Sync
 ) -> None:
-    centre = make_centre(24)
-    accounts = list(centre.accounts())
-    centre.faults.overrides = {
+    center = make_center(24)
+    accounts = list(center.accounts())
+    center.faults.overrides = {
         account: (200, {"returnCode": str(100 + max(number, 1))})
         for number, account in enumerate(accounts[:22])
     }
@@ -292,29 +292,29 @@ def test_a_run_returns_the_twenty_most_frequent_reasons(
     assert next(iter(reasons.items())) == (f"{INFO}: 101", 2)
 
 
-def test_the_log_names_no_account_and_no_person(centre: Simulator, sqlite_sync: Sync, log: Log) -> None:
-    accounts = [*centre.accounts(), "nobody.at.all", "q" * 65]
-    centre.faults.overrides = {"agent000003": (200, {"returnCode": "42", "description": "agent000003"})}
+def test_the_log_names_no_account_and_no_person(center: Simulator, sqlite_sync: Sync, log: Log) -> None:
+    accounts = [*center.accounts(), "nobody.at.all", "q" * 65]
+    center.faults.overrides = {"agent000003": (200, {"returnCode": "42", "description": "agent000003"})}
 
     sqlite_sync(accounts=accounts, history_table="cc_agent_history")
-    centre.remove_agent("agent000005")
+    center.remove_agent("agent000005")
     sqlite_sync()
 
-    agents = [centre.agent(account) for account in centre.accounts()]
+    agents = [center.agent(account) for account in center.accounts()]
     personal = {value for agent in agents for value in (agent.user_name, agent.phone, agent.email)}
     for value in {*accounts, *personal}:
         assert value not in log.text
 
 
 def test_no_secret_is_in_any_table_or_log_line(
-    make_centre: MakeCentre,
+    make_center: MakeCenter,
     database: Database,
     sync: Sync,
     log: Log,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    centre = make_centre(6, echo_secrets=True)
-    agents = [centre.agent(account) for account in centre.accounts()]
+    center = make_center(6, echo_secrets=True)
+    agents = [center.agent(account) for account in center.accounts()]
     known = {agent.account: agent.password for agent in agents} | {"agent000003": "WrongPass-lilac-gorge"}
     monkeypatch.setenv(
         "AIRFLOW_CONN_PASSWORDS", json.dumps({"conn_type": "generic", "password": json.dumps(known)})
@@ -325,11 +325,11 @@ def test_no_secret_is_in_any_table_or_log_line(
         passwords_conn_id="passwords",
         history_table="cc_agent_history",
     )
-    centre.settings.app_secret = "another"
+    center.settings.app_secret = "another"
     with pytest.raises(CCAuthError):
         sync()
 
-    secrets = {*centre.secrets(), *known.values()}
+    secrets = {*center.secrets(), *known.values()}
     secrets |= {value for agent in agents for value in (agent.agent_password, agent.sip_password)}
     written = f"{database.dump()} {log.text}"
     assert not [secret for secret in secrets if secret and secret in written and secret != "another"]

@@ -22,7 +22,7 @@ from airflow_provider_cc.exceptions import CCAuthError, CCError
 from airflow_provider_cc.hooks.transport import BulkClient
 from airflow_provider_cc.simulator import Settings, Simulator
 from airflow_provider_cc.sync.dialects.postgresql import PostgreSQL
-from tests.transfers.conftest import MakeCentre, Sync
+from tests.transfers.conftest import MakeCenter, Sync
 from tests.transfers.database import ONLY, THOROUGH, Database, empty_mariadb
 from tests.transfers.killing import Moment, Tries
 from tests.transfers.meddling import Proxy, at_chunk, connect
@@ -55,7 +55,7 @@ def lasting(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="module")
 def changing(certificates: Path, lasting: Database) -> Iterator[Simulator]:
-    """Give a contact centre that goes through the same with each database."""
+    """Give a contact center that goes through the same with each database."""
     settings = Settings(agents=400, seed=11, tls=True, cert_dir=certificates, count_accounts=True)
     with Simulator(settings) as simulator:
         yield simulator
@@ -89,7 +89,7 @@ def tries(changing: Simulator, lasting: Database) -> Tries:
 
 @pytest.fixture(scope="module")
 def tell(changing: Simulator, lasting: Database, tries: Tries) -> Callable[[str], Story]:
-    """Let the contact centre and the database go through every kind of change; remember both ends."""
+    """Let the contact center and the database go through every kind of change; remember both ends."""
     everybody = list(changing.accounts())
     listed = [*everybody[:300], *everybody[:5], *(f"nobody{number}" for number in range(15)), " padded", ""]
     tables = {"table": "cc_agent", "history_table": "cc_agent_history", "chunk_size": CHUNK}
@@ -178,8 +178,8 @@ def staged(database: Database) -> int:
     return int(count)
 
 
-def asked_again(centre: Simulator, story: Story) -> int:
-    return len(Counter(centre.stats.accounts) - story.asked)
+def asked_again(center: Simulator, story: Story) -> int:
+    return len(Counter(center.stats.accounts) - story.asked)
 
 
 MOMENTS = {
@@ -322,7 +322,7 @@ ALL_BUT_STAMPS = {
 
 @dataclass(frozen=True)
 class Twins:
-    """Two tenants that have gone through the same in one contact centre; the last run of the one is over.
+    """Two tenants that have gone through the same in one contact center; the last run of the one is over.
 
     :param arguments: of the run that the other one lacks
     :param asked: how often the run asked for each account
@@ -355,15 +355,15 @@ class Twins:
 
 
 @pytest.fixture
-def twin_centre(make_centre: MakeCentre, monkeypatch: pytest.MonkeyPatch) -> Simulator:
-    centre = make_centre(200)
-    connect(monkeypatch, centre, max_concurrency=CONCURRENCY)
-    return centre
+def twin_center(make_center: MakeCenter, monkeypatch: pytest.MonkeyPatch) -> Simulator:
+    center = make_center(200)
+    connect(monkeypatch, center, max_concurrency=CONCURRENCY)
+    return center
 
 
 @pytest.fixture
-def twins(twin_centre: Simulator, postgres_database: Database, postgres_sync: Sync) -> Twins:
-    accounts = list(twin_centre.accounts())
+def twins(twin_center: Simulator, postgres_database: Database, postgres_sync: Sync) -> Twins:
+    accounts = list(twin_center.accounts())
     arguments: dict[str, Any] = {
         "accounts": accounts,
         "softphones": "none",
@@ -373,13 +373,13 @@ def twins(twin_centre: Simulator, postgres_database: Database, postgres_sync: Sy
     for tenant in ("undisturbed", "disturbed"):
         postgres_sync(**arguments, tenant=tenant)
     for account in accounts[::2]:
-        twin_centre.change_agent(account, agent_type=11)
+        twin_center.change_agent(account, agent_type=11)
     for account in accounts[::7]:
-        twin_centre.remove_agent(account)
-    twin_centre.stats.reset()
+        twin_center.remove_agent(account)
+    twin_center.stats.reset()
     postgres_sync(**arguments, tenant="undisturbed", run_id="last")
-    asked = Counter(twin_centre.stats.accounts)
-    twin_centre.stats.reset()
+    asked = Counter(twin_center.stats.accounts)
+    twin_center.stats.reset()
     return Twins({**arguments, "tenant": "disturbed", "run_id": "last"}, postgres_database, asked)
 
 
@@ -389,7 +389,7 @@ def terminate_backends(database: Database) -> None:
 
 @pytest.mark.parametrize("when", BREAKS)
 def test_a_backend_that_is_terminated_makes_no_difference(
-    twin_centre: Simulator, twins: Twins, postgres_sync: Sync, when: str
+    twin_center: Simulator, twins: Twins, postgres_sync: Sync, when: str
 ) -> None:
     """The transaction is repeated, and nobody is asked for again."""
     terminated: list[str] = []
@@ -403,12 +403,12 @@ def test_a_backend_that_is_terminated_makes_no_difference(
     disarm()
 
     assert terminated == [when]
-    assert twin_centre.stats.accounts == twins.asked
+    assert twin_center.stats.accounts == twins.asked
     twins.assert_alike()
 
 
 def test_a_backend_that_is_terminated_while_it_copies_makes_no_difference(
-    twin_centre: Simulator, twins: Twins, postgres_sync: Sync, monkeypatch: pytest.MonkeyPatch
+    twin_center: Simulator, twins: Twins, postgres_sync: Sync, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the driver raises then is not SQLAlchemy's."""
     copy, terminated = PostgreSQL.append, iter(range(3))
@@ -422,12 +422,12 @@ def test_a_backend_that_is_terminated_while_it_copies_makes_no_difference(
     postgres_sync(**twins.arguments)
 
     assert list(terminated) == []
-    assert twin_centre.stats.accounts == twins.asked
+    assert twin_center.stats.accounts == twins.asked
     twins.assert_alike()
 
 
 def test_backends_that_are_terminated_at_random_moments_make_no_difference(
-    twin_centre: Simulator, twins: Twins, postgres_sync: Sync
+    twin_center: Simulator, twins: Twins, postgres_sync: Sync
 ) -> None:
     chance = random.Random(7)  # noqa: S311 - to be repeated
     done, times = threading.Event(), 0
@@ -439,7 +439,7 @@ def test_backends_that_are_terminated_at_random_moments_make_no_difference(
             terminate_backends(twins.database)
             times += 1
 
-    twin_centre.faults.latency = 0.05
+    twin_center.faults.latency = 0.05
     attempts = 0
     thread = threading.Thread(target=terminate)
     thread.start()
@@ -458,14 +458,14 @@ def test_backends_that_are_terminated_at_random_moments_make_no_difference(
     assert times >= 5
     # A failed attempt's rejects are asked for again, too.
     rejects = len(twins.rows("disturbed")["cc_agent_reject"])
-    again = len(Counter(twin_centre.stats.accounts) - twins.asked)
+    again = len(Counter(twin_center.stats.accounts) - twins.asked)
     assert again <= (attempts - 1) * (2 * 10 + CONCURRENCY + rejects)
     twins.assert_alike()
 
 
 @pytest.mark.parametrize("when", BREAKS)
 def test_a_database_that_goes_away_costs_two_batches_at_most(
-    twin_centre: Simulator,
+    twin_center: Simulator,
     twins: Twins,
     postgres_sync: Sync,
     monkeypatch: pytest.MonkeyPatch,
@@ -486,7 +486,7 @@ def test_a_database_that_goes_away_costs_two_batches_at_most(
     counts = postgres_sync(**twins.arguments)
 
     lost = len(twins.arguments["accounts"]) - counts["resumed"]
-    again = len(Counter(twin_centre.stats.accounts) - twins.asked)
+    again = len(Counter(twin_center.stats.accounts) - twins.asked)
     assert again <= (2 * 10 + CONCURRENCY if BREAKS[when].of == "chunk" else 0)
     assert again <= lost
     twins.assert_alike()
@@ -497,9 +497,9 @@ def started(database: Database) -> list[Any]:
 
 
 def test_a_finished_run_that_is_cleared_starts_anew(
-    centre: Simulator, database: Database, sync: Sync
+    center: Simulator, database: Database, sync: Sync
 ) -> None:
-    accounts = list(centre.accounts())
+    accounts = list(center.accounts())
     sync(accounts=accounts, softphones="none", run_id="daily")
 
     counts = sync(accounts=accounts, softphones="none", run_id="daily")
@@ -509,16 +509,16 @@ def test_a_finished_run_that_is_cleared_starts_anew(
     ((earliest,),) = database.query("SELECT MIN(synced_at) FROM cc_agent")
     assert second <= earliest
     assert (counts["resumed"], counts["unchanged"]) == (0, 12)
-    assert centre.stats.accounts == Counter(dict.fromkeys(accounts, 2))
+    assert center.stats.accounts == Counter(dict.fromkeys(accounts, 2))
 
 
 def test_of_two_tries_at_once_the_earlier_gives_way(
-    make_centre: MakeCentre, database: Database, sync: Sync, monkeypatch: pytest.MonkeyPatch
+    make_center: MakeCenter, database: Database, sync: Sync, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when a worker loses touch with Airflow, which starts the task elsewhere while it goes on."""
-    centre = make_centre(60)
+    center = make_center(60)
     arguments: dict[str, Any] = {
-        "accounts": list(centre.accounts()),
+        "accounts": list(center.accounts()),
         "softphones": "none",
         "history_table": "cc_agent_history",
         "chunk_size": 10,
@@ -538,15 +538,15 @@ def test_of_two_tries_at_once_the_earlier_gives_way(
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_connection_lost_around_any_commit_counts_nothing_twice(
-    make_centre: MakeCentre,
+    make_center: MakeCenter,
     postgres_database: Database,
     postgres_sync: Sync,
     monkeypatch: pytest.MonkeyPatch,
     when: Literal["before", "after"],
 ) -> None:
     """The answer to COMMIT may be lost although the database has committed, or because it has not."""
-    centre = make_centre(60)
-    accounts = [*centre.accounts(), "nobody"]
+    center = make_center(60)
+    accounts = [*center.accounts(), "nobody"]
     arguments: dict[str, Any] = {"accounts": accounts, "softphones": "none", "chunk_size": 10}
     with Proxy(postgres_database.connection["port"]) as proxy:
         connection = {**postgres_database.connection, "port": proxy.port}
@@ -559,14 +559,14 @@ def test_a_connection_lost_around_any_commit_counts_nothing_twice(
             tenant = f"cut at {number}"
             before = proxy.commits
             proxy.cut(before + number, when)
-            centre.stats.reset()
+            center.stats.reset()
 
             counts = postgres_sync(**arguments, history_table="cc_agent_history", tenant=tenant)
 
             assert proxy.cuts == number
             assert proxy.commits == before + commits + 1
             assert (counts["synced"], counts["added"], counts["rejected"]) == (60, 60, 1)
-            assert centre.stats.accounts == Counter(accounts)  # nobody was asked for again
+            assert center.stats.accounts == Counter(accounts)  # nobody was asked for again
             for table, rows in (("cc_agent", 60), ("cc_agent_history", 60), ("cc_agent_reject", 1)):
                 counted = f"SELECT COUNT(*), COUNT(DISTINCT account) FROM {table} WHERE tenant = :tenant"
                 assert postgres_database.query(counted, tenant=tenant) == [(rows, rows)]
@@ -578,10 +578,10 @@ def test_a_connection_lost_around_any_commit_counts_nothing_twice(
 
 
 def test_what_another_dag_synced_meanwhile_stays(
-    make_centre: MakeCentre, database: Database, sync: Sync, monkeypatch: pytest.MonkeyPatch
+    make_center: MakeCenter, database: Database, sync: Sync, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    centre = make_centre(60)
-    accounts = list(centre.accounts(20))
+    center = make_center(60)
+    accounts = list(center.accounts(20))
 
     def stop() -> None:
         raise InterruptedError
@@ -591,7 +591,7 @@ def test_what_another_dag_synced_meanwhile_stays(
         sync(accounts=accounts, softphones="none", chunk_size=5, run_id="daily")
     ((early,),) = database.query("SELECT MAX(read_at) FROM cc_agent_stage")
     for account in accounts:
-        centre.change_agent(account, agent_type=99)
+        center.change_agent(account, agent_type=99)
     sync(task_id="directory")
     ((later,),) = database.query("SELECT MIN(synced_at) FROM cc_agent")
     assert early < later
@@ -606,16 +606,16 @@ def test_what_another_dag_synced_meanwhile_stays(
 
 
 def test_a_run_that_failed_for_its_rejects_asks_for_them_again(
-    make_centre: MakeCentre, database: Database, sync: Sync
+    make_center: MakeCenter, database: Database, sync: Sync
 ) -> None:
     """Otherwise neither Airflow's retries nor clearing the task could ever help it."""
-    centre = make_centre(60)
-    accounts = list(centre.accounts())
-    centre.faults.overrides = dict.fromkeys(accounts[:50], (500, ""))
+    center = make_center(60)
+    accounts = list(center.accounts())
+    center.faults.overrides = dict.fromkeys(accounts[:50], (500, ""))
     arguments: dict[str, Any] = {"accounts": accounts, "softphones": "none", "chunk_size": 10}
     with pytest.raises(CCError, match="more than max_rejects"):
         sync(**arguments, run_id="daily")
-    centre.faults.overrides = {}
+    center.faults.overrides = {}
 
     counts = sync(**arguments, run_id="daily")
 
@@ -625,11 +625,11 @@ def test_a_run_that_failed_for_its_rejects_asks_for_them_again(
 
 
 def test_a_chunk_committed_while_the_run_failed_is_staged(
-    make_centre: MakeCentre, database: Database, sync: Sync, monkeypatch: pytest.MonkeyPatch
+    make_center: MakeCenter, database: Database, sync: Sync, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its commit cannot be called back when another call is refused for good."""
-    centre = make_centre(60)
-    connect(monkeypatch, centre, max_concurrency=4)
+    center = make_center(60)
+    connect(monkeypatch, center, max_concurrency=4)
     refused = threading.Event()
     ask = BulkClient.call
 
@@ -641,18 +641,18 @@ def test_a_chunk_committed_while_the_run_failed_is_staged(
             raise
 
     def shut_out() -> None:
-        centre.settings.allow_listed = False
+        center.settings.allow_listed = False
         assert refused.wait(10)
 
     monkeypatch.setattr(BulkClient, "call", call)
     at_chunk(monkeypatch, 2, shut_out)
-    arguments: dict[str, Any] = {"accounts": list(centre.accounts()), "softphones": "none", "chunk_size": 10}
+    arguments: dict[str, Any] = {"accounts": list(center.accounts()), "softphones": "none", "chunk_size": 10}
     with pytest.raises(CCAuthError):
         sync(**arguments, run_id="daily")
     assert database.query("SELECT commits, added FROM cc_sync_run") == [(2, 0)]
     assert staged(database) == 20
     assert database.query("SELECT * FROM cc_agent") == []
-    centre.settings.allow_listed = True
+    center.settings.allow_listed = True
 
     counts = sync(**arguments, run_id="daily")
 

@@ -21,7 +21,7 @@ from airflow_provider_cc.sync.columns import AGENT_COLUMNS, Column
 from airflow_provider_cc.sync.ledger import Ledger
 from airflow_provider_cc.sync.shards import shard_of
 from airflow_provider_cc.transfers.agents_to_sql import CCAgentsToSqlOperator, cc_agents_sync
-from tests.transfers.conftest import Log, MakeCentre, Sync
+from tests.transfers.conftest import Log, MakeCenter, Sync
 from tests.transfers.database import Database, on_each_database
 from tests.variables import Variables
 
@@ -92,9 +92,9 @@ def what_came_of_it(counts: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in counts.items() if name not in OF_THE_TASKS}
 
 
-def sources(centre: Simulator) -> dict[str, dict[str, Any]]:
-    everybody = list(centre.accounts())
-    passwords = {account: centre.agent(account).password for account in everybody[:110]}
+def sources(center: Simulator) -> dict[str, dict[str, Any]]:
+    everybody = list(center.accounts())
+    passwords = {account: center.agent(account).password for account in everybody[:110]}
     listed = [*everybody[:90], *everybody[:5], "nobody1", "nobody2", " padded", "名前", ""]
     return {
         "list": {"accounts": listed, "softphones": "directory"},
@@ -114,39 +114,39 @@ def knowing(passwords: Mapping[str, str]) -> type[CCAgentsToSqlOperator]:
 
 @pytest.mark.parametrize("source", ["list_without_numbers", "directory", "directory_with_passwords"])
 def test_the_same_as_one_task(
-    source: str, make_centre: MakeCentre, sqlite_database: Database, sqlite_sync: Sync
+    source: str, make_center: MakeCenter, sqlite_database: Database, sqlite_sync: Sync
 ) -> None:
-    compare(source, make_centre, sqlite_database, sqlite_sync)
+    compare(source, make_center, sqlite_database, sqlite_sync)
 
 
 @on_each_database
 def test_the_same_as_one_task_on_each_database(
-    make_centre: MakeCentre, database: Database, sync: Sync
+    make_center: MakeCenter, database: Database, sync: Sync
 ) -> None:
-    compare("list", make_centre, database, sync)
+    compare("list", make_center, database, sync)
 
 
-def compare(source: str, make_centre: MakeCentre, database: Database, sync: Sync) -> None:
+def compare(source: str, make_center: MakeCenter, database: Database, sync: Sync) -> None:
     """Load for the first time, then after changes, with agents that are gone and lines that are no agents."""
-    centre = make_centre(120, directory_also={3: {"phone": "4711"}, 7: {"phone": "4712"}})
-    arguments = {**TABLES, **sources(centre)[source]}
+    center = make_center(120, directory_also={3: {"phone": "4711"}, 7: {"phone": "4712"}})
+    arguments = {**TABLES, **sources(center)[source]}
 
     def change() -> None:
-        for account in list(centre.accounts())[::7]:
-            centre.change_agent(account, agent_type=11)
-        for account in list(centre.accounts())[:40:4]:
-            centre.remove_agent(account)
+        for account in list(center.accounts())[::7]:
+            center.change_agent(account, agent_type=11)
+        for account in list(center.accounts())[:40:4]:
+            center.remove_agent(account)
 
     for run_id, event in (("first", lambda: None), ("second", change)):
         event()
-        centre.stats.reset()
+        center.stats.reset()
         expected = sync(run_id=run_id, tenant="alone", **arguments)
-        asked = centre.stats.requests("agentAccount/query")
+        asked = center.stats.requests("agentAccount/query")
         counts = Group({**arguments, "tenant": "shared"}, run_id).run()
 
         assert what_came_of_it(counts) == what_came_of_it(expected)
         # The pages of the directory, and accounts that it was asked for one by one: not once for each shard.
-        assert centre.stats.requests("agentAccount/query") == 2 * asked
+        assert center.stats.requests("agentAccount/query") == 2 * asked
 
     alone, shared = content(database, "alone"), content(database, "shared")
     assert shared == alone
@@ -157,7 +157,7 @@ def compare(source: str, make_centre: MakeCentre, database: Database, sync: Sync
 
 
 def test_every_account_has_one_shard() -> None:
-    """Whoever asks: the hash is none of Python's own, which differ from process to process."""
+    """The hash is not Python's own, which differs from process to process."""
     accounts = [f"agent{number:06d}" for number in range(12_000)]
     for shards in (1, 2, 7, 12):
         sizes = [0] * shards
@@ -168,20 +168,20 @@ def test_every_account_has_one_shard() -> None:
 
 
 def test_a_shard_that_fails_changes_nothing_and_resumes_its_own_part(
-    make_centre: MakeCentre, postgres_database: Database, postgres_sync: Sync
+    make_center: MakeCenter, postgres_database: Database, postgres_sync: Sync
 ) -> None:
-    centre = make_centre(120)
+    center = make_center(120)
     postgres_sync(task_id="alone", **TABLES)
     before = content(postgres_database, "cc_management_default")
-    for account in centre.accounts():
-        centre.change_agent(account, agent_type=11)
-    group = Group({**TABLES, "accounts": list(centre.accounts()), "softphones": "none", "chunk_size": 10})
+    for account in center.accounts():
+        center.change_agent(account, agent_type=11)
+    group = Group({**TABLES, "accounts": list(center.accounts()), "softphones": "none", "chunk_size": 10})
     prepared = group.prepare()
     group.read(0, 2)
     ((started_at,),) = postgres_database.query("SELECT started_at FROM cc_sync_run WHERE task_id = 'sync'")
-    centre.stats.reset()
-    mine = [account for account in centre.accounts() if shard_of(account, SHARDS) == 1]
-    centre.faults.overrides = {mine[-1]: (200, "not json")}  # all others are read before
+    center.stats.reset()
+    mine = [account for account in center.accounts() if shard_of(account, SHARDS) == 1]
+    center.faults.overrides = {mine[-1]: (200, "not json")}  # all others are read before
     stopped = Group({**group.arguments, "max_rejects": 0})
 
     with pytest.raises(CCError, match="1 accounts rejected, more than max_rejects=0"):
@@ -193,12 +193,12 @@ def test_a_shard_that_fails_changes_nothing_and_resumes_its_own_part(
     assert content(postgres_database, "cc_management_default") == before
     ((error,),) = postgres_database.query("SELECT error FROM cc_sync_run WHERE task_id = 'sync'")
     assert error.startswith("Shards 1 of 3")
-    centre.faults.overrides = {}
-    centre.stats.reset()
+    center.faults.overrides = {}
+    center.stats.reset()
     (again,) = group.read(1)
     counts = group.apply()
 
-    asked = set(centre.stats.accounts)
+    asked = set(center.stats.accounts)
     assert {mine[-1]} <= asked < set(mine)
     assert (again["resumed"], again["unique"]) == (len(mine) - len(asked), len(mine))
     assert (counts["changed"], counts["synced"], counts["resumed"]) == (120, 120, again["resumed"])
@@ -208,11 +208,11 @@ def test_a_shard_that_fails_changes_nothing_and_resumes_its_own_part(
 
 @on_each_database
 def test_an_attempt_that_comes_late_writes_nothing(
-    make_centre: MakeCentre, database: Database, sync: Sync, monkeypatch: pytest.MonkeyPatch
+    make_center: MakeCenter, database: Database, sync: Sync, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither beside the attempt that has replaced it, nor after the run was applied."""
-    centre = make_centre(60)
-    group = Group({**TABLES, "accounts": list(centre.accounts()), "softphones": "none"})
+    center = make_center(60)
+    group = Group({**TABLES, "accounts": list(center.accounts()), "softphones": "none"})
     group.prepare()
     late: list[Callable[[], None]] = []
 
@@ -243,10 +243,10 @@ def test_an_attempt_that_comes_late_writes_nothing(
 
 
 def test_a_shard_that_begins_again_while_the_run_is_applied(
-    make_centre: MakeCentre, postgres_database: Database, postgres_sync: Sync, monkeypatch: pytest.MonkeyPatch
+    make_center: MakeCenter, postgres_database: Database, postgres_sync: Sync, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    centre = make_centre(60)
-    group = Group({**TABLES, "accounts": list(centre.accounts()), "softphones": "none"})
+    center = make_center(60)
+    group = Group({**TABLES, "accounts": list(center.accounts()), "softphones": "none"})
     group.prepare()
     group.read()
     original = Ledger.lock
@@ -265,10 +265,10 @@ def test_a_shard_that_begins_again_while_the_run_is_applied(
 
 
 def test_a_cleared_group_reads_everything_anew_even_with_other_shards(
-    make_centre: MakeCentre, sqlite_database: Database, sqlite_sync: Sync
+    make_center: MakeCenter, sqlite_database: Database, sqlite_sync: Sync
 ) -> None:
-    centre = make_centre(60)
-    arguments = {**TABLES, "accounts": list(centre.accounts()), "softphones": "none"}
+    center = make_center(60)
+    arguments = {**TABLES, "accounts": list(center.accounts()), "softphones": "none"}
     group = Group(arguments)
     group.prepare()
     group.read(0, 1)
@@ -282,32 +282,32 @@ def test_a_cleared_group_reads_everything_anew_even_with_other_shards(
 
 
 def test_a_group_that_is_cleared_before_its_end_resumes(
-    make_centre: MakeCentre, sqlite_database: Database, sqlite_sync: Sync
+    make_center: MakeCenter, sqlite_database: Database, sqlite_sync: Sync
 ) -> None:
-    centre = make_centre(60)
-    group = Group({**TABLES, "accounts": list(centre.accounts()), "softphones": "none"})
+    center = make_center(60)
+    group = Group({**TABLES, "accounts": list(center.accounts()), "softphones": "none"})
     group.prepare()
     group.read(0, 1)
 
     counts = group.run()
 
     assert counts["requests"] == 60
-    assert counts["resumed"] == sum(shard_of(account, SHARDS) < 2 for account in centre.accounts())
+    assert counts["resumed"] == sum(shard_of(account, SHARDS) < 2 for account in center.accounts())
 
 
 def test_rejects_are_judged_over_all_shards(
-    make_centre: MakeCentre, sqlite_database: Database, sqlite_sync: Sync
+    make_center: MakeCenter, sqlite_database: Database, sqlite_sync: Sync
 ) -> None:
     """A shard may have nothing but rejects; the share of the whole counts."""
-    centre = make_centre(60)
-    mine = [account for account in centre.accounts() if shard_of(account, SHARDS) == 1]
-    others = [account for account in centre.accounts() if account not in mine]
-    centre.faults.overrides = dict.fromkeys(mine, (200, {"returnCode": "0", "agentInfo": None}))
+    center = make_center(60)
+    mine = [account for account in center.accounts() if shard_of(account, SHARDS) == 1]
+    others = [account for account in center.accounts() if account not in mine]
+    center.faults.overrides = dict.fromkeys(mine, (200, {"returnCode": "0", "agentInfo": None}))
     group = Group({"accounts": [*mine, *others], "softphones": "none", "max_rejects": len(mine) / 60})
 
     assert (group.run()["rejected"], len(mine) / 60 < 0.5) == (len(mine), True)
 
-    centre.faults.overrides |= {others[0]: (200, "not json")}
+    center.faults.overrides |= {others[0]: (200, "not json")}
     group.run_id = "another"
     group.prepare()
     group.read()
@@ -316,79 +316,79 @@ def test_rejects_are_judged_over_all_shards(
         group.apply()
     assert sqlite_database.dump()["cc_agent"] == before
 
-    centre.faults.overrides = {}
+    center.faults.overrides = {}
     assert group.run()["synced"] == 60  # cleared: the rejects are asked for again
 
 
 def test_a_directory_that_lost_its_agents_is_not_confirmed_one_by_one(
-    make_centre: MakeCentre, sqlite_database: Database, sqlite_sync: Sync
+    make_center: MakeCenter, sqlite_database: Database, sqlite_sync: Sync
 ) -> None:
-    centre = make_centre(60)
+    center = make_center(60)
     Group(TABLES).run()
-    for account in list(centre.accounts())[:50]:
-        centre.remove_agent(account)
-    centre.stats.reset()
+    for account in list(center.accounts())[:50]:
+        center.remove_agent(account)
+    center.stats.reset()
     group = Group(TABLES, "another")
 
     with pytest.raises(CCError, match=r"Directory returned 10 accounts, below the minimum of 30"):
         group.prepare()
 
-    assert centre.stats.requests() < 5
+    assert center.stats.requests() < 5
     assert sqlite_database.query("SELECT COUNT(*) FROM cc_agent WHERE is_active = 1") == [(60,)]
 
 
 def test_shards_share_a_session(
-    make_centre: MakeCentre,
+    make_center: MakeCenter,
     sqlite_database: Database,
     sqlite_sync: Sync,
     variables: Variables,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """All tasks sign in once; when the session ends on the way, each signs in once at most."""
-    centre = make_centre(60)
-    connection = centre.connections()["cc_management_default"]
+    center = make_center(60)
+    connection = center.connections()["cc_management_default"]
     connection["extra"] |= {"share_session": True}
     monkeypatch.setenv("AIRFLOW_CONN_CC_MANAGEMENT_DEFAULT", json.dumps(connection))
-    group = Group({**TABLES, "accounts": list(centre.accounts()), "softphones": "none"})
+    group = Group({**TABLES, "accounts": list(center.accounts()), "softphones": "none"})
 
     counts = group.run()
 
-    assert (centre.stats.sign_ins(), counts["sign_ins"]) == (1, 1)
+    assert (center.stats.sign_ins(), counts["sign_ins"]) == (1, 1)
 
-    centre.stats.reset()
+    center.stats.reset()
     group.run_id = "another"
     group.prepare()
     for shard in range(SHARDS):
-        centre.expire_sessions()
+        center.expire_sessions()
         group.read(shard)
-    assert centre.stats.sign_ins() == SHARDS
+    assert center.stats.sign_ins() == SHARDS
     assert group.apply()["unchanged"] == 60
 
 
 def test_a_refused_credential_is_sent_once(
-    make_centre: MakeCentre, sqlite_database: Database, sqlite_sync: Sync, variables: Variables
+    make_center: MakeCenter, sqlite_database: Database, sqlite_sync: Sync, variables: Variables
 ) -> None:
     """Not by every shard: the vendor locks an account after three."""
-    centre = make_centre(60)
-    centre.faults.refuse_sign_ins = {"management"}
-    group = Group({**TABLES, "accounts": list(centre.accounts()), "softphones": "none"})
+    center = make_center(60)
+    center.faults.refuse_sign_ins = {"management"}
+    group = Group({**TABLES, "accounts": list(center.accounts()), "softphones": "none"})
 
     with pytest.raises(CCAuthError):
         group.prepare()
 
-    assert centre.stats.refused() == 1
+    assert center.stats.refused() == 1
     ((error,),) = sqlite_database.query("SELECT error FROM cc_sync_run")
     assert "token" in error
 
 
 def test_rate_and_concurrency_hold_for_all_shards(
-    make_centre: MakeCentre, sqlite_database: Database, sqlite_sync: Sync, monkeypatch: pytest.MonkeyPatch
+    make_center: MakeCenter, sqlite_database: Database, sqlite_sync: Sync, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    centre = make_centre(60)
-    connection = centre.connections()["cc_management_default"]
+    center = make_center(60)
+    connection = center.connections()["cc_management_default"]
     connection["extra"] |= {"max_concurrency": 8, "requests_per_second": 60}
     monkeypatch.setenv("AIRFLOW_CONN_CC_MANAGEMENT_DEFAULT", json.dumps(connection))
-    group = Group({**TABLES, "accounts": list(centre.accounts()), "softphones": "none"})
+    group = Group({**TABLES, "accounts": list(center.accounts()), "softphones": "none"})
     mapped = group.dag.get_task("sync.read")
 
     parts = [mapped.unmap({"shard": shard}).hook.settings for shard in range(SHARDS)]
@@ -408,21 +408,21 @@ class WithKind(CCAgentsToSqlOperator):
 
 
 def test_an_operator_of_the_users_own(
-    make_centre: MakeCentre, sqlite_database: Database, sqlite_sync: Sync
+    make_center: MakeCenter, sqlite_database: Database, sqlite_sync: Sync
 ) -> None:
-    centre = make_centre(12)
+    center = make_center(12)
 
     Group({"operator": WithKind}).run()
 
     assert dict(sqlite_database.query("SELECT account, kind FROM cc_agent")) == {
-        account: f"kind {centre.agent(account).agent_type}" for account in centre.accounts()
+        account: f"kind {center.agent(account).agent_type}" for account in center.accounts()
     }
 
 
 def test_a_dry_run_is_made_by_one_task_and_writes_nothing(
-    make_centre: MakeCentre, sqlite_database: Database, sqlite_sync: Sync
+    make_center: MakeCenter, sqlite_database: Database, sqlite_sync: Sync
 ) -> None:
-    make_centre(12)
+    make_center(12)
     group = Group({**TABLES, "dry_run": True, "outlets": [Asset("cc_agent")]})
 
     assert [task.task_id for task in group.dag.tasks] == ["sync.apply"]
@@ -431,9 +431,9 @@ def test_a_dry_run_is_made_by_one_task_and_writes_nothing(
 
 
 def test_too_many_shards_are_mentioned_once(
-    make_centre: MakeCentre, sqlite_database: Database, sqlite_sync: Sync, log: Log
+    make_center: MakeCenter, sqlite_database: Database, sqlite_sync: Sync, log: Log
 ) -> None:
-    make_centre(12)
+    make_center(12)
 
     Group(TABLES).run()
 

@@ -22,7 +22,7 @@ from airflow_provider_cc.compat import AirflowException
 from airflow_provider_cc.exceptions import CCError
 from airflow_provider_cc.simulator import Simulator
 from airflow_provider_cc.transfers.agents_to_sql import CCAgentsToSqlOperator
-from tests.transfers.conftest import MakeCentre, Sync
+from tests.transfers.conftest import MakeCenter, Sync
 from tests.transfers.database import THOROUGH, Database
 from tests.transfers.killing import Moment
 from tests.transfers.meddling import connect
@@ -56,16 +56,16 @@ def database(request: pytest.FixtureRequest) -> Database:
 
 
 @pytest.fixture
-def centre(make_centre: MakeCentre, monkeypatch: pytest.MonkeyPatch) -> Simulator:
-    """Give a contact centre that is asked eight things at a time."""
-    centre = make_centre(200)
-    connect(monkeypatch, centre, max_concurrency=8)
-    return centre
+def center(make_center: MakeCenter, monkeypatch: pytest.MonkeyPatch) -> Simulator:
+    """Give a contact center that is asked eight things at a time."""
+    center = make_center(200)
+    connect(monkeypatch, center, max_concurrency=8)
+    return center
 
 
-def arguments(centre: Simulator, **more: Any) -> dict[str, Any]:
+def arguments(center: Simulator, **more: Any) -> dict[str, Any]:
     return {
-        "accounts": list(centre.accounts()),
+        "accounts": list(center.accounts()),
         "softphones": "none",
         "history_table": "cc_agent_history",
         "chunk_size": 10,
@@ -173,18 +173,18 @@ def stop(way: Way, when: When, run_id: str = "daily", **arguments: Any) -> float
 
 
 @WAYS_AND_DATABASES
-def test_it_ends_at_random_moments(centre: Simulator, database: Database, sync: Sync, way: Way) -> None:
+def test_it_ends_at_random_moments(center: Simulator, database: Database, sync: Sync, way: Way) -> None:
     """Many that are stopped, for each way and database, none of which has anything left from another."""
     chance = random.Random(way.__name__ + database.kind)  # noqa: S311 - to be repeated
-    centre.faults.latency = 0.02
-    run = arguments(centre)
+    center.faults.latency = 0.02
+    run = arguments(center)
     seconds = sync(**run)["seconds"]
     stopped = number = kept = 0
 
     while stopped < (30 if THOROUGH else 5) or not kept:
         number += 1
         for account in run["accounts"]:
-            centre.change_agent(account, agent_type=number)  # everybody changes in every attempt
+            center.change_agent(account, agent_type=number)  # everybody changes in every attempt
         before, begun = untouched(database), time.monotonic()
         try:
             late = stop(way, chance.uniform(0.0, seconds), f"attempt_{number}", **run)
@@ -204,22 +204,22 @@ def test_it_ends_at_random_moments(centre: Simulator, database: Database, sync: 
 
 
 @WAYS_AND_DATABASES
-def test_what_is_staged_stays(centre: Simulator, database: Database, sync: Sync, way: Way) -> None:
-    centre.faults.latency = 0.3
-    assert stop(way, lambda: staged(database) >= 10, **arguments(centre)) < AT_MOST
-    kept, asked = staged(database), centre.stats.requests(INFO)
+def test_what_is_staged_stays(center: Simulator, database: Database, sync: Sync, way: Way) -> None:
+    center.faults.latency = 0.3
+    assert stop(way, lambda: staged(database) >= 10, **arguments(center)) < AT_MOST
+    kept, asked = staged(database), center.stats.requests(INFO)
     assert 10 <= kept <= asked <= kept + 2 * 10 + 8
-    centre.faults.latency = 0.0
+    center.faults.latency = 0.0
 
-    counts = sync(**arguments(centre), run_id="daily")
+    counts = sync(**arguments(center), run_id="daily")
 
     assert (counts["resumed"], counts["synced"], counts["added"]) == (kept, 200, 200)
-    assert centre.stats.requests(INFO) == asked + 200 - kept
+    assert center.stats.requests(INFO) == asked + 200 - kept
 
 
-def test_the_ledger_says_that_it_was_stopped(centre: Simulator, database: Database, sync: Sync) -> None:
-    centre.faults.latency = 0.1
-    stop(by_on_kill, lambda: staged(database) >= 10, **arguments(centre))
+def test_the_ledger_says_that_it_was_stopped(center: Simulator, database: Database, sync: Sync) -> None:
+    center.faults.latency = 0.1
+    stop(by_on_kill, lambda: staged(database) >= 10, **arguments(center))
 
     assert database.query("SELECT error, finished_at FROM cc_sync_run") == [
         ("Stopped by Airflow; what is staged stays", None)
@@ -227,17 +227,17 @@ def test_the_ledger_says_that_it_was_stopped(centre: Simulator, database: Databa
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_slow_replies_do_not_hold_it_up(centre: Simulator, sqlite_sync: Sync, way: Way) -> None:
-    centre.faults.latency, centre.faults.only = 25.0, {INFO}
+def test_slow_replies_do_not_hold_it_up(center: Simulator, sqlite_sync: Sync, way: Way) -> None:
+    center.faults.latency, center.faults.only = 25.0, {INFO}
 
-    assert stop(way, lambda: centre.stats.requests(INFO) > 0, **arguments(centre)) < AT_MOST
+    assert stop(way, lambda: center.stats.requests(INFO) > 0, **arguments(center)) < AT_MOST
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_slow_sign_in_does_not_hold_it_up(centre: Simulator, sqlite_sync: Sync, way: Way) -> None:
-    centre.faults.latency = 25.0
+def test_a_slow_sign_in_does_not_hold_it_up(center: Simulator, sqlite_sync: Sync, way: Way) -> None:
+    center.faults.latency = 25.0
 
-    assert stop(way, lambda: centre.stats.requests() > 0, **arguments(centre)) < AT_MOST
+    assert stop(way, lambda: center.stats.requests() > 0, **arguments(center)) < AT_MOST
 
 
 # While another connection holds what the sync needs
@@ -278,17 +278,17 @@ LOCKS = {
     [*((when, by_time_out) for when in LOCKS), *(("when it stages", way) for way in WAYS[1:])],
 )
 def test_a_table_that_somebody_has_locked_does_not_hold_it_up(
-    centre: Simulator,
+    center: Simulator,
     postgres_database: Database,
     postgres_sync: Sync,
     somebody: Somebody,
     way: Way,
     when: str,
 ) -> None:
-    run = arguments(centre, accounts=list(centre.accounts(100)))
+    run = arguments(center, accounts=list(center.accounts(100)))
     postgres_sync(**run)
     for account in run["accounts"]:
-        centre.change_agent(account, agent_type=11)
+        center.change_agent(account, agent_type=11)
     before = untouched(postgres_database)
     moment, what = LOCKS[when]
     disarm = moment.arm(lambda: somebody.lock(what)) if moment else somebody.lock(what)
@@ -319,10 +319,10 @@ def test_a_table_that_somebody_has_locked_does_not_hold_it_up(
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_file_that_somebody_has_locked_does_not_hold_it_up(
-    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync, way: Way
+    center: Simulator, sqlite_database: Database, sqlite_sync: Sync, way: Way
 ) -> None:
-    sqlite_sync(**arguments(centre))
+    sqlite_sync(**arguments(center))
     with closing(sqlite3.connect(sqlite_database.connection["host"], isolation_level=None)) as somebody:
         somebody.execute("BEGIN IMMEDIATE")
 
-        assert stop(way, 1.0, **arguments(centre)) < AT_MOST
+        assert stop(way, 1.0, **arguments(center)) < AT_MOST

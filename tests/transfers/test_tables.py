@@ -32,13 +32,13 @@ def statements(error: BaseException) -> list[str]:
 
 
 @on_each_database
-def test_absent_tables_are_made(centre: Simulator, database: Database, sync: Sync) -> None:
+def test_absent_tables_are_made(center: Simulator, database: Database, sync: Sync) -> None:
     sync(history_table=HISTORY)
 
     assert database.tables() == ALL
 
 
-def test_no_history_table_is_made_unless_wanted(centre: Simulator, database: Database, sync: Sync) -> None:
+def test_no_history_table_is_made_unless_wanted(center: Simulator, database: Database, sync: Sync) -> None:
     sync()
 
     assert database.tables() == ALL - {HISTORY}
@@ -46,7 +46,7 @@ def test_no_history_table_is_made_unless_wanted(centre: Simulator, database: Dat
 
 @on_each_database
 def test_tables_have_the_names_that_they_were_given(
-    centre: Simulator, database: Database, sync: Sync
+    center: Simulator, database: Database, sync: Sync
 ) -> None:
     run_table = "Runs of CC"
     if database.connection["conn_type"] == "turso":
@@ -57,7 +57,7 @@ def test_tables_have_the_names_that_they_were_given(
 
 
 @on_each_database
-def test_tables_may_be_in_a_schema(centre: Simulator, database: Database, sync: Sync) -> None:
+def test_tables_may_be_in_a_schema(center: Simulator, database: Database, sync: Sync) -> None:
     if database.kind == "sqlite":
         schema = "main"
     else:
@@ -76,19 +76,19 @@ def test_tables_may_be_in_a_schema(centre: Simulator, database: Database, sync: 
     assert database.query(f"SELECT COUNT(*) FROM {names['history_table']}") == [(12,)]
 
 
-def test_a_schema_that_does_not_exist_fails_soon(centre: Simulator, postgres_sync: Sync) -> None:
+def test_a_schema_that_does_not_exist_fails_soon(center: Simulator, postgres_sync: Sync) -> None:
     with pytest.raises(Exception, match="nowhere"):
         postgres_sync(table="nowhere.cc_agent")
 
-    assert centre.stats.requests() == 0
+    assert center.stats.requests() == 0
 
 
 @on_each_database
-def test_columns_of_ones_own_are_left_alone(centre: Simulator, database: Database, sync: Sync) -> None:
+def test_columns_of_ones_own_are_left_alone(center: Simulator, database: Database, sync: Sync) -> None:
     sync()
     database.execute("ALTER TABLE cc_agent ADD COLUMN note VARCHAR(20)")
     database.execute("UPDATE cc_agent SET note = 'mine' WHERE account = 'agent000003'")
-    centre.change_agent("agent000003", softphone_number="555")
+    center.change_agent("agent000003", softphone_number="555")
 
     assert sync()["changed"] == 1
 
@@ -98,7 +98,7 @@ def test_columns_of_ones_own_are_left_alone(centre: Simulator, database: Databas
 
 
 @on_each_database
-def test_the_statements_for_missing_columns_work(centre: Simulator, database: Database, sync: Sync) -> None:
+def test_the_statements_for_missing_columns_work(center: Simulator, database: Database, sync: Sync) -> None:
     """Each table is told in its turn."""
     database.execute(*OLD_TABLES.values())
     told = set()
@@ -108,14 +108,14 @@ def test_the_statements_for_missing_columns_work(centre: Simulator, database: Da
         told.add(str(caught.value).split()[1])
         database.execute(*statements(caught.value))
 
-    assert centre.stats.requests() == 0
+    assert center.stats.requests() == 0
     assert told == set(OLD_TABLES)
     assert sync(history_table=HISTORY)["added"] == 12
 
 
 @on_each_database
 def test_rows_from_before_a_column_was_added_are_taken_over(
-    centre: Simulator, database: Database, sync: Sync
+    center: Simulator, database: Database, sync: Sync
 ) -> None:
     database.execute(
         OLD_TABLES["cc_agent"],
@@ -130,14 +130,14 @@ def test_rows_from_before_a_column_was_added_are_taken_over(
     ((agent_id, note, active, changed_at, synced_at),) = database.query(
         "SELECT agent_id, note, is_active, changed_at, synced_at FROM cc_agent WHERE account = 'agent000003'"
     )
-    assert (agent_id, note, bool(active)) == (centre.agent("agent000003").agent_id, 7, True)
+    assert (agent_id, note, bool(active)) == (center.agent("agent000003").agent_id, 7, True)
     assert changed_at == synced_at is not None
     assert database.query(f"SELECT COUNT(*) FROM {HISTORY} WHERE valid_to IS NULL") == [(12,)]
     assert sync(history_table=HISTORY)["unchanged"] == 12
 
 
 def test_a_column_in_other_letter_case_is_the_same(
-    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync
+    center: Simulator, sqlite_database: Database, sqlite_sync: Sync
 ) -> None:
     sqlite_sync()
     sqlite_database.execute("ALTER TABLE cc_agent RENAME COLUMN agent_type TO AGENT_TYPE")
@@ -146,7 +146,7 @@ def test_a_column_in_other_letter_case_is_the_same(
 
 
 @pytest.mark.parametrize("database", warehouses("sqlite", "duckdb", "postgres", "mariadb"), indirect=True)
-def test_account_and_tenant_are_the_key(centre: Simulator, database: Database, sync: Sync) -> None:
+def test_account_and_tenant_are_the_key(center: Simulator, database: Database, sync: Sync) -> None:
     """Snowflake does not enforce keys; tests/sync/test_snowflake.py shows how rows stay unique there."""
     sync(tenant="north")
 
@@ -157,9 +157,9 @@ def test_account_and_tenant_are_the_key(centre: Simulator, database: Database, s
 
 @on_each_database
 def test_text_columns_hold_the_longest_values_there_can_be(
-    centre: Simulator, database: Database, sync: Sync
+    center: Simulator, database: Database, sync: Sync
 ) -> None:
-    centre.add_agent("é" * 64, agent_status="ß" * 64, softphone_number="9" * 64, agent_id=2**31 - 1)
+    center.add_agent("é" * 64, agent_status="ß" * 64, softphone_number="9" * 64, agent_id=2**31 - 1)
 
     counts = sync(accounts=["é" * 64], tenant="t" * 250, run_id="r" * 250, task_id="k" * 250)
 

@@ -11,7 +11,7 @@ import pytest
 
 from airflow_provider_cc.exceptions import CCError
 from airflow_provider_cc.simulator import Simulator
-from tests.transfers.conftest import MakeCentre, Sync
+from tests.transfers.conftest import MakeCenter, Sync
 from tests.transfers.database import Database, on_each_database
 
 HISTORY = "cc_agent_history"
@@ -55,7 +55,7 @@ def changes(counts: dict[str, Any]) -> dict[str, int]:
 
 
 def test_a_second_run_of_unchanged_data_changes_nothing(
-    centre: Simulator, database: Database, sync: Sync
+    center: Simulator, database: Database, sync: Sync
 ) -> None:
     sync(history_table=HISTORY)
     attributes = "SELECT account, agent_id, agent_type, softphone_number, is_active, changed_at FROM cc_agent"
@@ -68,10 +68,10 @@ def test_a_second_run_of_unchanged_data_changes_nothing(
 
 
 def test_an_unchanged_row_is_stamped_and_nothing_else_is_written(
-    centre: Simulator, postgres_database: Database, postgres_sync: Sync
+    center: Simulator, postgres_database: Database, postgres_sync: Sync
 ) -> None:
     """A trigger notes which columns an UPDATE names."""
-    accounts = list(centre.accounts())
+    accounts = list(center.accounts())
     postgres_sync(accounts=accounts)
     watched = ("agent_id", "agent_type", "agent_status", "softphone_number", "is_active", "changed_at")
     postgres_database.execute(
@@ -84,7 +84,7 @@ def test_an_unchanged_row_is_stamped_and_nothing_else_is_written(
             for name in (*watched, "synced_at")
         ),
     )
-    centre.change_agent("agent000003", softphone_number="555")
+    center.change_agent("agent000003", softphone_number="555")
 
     postgres_sync(accounts=accounts)
 
@@ -94,15 +94,15 @@ def test_an_unchanged_row_is_stamped_and_nothing_else_is_written(
 
 
 @on_each_database
-def test_one_of_each_kind_of_difference(centre: Simulator, database: Database, sync: Sync) -> None:
+def test_one_of_each_kind_of_difference(center: Simulator, database: Database, sync: Sync) -> None:
     sync()
-    centre.remove_agent("agent000001")
+    center.remove_agent("agent000001")
     sync()
-    centre.add_agent("agent000001")
-    centre.add_agent("newcomer")
-    centre.change_agent("agent000002", softphone_number="555")
-    centre.remove_agent("agent000003")
-    centre.change_agent("agent000004", agent_id="odd")
+    center.add_agent("agent000001")
+    center.add_agent("newcomer")
+    center.change_agent("agent000002", softphone_number="555")
+    center.remove_agent("agent000003")
+    center.change_agent("agent000004", agent_id="odd")
 
     counts = sync()
 
@@ -117,14 +117,14 @@ def test_one_of_each_kind_of_difference(centre: Simulator, database: Database, s
 
 
 @on_each_database
-def test_any_other_value_is_a_change(make_centre: MakeCentre, database: Database, sync: Sync) -> None:
+def test_any_other_value_is_a_change(make_center: MakeCenter, database: Database, sync: Sync) -> None:
     values = [("555", None), (None, "555"), ("555", "0555"), ("555", "٥٥٥"), ("a", "A"), ("7", "7")]
-    centre = make_centre(len(values))
-    for account, (before, _) in zip(centre.accounts(), values, strict=True):
-        centre.change_agent(account, softphone_number=before)
+    center = make_center(len(values))
+    for account, (before, _) in zip(center.accounts(), values, strict=True):
+        center.change_agent(account, softphone_number=before)
     sync()
-    for account, (_, after) in zip(centre.accounts(), values, strict=True):
-        centre.change_agent(account, softphone_number=after)
+    for account, (_, after) in zip(center.accounts(), values, strict=True):
+        center.change_agent(account, softphone_number=after)
 
     assert changes(sync()) == {"changed": 5, "unchanged": 1}
     numbers = database.query("SELECT softphone_number FROM cc_agent ORDER BY account")
@@ -134,9 +134,9 @@ def test_any_other_value_is_a_change(make_centre: MakeCentre, database: Database
 # Stamps
 
 
-def test_every_stamp_lies_within_its_run(centre: Simulator, database: Database, sync: Sync) -> None:
+def test_every_stamp_lies_within_its_run(center: Simulator, database: Database, sync: Sync) -> None:
     sync(history_table=HISTORY)
-    centre.change_agent("agent000003", softphone_number="555")
+    center.change_agent("agent000003", softphone_number="555")
     sync(history_table=HISTORY)
 
     (first, first_end), (second, second_end) = span(database, 0), span(database, 1)
@@ -148,14 +148,14 @@ def test_every_stamp_lies_within_its_run(centre: Simulator, database: Database, 
 
 
 def test_a_stamp_is_when_the_answer_was_read(
-    centre: Simulator, database: Database, sync: Sync, monkeypatch: pytest.MonkeyPatch
+    center: Simulator, database: Database, sync: Sync, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One account after the other, by a centre that takes its time."""
-    connection = centre.connections()["cc_management_default"]
+    """One account after the other, by a center that takes its time."""
+    connection = center.connections()["cc_management_default"]
     connection["extra"] |= {"max_concurrency": 1}
     monkeypatch.setenv("AIRFLOW_CONN_CC_MANAGEMENT_DEFAULT", json.dumps(connection))
-    centre.faults.latency, centre.faults.only = 0.2, {"queryAgentInfoByAccount"}
-    accounts = list(centre.accounts(limit=3))
+    center.faults.latency, center.faults.only = 0.2, {"queryAgentInfoByAccount"}
+    accounts = list(center.accounts(limit=3))
 
     sync(accounts=accounts, softphones="none", history_table=HISTORY)
 
@@ -168,7 +168,7 @@ def test_a_stamp_is_when_the_answer_was_read(
     assert dict(database.query(f"SELECT account, valid_from FROM {HISTORY}")) == dict(rows)
 
 
-def test_the_ledger_ends_after_it_starts(centre: Simulator, database: Database, sync: Sync) -> None:
+def test_the_ledger_ends_after_it_starts(center: Simulator, database: Database, sync: Sync) -> None:
     sync()
 
     ((started, finished, error),) = database.query("SELECT started_at, finished_at, error FROM cc_sync_run")
@@ -177,7 +177,7 @@ def test_the_ledger_ends_after_it_starts(centre: Simulator, database: Database, 
 
 
 @on_each_database
-def test_no_two_runs_share_a_stamp(centre: Simulator, database: Database, sync: Sync) -> None:
+def test_no_two_runs_share_a_stamp(center: Simulator, database: Database, sync: Sync) -> None:
     """Even if the database's clock has been set back meanwhile."""
     sync(accounts=[], run_id="again")
     future = "'2999-01-01 00:00:00.000000'"
@@ -191,7 +191,7 @@ def test_no_two_runs_share_a_stamp(centre: Simulator, database: Database, sync: 
     assert all(moment.year == 2999 for moment in moments)
 
 
-def test_a_later_stamp_is_never_overwritten(centre: Simulator, database: Database, sync: Sync) -> None:
+def test_a_later_stamp_is_never_overwritten(center: Simulator, database: Database, sync: Sync) -> None:
     """A later answer has been written: its row stays, changed, closed or not."""
     sync(history_table=HISTORY)
     database.execute(
@@ -200,8 +200,8 @@ def test_a_later_stamp_is_never_overwritten(centre: Simulator, database: Databas
     )
     later = "SELECT * FROM cc_agent WHERE account IN ('agent000001', 'agent000002', 'agent000003')"
     before = sorted(database.query(later)), database.dump()[HISTORY]
-    centre.change_agent("agent000001", softphone_number="555")
-    centre.remove_agent("agent000002")
+    center.change_agent("agent000001", softphone_number="555")
+    center.remove_agent("agent000002")
 
     counts = sync(history_table=HISTORY)
 
@@ -214,15 +214,15 @@ def test_a_later_stamp_is_never_overwritten(centre: Simulator, database: Databas
 
 @pytest.mark.parametrize("source", ["accounts", "directory"])
 def test_ledger_tables_and_return_value_agree(
-    make_centre: MakeCentre, database: Database, sync: Sync, source: str
+    make_center: MakeCenter, database: Database, sync: Sync, source: str
 ) -> None:
-    centre = make_centre(150)
-    codes = [*centre.accounts(), "nobody", "", "agent000007"]
+    center = make_center(150)
+    codes = [*center.accounts(), "nobody", "", "agent000007"]
     arguments = {"accounts": codes} if source == "accounts" else {}
     sync(**arguments, chunk_size=40)
-    centre.remove_agent("agent000001")
-    centre.change_agent("agent000002", agent_type=99, softphone_number="555")
-    centre.add_agent("nobody")
+    center.remove_agent("agent000001")
+    center.change_agent("agent000002", agent_type=99, softphone_number="555")
+    center.add_agent("nobody")
 
     counts = sync(**arguments, chunk_size=40)
 
@@ -246,11 +246,11 @@ def test_ledger_tables_and_return_value_agree(
     assert number("SELECT COUNT(*) FROM cc_agent_stage") == 0
 
 
-def test_the_ledger_counts_what_the_centre_counts(centre: Simulator, database: Database, sync: Sync) -> None:
-    counts = sync(accounts=list(centre.accounts()))
+def test_the_ledger_counts_what_the_center_counts(center: Simulator, database: Database, sync: Sync) -> None:
+    counts = sync(accounts=list(center.accounts()))
 
-    assert counts["sign_ins"] == centre.stats.sign_ins() == 1
-    assert counts["requests"] == centre.stats.requests() - 1
+    assert counts["sign_ins"] == center.stats.sign_ins() == 1
+    assert counts["requests"] == center.stats.requests() - 1
 
 
 @pytest.mark.parametrize(
@@ -262,15 +262,15 @@ def test_the_ledger_counts_what_the_centre_counts(centre: Simulator, database: D
     ],
 )
 def test_the_ledger_names_the_source(
-    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync, arguments: dict[str, Any], source: str
+    center: Simulator, sqlite_database: Database, sqlite_sync: Sync, arguments: dict[str, Any], source: str
 ) -> None:
     sqlite_sync(**arguments)
 
     assert sqlite_database.query("SELECT source FROM cc_sync_run") == [(source,)]
 
 
-def test_a_failed_run_says_why_and_is_not_finished(centre: Simulator, database: Database, sync: Sync) -> None:
-    centre.faults.refuse_sign_ins = {"management"}
+def test_a_failed_run_says_why_and_is_not_finished(center: Simulator, database: Database, sync: Sync) -> None:
+    center.faults.refuse_sign_ins = {"management"}
 
     with pytest.raises(CCError):
         sync()
@@ -282,7 +282,7 @@ def test_a_failed_run_says_why_and_is_not_finished(centre: Simulator, database: 
 
 
 def test_a_finished_run_starts_anew_under_the_same_id(
-    centre: Simulator, database: Database, sync: Sync
+    center: Simulator, database: Database, sync: Sync
 ) -> None:
     first = sync(run_id="again")
     second = sync(run_id="again")
@@ -295,12 +295,12 @@ def test_a_finished_run_starts_anew_under_the_same_id(
 
 
 def test_two_tenants_with_the_same_accounts_do_not_meet(
-    make_centre: MakeCentre, database: Database, sync: Sync
+    make_center: MakeCenter, database: Database, sync: Sync
 ) -> None:
-    north = make_centre(5)
+    north = make_center(5)
     numbers = {account: north.agent(account).softphone_number for account in north.accounts()}
     sync(tenant="north")
-    south = make_centre(4, seed=8)
+    south = make_center(4, seed=8)
 
     counts = sync(tenant="south")
 
@@ -316,7 +316,7 @@ def test_two_tenants_with_the_same_accounts_do_not_meet(
 
 
 def test_without_a_tenant_the_connection_is_it(
-    centre: Simulator, sqlite_database: Database, sqlite_sync: Sync
+    center: Simulator, sqlite_database: Database, sqlite_sync: Sync
 ) -> None:
     sqlite_sync()
 

@@ -64,8 +64,8 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.01)
 
 
-def answers(centre: Simulator) -> int:
-    return centre.stats.statuses_by_endpoint.get(INFO, {}).get(200, 0)
+def answers(center: Simulator) -> int:
+    return center.stats.statuses_by_endpoint.get(INFO, {}).get(200, 0)
 
 
 def unclosed() -> list[aiohttp.ClientSession]:
@@ -74,110 +74,110 @@ def unclosed() -> list[aiohttp.ClientSession]:
     return [each for each in gc.get_objects() if type(each) is aiohttp.ClientSession and not each.closed]
 
 
-async def test_fires_when_the_agent_is_there(centre: Simulator) -> None:
+async def test_fires_when_the_agent_is_there(center: Simulator) -> None:
     waiting = asyncio.create_task(fire(trigger()))
-    await until(lambda: centre.stats.requests(INFO) >= 3)
+    await until(lambda: center.stats.requests(INFO) >= 3)
     assert not waiting.done()
     (session,) = unclosed()
 
-    centre.add_agent(NEW)
+    center.add_agent(NEW)
 
-    assert await waiting == {"agent": expected(centre, NEW)}
-    assert centre.stats.sign_ins() == 1
+    assert await waiting == {"agent": expected(center, NEW)}
+    assert center.stats.sign_ins() == 1
     assert session.closed
 
 
-async def test_goes_on_elsewhere_with_what_it_serialized(centre: Simulator) -> None:
+async def test_goes_on_elsewhere_with_what_it_serialized(center: Simulator) -> None:
     first = trigger(agent_status="7")
     waiting = asyncio.create_task(fire(first))
-    await until(lambda: centre.stats.requests(INFO) >= 2)
+    await until(lambda: center.stats.requests(INFO) >= 2)
     waiting.cancel()
 
     path, arguments = first.serialize()
     module, name = path.rsplit(".", 1)
     again = getattr(importlib.import_module(module), name)(**arguments)
-    centre.add_agent(NEW, agent_status="7")
+    center.add_agent(NEW, agent_status="7")
 
-    assert await fire(again) == {"agent": expected(centre, NEW)}
+    assert await fire(again) == {"agent": expected(center, NEW)}
     assert again.serialize() == first.serialize()
-    assert centre.stats.sign_ins() == 2
+    assert center.stats.sign_ins() == 2
 
 
 class OwnTrigger(CCAgentTrigger):
     """A user's subclass."""
 
 
-async def test_a_subclass_goes_on_elsewhere_as_itself(centre: Simulator) -> None:
+async def test_a_subclass_goes_on_elsewhere_as_itself(center: Simulator) -> None:
     first = OwnTrigger(**trigger().serialize()[1])
 
     path, arguments = first.serialize()
     module, name = path.rsplit(".", 1)
     again = getattr(importlib.import_module(module), name)(**arguments)
-    centre.add_agent(NEW)
+    center.add_agent(NEW)
 
     assert type(again) is OwnTrigger
-    assert await fire(again) == {"agent": expected(centre, NEW)}
+    assert await fire(again) == {"agent": expected(center, NEW)}
 
 
-async def test_lapsed_sessions_are_acquired_again(centre: Simulator) -> None:
+async def test_lapsed_sessions_are_acquired_again(center: Simulator) -> None:
     waiting = asyncio.create_task(fire(trigger()))
     for sign_ins in (1, 2, 3):
-        answered = answers(centre)
-        await until(lambda answered=answered: answers(centre) >= answered + 2)
-        assert centre.stats.sign_ins() == sign_ins
-        centre.expire_sessions()
-    await until(lambda: centre.stats.sign_ins() == 4)
-    centre.add_agent(NEW)
+        answered = answers(center)
+        await until(lambda answered=answered: answers(center) >= answered + 2)
+        assert center.stats.sign_ins() == sign_ins
+        center.expire_sessions()
+    await until(lambda: center.stats.sign_ins() == 4)
+    center.add_agent(NEW)
 
     assert (await waiting)["agent"]
-    assert centre.stats.sign_ins() == 4
+    assert center.stats.sign_ins() == 4
 
 
-async def test_waits_before_it_asks_as_the_worker_has_just_asked(centre: Simulator) -> None:
-    centre.add_agent(NEW)
+async def test_waits_before_it_asks_as_the_worker_has_just_asked(center: Simulator) -> None:
+    center.add_agent(NEW)
     begun = time.monotonic()
 
     assert (await fire(trigger(poke_interval=0.5)))["agent"]
     assert time.monotonic() - begun >= 0.5
 
 
-async def test_ends_in_vain_after_a_last_question(centre: Simulator) -> None:
+async def test_ends_in_vain_after_a_last_question(center: Simulator) -> None:
     ends_at = datetime.now(UTC) + timedelta(seconds=0.5)
 
     assert await fire(trigger(poke_interval=3600, ends_at=ends_at)) == {"agent": None}
     assert datetime.now(UTC) >= ends_at
-    assert centre.stats.requests(INFO) == 1
+    assert center.stats.requests(INFO) == 1
 
 
-async def test_a_refused_credential_is_an_event_and_the_end(centre: Simulator) -> None:
-    centre.settings.app_secret = "another"
+async def test_a_refused_credential_is_an_event_and_the_end(center: Simulator) -> None:
+    center.settings.app_secret = "another"
 
     error = failure_of(await fire(trigger()))
 
     assert type(error) is CCAuthError
     assert "HTTP 403" in str(error)
-    assert (centre.stats.refused(), centre.stats.requests()) == (1, 1)
+    assert (center.stats.refused(), center.stats.requests()) == (1, 1)
 
 
-async def test_so_is_one_that_is_refused_later(centre: Simulator) -> None:
+async def test_so_is_one_that_is_refused_later(center: Simulator) -> None:
     waiting = asyncio.create_task(fire(trigger()))
-    await until(lambda: centre.stats.requests(INFO) >= 2)
-    centre.settings.app_secret = "another"
-    centre.expire_sessions()
+    await until(lambda: center.stats.requests(INFO) >= 2)
+    center.settings.app_secret = "another"
+    center.expire_sessions()
 
     assert isinstance(failure_of(await waiting), CCAuthError)
-    assert (centre.stats.sign_ins(), centre.stats.refused()) == (1, 1)
+    assert (center.stats.sign_ins(), center.stats.refused()) == (1, 1)
 
 
-async def test_a_session_that_is_never_accepted_is_signed_in_for_once(centre: Simulator) -> None:
-    centre.faults.errors, centre.faults.only = {401: 1.0}, {INFO}
+async def test_a_session_that_is_never_accepted_is_signed_in_for_once(center: Simulator) -> None:
+    center.faults.errors, center.faults.only = {401: 1.0}, {INFO}
 
     assert isinstance(failure_of(await fire(trigger())), CCAuthError)
-    assert centre.stats.sign_ins() == 1
+    assert center.stats.sign_ins() == 1
 
 
-async def test_an_incomplete_connection_is_an_event(centre: Simulator, connect: Connect) -> None:
-    connect("half", **{**centre.connections()["cc_management_default"], "password": None})
+async def test_an_incomplete_connection_is_an_event(center: Simulator, connect: Connect) -> None:
+    connect("half", **{**center.connections()["cc_management_default"], "password": None})
 
     error = failure_of(await fire(trigger(cc_conn_id="half")))
 
@@ -185,16 +185,16 @@ async def test_an_incomplete_connection_is_an_event(centre: Simulator, connect: 
     assert "app secret" in str(error)
 
 
-async def test_a_connection_that_only_workers_know_is_an_event(centre: Simulator) -> None:
+async def test_a_connection_that_only_workers_know_is_an_event(center: Simulator) -> None:
     error = failure_of(await fire(trigger(cc_conn_id="nowhere")))
 
     assert type(error) is CCConfigError
     assert "'nowhere' is not defined in the triggerer" in str(error)
 
 
-async def test_a_declined_question_is_an_event(centre: Simulator) -> None:
-    centre.add_agent(NEW)
-    centre.faults.overrides = {NEW: (200, {"returnCode": "42"})}
+async def test_a_declined_question_is_an_event(center: Simulator) -> None:
+    center.add_agent(NEW)
+    center.faults.overrides = {NEW: (200, {"returnCode": "42"})}
 
     error = failure_of(await fire(trigger()))
 
@@ -202,15 +202,15 @@ async def test_a_declined_question_is_an_event(centre: Simulator) -> None:
     assert error.code == "42"
 
 
-async def test_too_many_unanswered_questions_are_an_event(centre: Simulator) -> None:
-    centre.faults.errors, centre.faults.only = {503: 1.0}, {INFO}
+async def test_too_many_unanswered_questions_are_an_event(center: Simulator) -> None:
+    center.faults.errors, center.faults.only = {503: 1.0}, {INFO}
 
     assert isinstance(failure_of(await fire(trigger(max_unanswered=2))), CCTransientError)
-    assert centre.stats.requests(INFO) == 3 * 5
+    assert center.stats.requests(INFO) == 3 * 5
 
 
 async def test_a_defect_is_an_event_without_its_text(
-    centre: Simulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    center: Simulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(self: object) -> None:
         raise RuntimeError("who knows what stands in here")
@@ -225,9 +225,9 @@ async def test_a_defect_is_an_event_without_its_text(
     assert "RuntimeError" in caplog.text
 
 
-async def test_cancelled_it_closes_its_connections(centre: Simulator) -> None:
+async def test_cancelled_it_closes_its_connections(center: Simulator) -> None:
     waiting = asyncio.create_task(fire(trigger()))
-    await until(lambda: centre.stats.requests(INFO) >= 2)
+    await until(lambda: center.stats.requests(INFO) >= 2)
     (session,) = unclosed()
 
     waiting.cancel()
@@ -237,9 +237,9 @@ async def test_cancelled_it_closes_its_connections(centre: Simulator) -> None:
     assert session.closed
 
 
-async def test_the_event_loop_is_never_held_up(centre: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_event_loop_is_never_held_up(center: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """A slow look-up of the connection, a slow sign-in, slow answers: other triggers do not notice."""
-    centre.faults.latency = SLOW
+    center.faults.latency = SLOW
     look_up = BaseHook.get_connection
 
     def slow(conn_id: str) -> Any:
@@ -254,7 +254,7 @@ async def test_the_event_loop_is_never_held_up(centre: Simulator, monkeypatch: p
             beats.append(time.monotonic())
             await asyncio.sleep(0.01)
 
-    centre.add_agent(NEW)
+    center.add_agent(NEW)
     beating = asyncio.create_task(heart())
     begun = time.monotonic()
     assert (await fire(trigger()))["agent"]
@@ -266,15 +266,15 @@ async def test_the_event_loop_is_never_held_up(centre: Simulator, monkeypatch: p
 
 
 async def test_neither_event_nor_arguments_nor_log_hold_a_secret(
-    centre: Simulator, caplog: pytest.LogCaptureFixture
+    center: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    centre.settings.echo_secrets = True
-    centre.add_agent(NEW)
+    center.settings.echo_secrets = True
+    center.add_agent(NEW)
     waiting = trigger()
     seen = [await fire(waiting), waiting.serialize(), repr(waiting)]
-    centre.settings.app_secret = "another"
+    center.settings.app_secret = "another"
     seen.append(await fire(waiting))
 
-    centre.settings.app_secret = type(centre.settings).app_secret
-    assert_no_secret(centre, *seen, caplog.text)
+    center.settings.app_secret = type(center.settings).app_secret
+    assert_no_secret(center, *seen, caplog.text)

@@ -30,7 +30,7 @@ class DuckDB(Dialect):
 
     name = "duckdb"
     schema = "main"
-    #: Whoever has a DuckDB file open locks it, so it is opened for each transaction.
+    #: An open DuckDB file is locked, so it is opened for each transaction.
     pool = sa.pool.NullPool
     #: An update of an indexed column is a deletion and an insertion there, which breaks the primary key.
     indexes = False

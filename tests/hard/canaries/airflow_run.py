@@ -75,7 +75,7 @@ class AirflowRun:
             folder.mkdir(parents=True)
         (python / "sitecustomize.py").write_text(_TALKATIVE)
         for dag in (CHECKOUT / "dags").glob("*.py"):
-            # Whoever waits in the failures, waits five times in vain for each of its tries.
+            # Each attempt of a failing call would wait five times.
             (dags / dag.name).write_text(dag.read_text().replace(*_LESS_PATIENT))
         shutil.copy(Path(__file__).with_name("dags_of_our_own.py"), dags)
         self.warehouse = warehouse

@@ -28,14 +28,14 @@ from airflow_provider_cc.transfers.agents_to_sql import CCAgentsToSqlOperator
 from airflow_provider_cc.triggers.management import CCAgentTrigger
 
 
-def connections(centre: Simulator, **extra: Any) -> dict[str, dict[str, Any]]:
-    """Give the connections to a contact centre, agents' and users' among them, with further extras."""
-    found = centre.connections()
+def connections(center: Simulator, **extra: Any) -> dict[str, dict[str, Any]]:
+    """Give the connections to a contact center, agents' and users' among them, with further extras."""
+    found = center.connections()
     for connection in found.values():
         if connection["conn_type"] != "cc_agent":
             connection["extra"] = {**connection["extra"], **extra}
-    agents = [centre.agent(account) for account in centre.accounts()]
-    settings = centre.settings
+    agents = [center.agent(account) for account in center.accounts()]
+    settings = center.settings
     return {
         **found,
         "account": {"conn_type": "cc_agent", "login": agents[0].account, "password": agents[0].password},
@@ -52,11 +52,11 @@ def connections(centre: Simulator, **extra: Any) -> dict[str, dict[str, Any]]:
     }
 
 
-def questions(centre: Simulator) -> Iterator[tuple[str, Any, Callable[[Any], Any]]]:
+def questions(center: Simulator) -> Iterator[tuple[str, Any, Callable[[Any], Any]]]:
     """Give a name, what is asked, and how, for everything that there is to ask."""
-    agent = centre.agent(next(iter(centre.accounts())))
-    accounts = [*centre.accounts(), "nobody"]
-    settings = centre.settings
+    agent = center.agent(next(iter(center.accounts())))
+    accounts = [*center.accounts(), "nobody"]
+    settings = center.settings
     management, gateway, isales = CCManagementHook, CCGatewayHook, CCISalesHook
 
     def seat(hook: Any) -> Any:

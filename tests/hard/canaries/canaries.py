@@ -18,7 +18,7 @@ from cryptography.fernet import Fernet, InvalidToken
 
 #: The characters that are written otherwise in JSON, URLs, HTML, SQL, templates and shells.
 _AROUND = "'\"/&%+ß {{}}"
-#: Every canary begins and ends so: whoever finds neither need not look for each of them.
+#: Every canary begins and ends so: where neither is found, none of them is.
 _HEAD, _TAIL = secrets.token_hex(6), secrets.token_hex(6)
 _FERNET = re.compile(rb"gAAAA[\w-]{80,}={0,2}")
 _PACKED = re.compile(rb"[A-Za-z0-9+/_-]{40,}={0,2}")

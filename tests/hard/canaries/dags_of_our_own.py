@@ -1,4 +1,4 @@
-"""What the example DAGs leave out: every other operator and way to sync, on a contact centre of choice."""
+"""What the example DAGs leave out: every other operator and way to sync, on a contact center of choice."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ with DAG(
     catchup=False,
     params={"n": ""},
 ):
-    centre = {"cc_conn_id": "cc_management_default{{ params.n }}"}
+    center = {"cc_conn_id": "cc_management_default{{ params.n }}"}
     accounts = ["agent000000", "agent000001", "nobody"]
     CCConfigLoginOperator(task_id="vdn", cc_conn_id="vdn{{ params.n }}")
     CCQueryAgentInfoOperator(
@@ -24,10 +24,10 @@ with DAG(
         account_codes=accounts,
         auth_conn_id="user{{ params.n }}",
         on_error="collect",
-        **centre,
+        **center,
     )
     CCQueryAgentLoginParamsOperator(
-        task_id="params", account_conn_ids=["account{{ params.n }}"], on_error="collect", **centre
+        task_id="params", account_conn_ids=["account{{ params.n }}"], on_error="collect", **center
     )
     CCAgentsToSqlOperator(
         task_id="sync",
@@ -36,5 +36,5 @@ with DAG(
         softphones="login_params",
         passwords_conn_id="passwords{{ params.n }}",
         table="cc_agent_by_password",
-        **centre,
+        **center,
     )

@@ -1,4 +1,4 @@
-"""Every DAG, run by Airflow's own services at DEBUG, in every failure of the contact centre.
+"""Every DAG, run by Airflow's own services at DEBUG, in every failure of the contact center.
 
 Afterwards nothing that Airflow has written or answers holds a secret or personal data; and where one of each
 is planted, the same search finds it.
@@ -25,7 +25,7 @@ from scripts.postgres import postgres
 from tests.hard.canaries.airflow_run import AirflowRun, Watch, wait_until
 from tests.hard.canaries.asking import connections
 from tests.hard.canaries.canaries import Search, canary
-from tests.hard.canaries.centre import FAULTS, SETTINGS, canary_centre
+from tests.hard.canaries.center import FAULTS, SETTINGS, canary_center
 
 NEWCOMER = "new.one"
 #: The failures that share an Airflow.
@@ -47,11 +47,11 @@ SHORT = {
 }
 
 
-def started(centre: Simulator, suffix: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Give the runs that a contact centre is asked by: DAG and params."""
+def started(center: Simulator, suffix: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Give the runs that a contact center is asked by: DAG and params."""
     management = {"cc_conn_id": f"cc_management_default{suffix}"}
     yield "cc_agents_from_directory", management
-    yield "cc_agents_from_accounts", {**management, "accounts": [*centre.accounts(), "nobody"]}
+    yield "cc_agents_from_accounts", {**management, "accounts": [*center.accounts(), "nobody"]}
     yield "cc_agent_history", management
     yield (
         "cc_check_softphones",
@@ -66,48 +66,48 @@ def started(centre: Simulator, suffix: str) -> Iterator[tuple[str, dict[str, Any
 def airflow_with(
     names: list[str], folder: Path, database: Path, secrets: Mapping[str, str] | None = None
 ) -> Iterator[tuple[AirflowRun, Search, dict[str, Simulator], dict[str, str]]]:
-    """Give an Airflow that knows a contact centre for each failure, and what to search for."""
+    """Give an Airflow that knows a contact center for each failure, and what to search for."""
     with ExitStack() as stack:
         password = canary()
         canaries = {"password of the warehouse": password}
         warehouse = json.loads(stack.enter_context(postgres(folder / "postgres")))
         known: dict[str, dict[str, Any]] = {"warehouse": {**warehouse, "password": password}}
-        centres: dict[str, Simulator] = {}
+        centers: dict[str, Simulator] = {}
         for number, name in enumerate(names):
             settings = dict(SETTINGS.get(name, {}))
             extra = {"share_session": True, **settings.pop("extra", {})}
-            centre, own = stack.enter_context(
-                canary_centre(folder / f"certificates{number}", FAULTS[name], secrets, **settings)
+            center, own = stack.enter_context(
+                canary_center(folder / f"certificates{number}", FAULTS[name], secrets, **settings)
             )
             suffix = f"_{number}"
-            centres[suffix] = centre
+            centers[suffix] = center
             canaries |= {f"{kind} ({name})": value for kind, value in own.items()}
-            for conn_id, connection in connections(centre, **extra).items():
+            for conn_id, connection in connections(center, **extra).items():
                 if name == "wrong credential" and connection.get("password"):
                     wrong = canaries[f"wrong {conn_id}"] = canary(32)
                     connection["password"] = wrong
                 known[conn_id + suffix] = connection
         url = f"postgresql+psycopg2://{warehouse['login']}@127.0.0.1:{warehouse['port']}/postgres"
         airflow = AirflowRun(folder / "run", database, known, url)
-        yield airflow, Search(canaries, airflow.key), centres, canaries
+        yield airflow, Search(canaries, airflow.key), centers, canaries
 
 
-def run_all(airflow: AirflowRun, centres: Mapping[str, Simulator]) -> None:
-    """Run every DAG on every contact centre; a newcomer that is waited for comes once all others are done."""
-    dags = {dag for centre in centres.values() for dag, _ in started(centre, "")} | {"cc_softphone_owners"}
+def run_all(airflow: AirflowRun, centers: Mapping[str, Simulator]) -> None:
+    """Run every DAG on every contact center; a newcomer that is waited for comes once all others are done."""
+    dags = {dag for center in centers.values() for dag, _ in started(center, "")} | {"cc_softphone_owners"}
     known = "SELECT COUNT(*) FROM serialized_dag"
     wait_until(lambda: airflow._rows(known)[0][0] >= len(dags), 280, "DAGs")
     airflow.home.airflow("dags", "unpause", "--yes", "--treat-dag-id-as-regex", ".*")
-    for suffix, centre in centres.items():
-        for dag_id, conf in started(centre, suffix):
+    for suffix, center in centers.items():
+        for dag_id, conf in started(center, suffix):
             airflow.trigger(dag_id, f"run{suffix}", conf)
 
     def open_runs() -> list[str]:
         return [run for run, state in airflow.states().items() if state not in ("success", "failed")]
 
     wait_until(lambda: all("cc_wait_for_agent" in run for run in open_runs()), 2400, "end of the runs")
-    for centre in centres.values():
-        centre.add_agent(NEWCOMER)
+    for center in centers.values():
+        center.add_agent(NEWCOMER)
     wait_until(lambda: not open_runs(), 1200, "end of the waits")
 
 
@@ -131,12 +131,12 @@ def plant(airflow: AirflowRun, canaries: Mapping[str, str]) -> None:
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("names", GROUPS, ids=["+".join(names) for names in GROUPS])
 def test_nothing_is_left(names: list[str], tmp_path: Path, migrated_database: Path) -> None:
-    with airflow_with(names, tmp_path, migrated_database) as (airflow, search, centres, canaries):
+    with airflow_with(names, tmp_path, migrated_database) as (airflow, search, centers, canaries):
         watch = Watch(search, airflow.temporary)
         with watch, airflow.home.standalone():
             airflow.home.wait_for_web()
-            run_all(airflow, centres)
-            for conn_id, connection in list(connections(next(iter(centres.values()))).items())[:3]:
+            run_all(airflow, centers)
+            for conn_id, connection in list(connections(next(iter(centers.values()))).items())[:3]:
                 form = {**connection, "extra": json.dumps(connection["extra"])}
                 tested = airflow.ask("POST", "connections/test", {"connection_id": conn_id, **form})
                 assert not search.hits(tested), tested
@@ -166,11 +166,11 @@ def test_nor_of_short_secrets(tmp_path: Path, migrated_database: Path) -> None:
         airflow_with(["none", "refused"], tmp_path, migrated_database, SHORT) as (
             airflow,
             search,
-            centres,
+            centers,
             _,
         ),
         airflow.home.standalone(),
     ):
         airflow.home.wait_for_web()
-        run_all(airflow, centres)
+        run_all(airflow, centers)
         assert airflow.found(search) == {}

@@ -1,4 +1,4 @@
-"""Tracebacks with local variables, reprs, pickles and copies, in every failure of the contact centre."""
+"""Tracebacks with local variables, reprs, pickles and copies, in every failure of the contact center."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.hard.canaries.centre import FAULTS, SETTINGS
+from tests.hard.canaries.center import FAULTS, SETTINGS
 
 
 @pytest.mark.parametrize("name", FAULTS)

@@ -12,17 +12,17 @@ import pytest
 from tests.hard.canaries.airflow_run import AirflowRun, Watch
 from tests.hard.canaries.asking import connections
 from tests.hard.canaries.canaries import Search
-from tests.hard.canaries.centre import FAULTS, canary_centre
+from tests.hard.canaries.center import FAULTS, canary_center
 
 
 @pytest.mark.timeout(900)
 def test_nothing_is_left_of_a_success_and_of_a_refusal(tmp_path: Path, migrated_database: Path) -> None:
-    with canary_centre(tmp_path) as (centre, canaries):
+    with canary_center(tmp_path) as (center, canaries):
         airflow = AirflowRun(
             tmp_path / "run",
             migrated_database,
             {
-                **connections(centre, share_session=True),
+                **connections(center, share_session=True),
                 "warehouse": {"conn_type": "sqlite", "host": str(tmp_path / "warehouse.sqlite")},
             },
             f"sqlite:///{tmp_path}/warehouse.sqlite",
@@ -30,7 +30,7 @@ def test_nothing_is_left_of_a_success_and_of_a_refusal(tmp_path: Path, migrated_
         search = Search(canaries, airflow.key)
         with Watch(search, airflow.temporary) as watch:
             assert airflow.home.run_dag("cc_agents_from_directory").state == "success"
-            centre.faults.refuse_sign_ins = FAULTS["refused"].refuse_sign_ins
+            center.faults.refuse_sign_ins = FAULTS["refused"].refuse_sign_ins
             assert airflow.home.run_dag("cc_isales_session").state == "failed"
 
         assert airflow.found(search, with_answers=False) == {}

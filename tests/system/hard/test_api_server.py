@@ -88,12 +88,12 @@ def test_a_sync_outlives_a_restart_of_the_api_server(
     dags = tmp_path / "dags"
     dags.mkdir()
     (dags / "sync.py").write_text(DAG)
-    with Simulator(Settings(agents=ACCOUNTS, seed=7, tls=True)) as centre:
-        warehouse.add_accounts(centre.accounts())
-        connection = centre.connections()["cc_management_default"]
+    with Simulator(Settings(agents=ACCOUNTS, seed=7, tls=True)) as center:
+        warehouse.add_accounts(center.accounts())
+        connection = center.connections()["cc_management_default"]
         connection["extra"] |= {"max_concurrency": 4, "share_session": True}
         airflow = airflow_home(
-            centre,
+            center,
             warehouse,
             {
                 "AIRFLOW_CONN_CC_MANAGEMENT_DEFAULT": json.dumps(connection),
@@ -104,19 +104,19 @@ def test_a_sync_outlives_a_restart_of_the_api_server(
                 "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
             },
         )
-        centre.faults.only, centre.faults.latency = {INFO}, 0.1
+        center.faults.only, center.faults.latency = {INFO}, 0.1
 
         with airflow.standalone():
             airflow.unpause("sync")
             airflow.trigger("sync", "by_hand")
-            wait_until(lambda: centre.stats.requests(INFO) > 2 * CHUNK, "second chunk")
-            centre.faults.latency = 2.0  # the run waits for what comes
+            wait_until(lambda: center.stats.requests(INFO) > 2 * CHUNK, "second chunk")
+            center.faults.latency = 2.0  # the run waits for what comes
             kill_api_server(airflow)
-            centre.expire_sessions()
+            center.expire_sessions()
             with another_api_server(airflow):
-                before = centre.stats.requests(INFO)
+                before = center.stats.requests(INFO)
                 assert before < ACCOUNTS  # so that it comes back in mid-run
-                centre.faults.latency = 0.0
+                center.faults.latency = 0.0
                 run = airflow.wait_for("sync", "by_hand", seconds=400)
 
     assert run.state == "success", run.log
@@ -129,6 +129,6 @@ def test_a_sync_outlives_a_restart_of_the_api_server(
     assert (requested, synced, added, error, ended) == (ACCOUNTS, ACCOUNTS, ACCOUNTS, None, True)
     assert tries <= 2
     # One in the beginning, and one for the lapse: by this try, or by the next, after it found the old one.
-    assert centre.stats.sign_ins("management") <= 3
+    assert center.stats.sign_ins("management") <= 3
     counts = run.xcoms["sync_agents", -1]
     assert counts["synced"] == ACCOUNTS

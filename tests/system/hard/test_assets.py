@@ -62,14 +62,14 @@ def next_run(airflow: AirflowHome, before: int) -> Run:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("warehouse", ["sqlite"], indirect=True)
 def test_what_waits_for_the_agents_starts_and_knows_the_counts(
-    centre: Simulator, warehouse: Warehouse, airflow_home: Callable[..., AirflowHome], tmp_path: Path
+    center: Simulator, warehouse: Warehouse, airflow_home: Callable[..., AirflowHome], tmp_path: Path
 ) -> None:
     dags = tmp_path / "dags"
     dags.mkdir()
     for dag_id in (SYNC, AFTER):
         shutil.copy(CHECKOUT / "dags" / f"{dag_id}.py", dags)
     (dags / "rehearsal.py").write_text(REHEARSAL)
-    airflow = airflow_home(centre, warehouse, {"AIRFLOW__CORE__DAGS_FOLDER": str(dags)})
+    airflow = airflow_home(center, warehouse, {"AIRFLOW__CORE__DAGS_FOLDER": str(dags)})
 
     with airflow.standalone():
         if AIRFLOW_V_3_0_PLUS:
@@ -89,7 +89,7 @@ def test_what_waits_for_the_agents_starts_and_knows_the_counts(
     assert all_new.tasks == {("an_agent_has_changed", -1): "success", ("keep_owners", -1): "success"}
     assert nothing_new.tasks == {("an_agent_has_changed", -1): "success", ("keep_owners", -1): "skipped"}
     assert "'added': 1000" in all_new.log
-    agents = [centre.agent(account) for account in centre.accounts()]
+    agents = [center.agent(account) for account in center.accounts()]
     assert sorted(written) == sorted(
         ("cc_management_default", agent.softphone_number, agent.account, agent.agent_id)
         for agent in agents

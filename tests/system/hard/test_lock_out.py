@@ -59,9 +59,9 @@ with hourly("waits", 1):
 LAST_RUNS = {"runs": "%T02:00%", "mapped": "%T00:00%", "waits": "%T01:00%"}
 
 
-def connections(centre: Simulator) -> dict[str, str]:
+def connections(center: Simulator) -> dict[str, str]:
     """Return connections with a wrong password, as environment variables; who waits has another login."""
-    known = {conn_id: {**fields, "password": WRONG} for conn_id, fields in centre.connections().items()}
+    known = {conn_id: {**fields, "password": WRONG} for conn_id, fields in center.connections().items()}
     known["cc_waiting"] = {**known["cc_management_default"], "login": "another-key"}
     return {f"AIRFLOW_CONN_{conn_id.upper()}": json.dumps(fields) for conn_id, fields in known.items()}
 
@@ -78,11 +78,11 @@ def test_each_wrong_credential_is_sent_once(tmp_path: Path, airflow_home: Callab
     dags.mkdir()
     (dags / "lock_out.py").write_text(DAGS)
     key = Fernet.generate_key()
-    with Simulator(Settings(agents=10, seed=7, tls=True, echo_secrets=True, record=True)) as centre:
+    with Simulator(Settings(agents=10, seed=7, tls=True, echo_secrets=True, record=True)) as center:
         airflow = airflow_home(
-            centre,
+            center,
             extra={
-                **connections(centre),
+                **connections(center),
                 "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
                 "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
                 "AIRFLOW__CORE__FERNET_KEY": key.decode(),
@@ -94,13 +94,13 @@ def test_each_wrong_credential_is_sent_once(tmp_path: Path, airflow_home: Callab
             ends = [airflow.wait_for(dag_id, run_id, seconds=400) for dag_id, run_id in LAST_RUNS.items()]
 
     sent = [
-        (call.endpoint, call.json.get("app_key", call.json.get("agentId"))) for call in centre.stats.recorded
+        (call.endpoint, call.json.get("app_key", call.json.get("agentId"))) for call in center.stats.recorded
     ]
     assert sorted(sent) == sorted(
         [
-            ("tokenByAkSk", centre.settings.app_key),
+            ("tokenByAkSk", center.settings.app_key),
             ("tokenByAkSk", "another-key"),
-            ("config/login", centre.settings.admin_id),
+            ("config/login", center.settings.admin_id),
         ]
     )
     for end in ends:

@@ -56,13 +56,13 @@ def test_a_task_killed_in_mid_run_is_finished_by_its_retry(
     dags = tmp_path / "dags"
     dags.mkdir()
     (dags / "killed_once.py").write_text(DAG)
-    with Simulator(Settings(agents=ACCOUNTS, seed=7, tls=True, count_accounts=True)) as centre:
-        accounts = list(centre.accounts())
+    with Simulator(Settings(agents=ACCOUNTS, seed=7, tls=True, count_accounts=True)) as center:
+        accounts = list(center.accounts())
         warehouse.add_accounts(accounts)
-        connection = centre.connections()["cc_management_default"]
+        connection = center.connections()["cc_management_default"]
         connection["extra"]["max_concurrency"] = CONCURRENCY
         airflow = airflow_home(
-            centre,
+            center,
             warehouse,
             {
                 "AIRFLOW_CONN_CC_MANAGEMENT_DEFAULT": json.dumps(connection),
@@ -76,7 +76,7 @@ def test_a_task_killed_in_mid_run_is_finished_by_its_retry(
             airflow.trigger("killed_once", "by_hand")
             run = airflow.wait_for("killed_once", "by_hand", seconds=200)
 
-        asked_again = [account for account in accounts if centre.stats.accounts[account] > 1]
+        asked_again = [account for account in accounts if center.stats.accounts[account] > 1]
 
     assert run.state == "success", run.log
     counts = run.xcoms["sync_agents", -1]
@@ -128,13 +128,13 @@ with DAG(
 
 @pytest.mark.timeout(600)  # the executor of Airflow 2 on SQLite takes one task at a time
 def test_only_what_may_pass_is_tried_again(
-    tmp_path: Path, centre: Simulator, airflow_home: Callable[..., AirflowHome]
+    tmp_path: Path, center: Simulator, airflow_home: Callable[..., AirflowHome]
 ) -> None:
     """Before Airflow 3.3 there is no policy; the exceptions themselves stop the retries that do harm."""
     dags = tmp_path / "dags"
     dags.mkdir()
     (dags / "failing.py").write_text(FAILING)
-    there = centre.connections()["cc_management_default"]
+    there = center.connections()["cc_management_default"]
     with Simulator(Settings(agents=10, seed=8, tls=True)) as broken:
         # Whether it looked at the credential nobody knows, so the hook itself does not ask again.
         broken.faults.only, broken.faults.errors = {"tokenByAkSk"}, {502: 1.0}
@@ -144,7 +144,7 @@ def test_only_what_may_pass_is_tried_again(
             "refused": there | {"password": "not-the-secret"},
         }
         airflow = airflow_home(
-            centre,
+            center,
             extra={
                 **{f"AIRFLOW_CONN_{name.upper()}": json.dumps(value) for name, value in connections.items()},
                 "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
@@ -175,7 +175,7 @@ def test_only_what_may_pass_is_tried_again(
         ]
     assert tries == {"not_there": 3, "unconfigured": 1, "refused": 1, **for_policy}
     assert sign_ins == 3
-    assert centre.stats.refused("management") == 1
+    assert center.stats.refused("management") == 1
     assert [pause >= least for pause, least in zip(pauses, (2, 4), strict=True)] == [True, True], pauses
     if CC_RETRY_POLICY is not None:
         assert "no answer, or one that says: later" in run.log

@@ -22,7 +22,7 @@ from tests.system.warehouse import Warehouse
 NEW = "new.one"
 REFUSED_LATER = ("refused_later", "refused_later_softly")
 
-#: How each wait goes about it; each has a contact centre and a connection of its own name.
+#: How each wait goes about it; each has a contact center and a connection of its own name.
 WAYS = {
     "late": {"deferrable": True},
     "refused": {"deferrable": True},
@@ -95,15 +95,15 @@ def another_triggerer(airflow: AirflowHome) -> Iterator[None]:
 
 
 @pytest.fixture
-def centres(tmp_path: Path) -> Iterator[dict[str, Simulator]]:
+def centers(tmp_path: Path) -> Iterator[dict[str, Simulator]]:
     with contextlib.ExitStack() as stack:
         settings = {"agents": 3, "seed": 7, "count_accounts": True, "cert_dir": tmp_path / "certificates"}
         yield {way: stack.enter_context(Simulator(Settings(**settings))) for way in WAYS}
 
 
 @pytest.mark.timeout(900)
-def test_waits(centres: dict[str, Simulator], tmp_path: Path, migrated_database: Path) -> None:
-    connections = {way: each.connections()["cc_management_default"] for way, each in centres.items()}
+def test_waits(centers: dict[str, Simulator], tmp_path: Path, migrated_database: Path) -> None:
+    connections = {way: each.connections()["cc_management_default"] for way, each in centers.items()}
     refused = [way for way in WAYS if way.startswith("refused") and way not in REFUSED_LATER]
     for way in refused:
         connections[way]["password"] = "not-the-secret"
@@ -117,9 +117,9 @@ def test_waits(centres: dict[str, Simulator], tmp_path: Path, migrated_database:
 
     def until_deferred(way: str) -> None:
         # The worker asks once, the rest is the triggerer.
-        wait_until(lambda: centres[way].stats.accounts[NEW] >= 4, "further question")
+        wait_until(lambda: centers[way].stats.accounts[NEW] >= 4, "further question")
         assert tries(airflow, way) == [("deferred", 1)]
-        assert centres[way].stats.sign_ins() == 2
+        assert centers[way].stats.sign_ins() == 2
 
     with airflow.standalone():
         airflow.wait_for_web()  # tasks that start before it cannot, and lose a try
@@ -127,19 +127,19 @@ def test_waits(centres: dict[str, Simulator], tmp_path: Path, migrated_database:
         airflow.airflow("dags", "unpause", "--yes", "--treat-dag-id-as-regex", ".*")
         for way in REFUSED_LATER:
             until_deferred(way)
-            centres[way].settings.app_secret = "another"
-            centres[way].expire_sessions()
-        wait_until(lambda: centres["rescheduled"].stats.accounts[NEW] >= 2, "further question")
-        centres["rescheduled"].add_agent(NEW)
+            centers[way].settings.app_secret = "another"
+            centers[way].expire_sessions()
+        wait_until(lambda: centers["rescheduled"].stats.accounts[NEW] >= 2, "further question")
+        centers["rescheduled"].add_agent(NEW)
         runs = {way: airflow.wait_for(way, seconds=280) for way in WAYS if way != "late"}
 
         until_deferred("late")
         kill_triggerer(airflow)
-        asked = centres["late"].stats.accounts[NEW]
+        asked = centers["late"].stats.accounts[NEW]
         with another_triggerer(airflow):
-            wait_until(lambda: centres["late"].stats.accounts[NEW] >= asked + 2, "further question")
+            wait_until(lambda: centers["late"].stats.accounts[NEW] >= asked + 2, "further question")
             assert tries(airflow, "late") == [("deferred", 1)]
-            centres["late"].add_agent(NEW)
+            centers["late"].add_agent(NEW)
             runs["late"] = airflow.wait_for("late", seconds=280)
 
     ends = {way: tries(airflow, way)[0] for way in WAYS}
@@ -157,23 +157,23 @@ def test_waits(centres: dict[str, Simulator], tmp_path: Path, migrated_database:
         "rescheduled": ("success", 1),
     }, log
     for way in ("late", "rescheduled"):
-        assert runs[way].xcoms["wait", -1] == expected(centres[way], NEW)
+        assert runs[way].xcoms["wait", -1] == expected(centers[way], NEW)
     # One for the worker, one for the triggerer, one for the triggerer after it.
-    assert centres["late"].stats.sign_ins() == 3
-    sign_ins = {way: (each.stats.sign_ins(), each.stats.refused()) for way, each in centres.items()}
+    assert centers["late"].stats.sign_ins() == 3
+    sign_ins = {way: (each.stats.sign_ins(), each.stats.refused()) for way, each in centers.items()}
     assert [sign_ins[way] for way in refused] == [(0, 1)] * len(refused)
     assert [sign_ins[way] for way in REFUSED_LATER] == [(2, 1)] * len(REFUSED_LATER)
-    secrets = {secret for each in centres.values() for secret in each.secrets()}
+    secrets = {secret for each in centers.values() for secret in each.secrets()}
     assert not [secret for secret in {*secrets, "not-the-secret"} if secret in log]
 
 
 def test_a_new_agent_is_synced_at_once(
-    centre: Simulator, duckdb_warehouse: Warehouse, airflow_home: Callable[..., AirflowHome]
+    center: Simulator, duckdb_warehouse: Warehouse, airflow_home: Callable[..., AirflowHome]
 ) -> None:
-    centre.add_agent(NEW)
+    center.add_agent(NEW)
 
-    run = airflow_home(centre, duckdb_warehouse).run_dag("cc_wait_for_agent", {"account": NEW})
+    run = airflow_home(center, duckdb_warehouse).run_dag("cc_wait_for_agent", {"account": NEW})
 
     assert run.state == "success", run.log
-    assert run.xcoms["wait_for_agent", -1] == expected(centre, NEW)
+    assert run.xcoms["wait_for_agent", -1] == expected(center, NEW)
     assert duckdb_warehouse.query("SELECT account FROM cc_agent") == [(NEW,)]

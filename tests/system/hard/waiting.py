@@ -1,4 +1,4 @@
-"""Waits for what a running Airflow, or the centre that it asks, comes to."""
+"""Waits for what a running Airflow, or the center that it asks, comes to."""
 
 from __future__ import annotations
 

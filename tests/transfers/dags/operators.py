@@ -18,7 +18,7 @@ with DAG(
     schedule=None,
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
-    params={"warehouse": "warehouse", "tenant": "north", "centre": "cc_management_default", "low": "000002"},
+    params={"warehouse": "warehouse", "tenant": "north", "center": "cc_management_default", "low": "000002"},
 ):
 
     @task
@@ -48,7 +48,7 @@ with DAG(
         task_id="sync_list",
         accounts=codes,
         tenant="{{ params.tenant }}",
-        cc_conn_id="{{ params.centre }}",
+        cc_conn_id="{{ params.center }}",
         history_table="cc_{{ params.tenant }}_history",
         outlets=[Asset("cc://agents")],
         **sync,

@@ -1,4 +1,4 @@
-"""A contact centre in which every secret and all personal data is a canary."""
+"""A contact center in which every secret and all personal data is a canary."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def marked(mark: str = _MARK) -> Any:
 
 
 @contextmanager
-def canary_centre(
+def canary_center(
     certificates: Path,
     faults: Faults | None = None,
     secrets: Mapping[str, str] | None = None,
     **settings: Any,
 ) -> Iterator[tuple[Simulator, dict[str, str]]]:
-    """Run a contact centre that repeats secrets wherever it can; give it, and its canaries by name.
+    """Run a contact center that repeats secrets wherever it can; give it, and its canaries by name.
 
     :param certificates: where to keep them
     :param faults: what goes wrong
@@ -55,12 +55,12 @@ def canary_centre(
     with Simulator(
         Settings(agents=AGENTS, seed=7, cert_dir=certificates, issue=marked(), **configured, **options),
         faults,
-    ) as centre:
-        for number, account in enumerate(list(centre.accounts())):
+    ) as center:
+        for number, account in enumerate(list(center.accounts())):
             own = agent_canaries(number)
             known |= own
-            centre.change_agent(account, **{name.split(" of ")[0]: value for name, value in own.items()})
-        yield centre, known
+            center.change_agent(account, **{name.split(" of ")[0]: value for name, value in own.items()})
+        yield center, known
 
 
 #: What goes wrong: everything that the simulator can do, in shares that let some calls through.
@@ -86,7 +86,7 @@ FAULTS: dict[str, Faults] = {
     "untrusted": Faults(),
     "sticky": Faults(),
 }
-#: How the centre is set up meanwhile, where that matters.
+#: How the center is set up meanwhile, where that matters.
 SETTINGS: dict[str, dict[str, Any]] = {
     "refused by 403": {"refused_status": 403},
     "not allow-listed": {"allow_listed": False},

@@ -1,4 +1,4 @@
-"""The contact centre and the database that everything is measured against."""
+"""The contact center and the database that everything is measured against."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def accounts(count: int) -> list[str]:
 
 
 def address() -> tuple[str, str]:
-    """Return the centre's address and the path of its authority's certificate."""
+    """Return the center's address and the path of its authority's certificate."""
     connection = json.loads(os.environ["AIRFLOW_CONN_CC_MANAGEMENT_DEFAULT"])
     return f"https://127.0.0.1:{connection['port']}", connection["extra"]["verify"]
 
@@ -39,8 +39,8 @@ def token_request() -> tuple[str, dict[str, str]]:
 
 
 @contextlib.contextmanager
-def centre(*options: str, agents: int, concurrency: int) -> Iterator[dict[str, str]]:
-    """Run a simulated contact centre in a process of its own; yield Airflow's connections to it.
+def center(*options: str, agents: int, concurrency: int) -> Iterator[dict[str, str]]:
+    """Run a simulated contact center in a process of its own; yield Airflow's connections to it.
 
     :param options: of the simulator's command line
     :param agents: how many
@@ -65,10 +65,10 @@ def _connections(simulator: subprocess.Popen[str], concurrency: int) -> dict[str
     management: dict[str, Any] = json.loads(connections["AIRFLOW_CONN_CC_MANAGEMENT_DEFAULT"])
     management["extra"] |= {"max_concurrency": concurrency}
     connections["AIRFLOW_CONN_CC_MANAGEMENT_DEFAULT"] = json.dumps(management)
-    # For those who measure what Airflow's HTTP provider does with the same centre.
+    # For those who measure what Airflow's HTTP provider does with the same center.
     web = {"conn_type": "http", "host": "127.0.0.1", "port": management["port"], "schema": "https"}
     web["extra"] = {"verify": management["extra"]["verify"]}
-    connections["AIRFLOW_CONN_CENTRE"] = json.dumps(web)
+    connections["AIRFLOW_CONN_CENTER"] = json.dumps(web)
     return connections
 
 
