@@ -74,7 +74,7 @@ class CCAgentsToSqlOperator(BaseOperator):
     :param chunk_size: answers staged in a transaction, 1 to 10,000
     :param max_rejects: rejects beyond which the run fails: a share as a float, a number as an int
     :param create_views: create the views that are absent: who was who, what changed, which time is covered,
-        and what looks wrong. The role needs the right to create views
+        and what looks wrong. The role needs the privilege to create views
     :param dry_run: write nothing; return the counts, and log up to 50 examples of what would change
     :param cc_conn_id: connection of type ``cc_management`` (templated)
     """
