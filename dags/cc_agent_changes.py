@@ -1,19 +1,19 @@
 """
-### What has changed, each change once
+### What changed: each change once
 
-Starts when a sync has updated the asset `cc_agent`, and copies what is new in the view `cc_agent_change` into
-a table of its own, `cc_agent_change_log`: one row for each column of an agent that changed, with the old and
-the new value. Put your own processing in its place, for example updates of a CRM.
+Starts when a sync has updated the asset `cc_agent`, and copies new rows of the view `cc_agent_change` into a
+separate table, `cc_agent_change_log`: one row for each column of an agent that changed, with the old and the
+new value. Replace this with your own processing, for example updates of a CRM.
 
-The cursor is the run. All changes of a run appear at once and have its `run_key`, and the log takes all of
-them or none. So no change is lost or seen twice, also when syncs overlap, when a run was resumed hours later,
-or when this DAG was off for a while. `changed_at` would not do: it says when the answer was read, and a run
-that took two hours writes moments up to two hours in the past.
+The run is the cursor. All changes of a run appear at once and have its `run_key`, and the log gets all of
+them or none. So no change is lost or seen twice, even if syncs overlap, a run was resumed hours later, or
+this DAG was off for a while. `changed_at` would not work as a cursor: it is the time when the answer was
+read, and a run that took two hours writes timestamps up to two hours in the past.
 
 **Set up**
 
-1. The DAG `cc_agent_history`, which keeps the history and makes the view.
-2. A connection `warehouse` to the database, the same as there.
+1. The DAG `cc_agent_history`, which keeps the history and creates the view.
+2. A connection `warehouse` to the same database.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator
 
 with DAG(
     dag_id="cc_agent_changes",
-    description="Each change of an agent once, after every sync",
+    description="Processes each change of an agent once, after every sync",
     doc_md=__doc__,
     schedule=[Asset("cc_agent")],
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),

@@ -1,8 +1,8 @@
 """
-### What looks wrong
+### Problems among the agents
 
 Starts when a sync has updated the asset `cc_agent`, and fails if the view `cc_agent_finding` has more rows of
-a kind than the params allow:
+one kind than the params allow:
 
 | finding | one row for each active agent that |
 |---|---|
@@ -10,12 +10,12 @@ a kind than the params allow:
 | `shared_agent_id` | has an agent ID that another active agent has, too |
 | `not_seen` | no run has read for `days` days, although others were read since |
 
-Which ones they are: `SELECT * FROM cc_agent_finding`.
+To list them: `SELECT * FROM cc_agent_finding`.
 
 **Set up**
 
-1. The DAG `cc_agent_history`, or any other sync with `create_views=True`, which makes the view.
-2. A connection `warehouse` to the database, the same as there.
+1. The DAG `cc_agent_history`, or any other sync with `create_views=True`, which creates the view.
+2. A connection `warehouse` to the same database.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ from airflow.providers.common.sql.operators.sql import SQLTableCheckOperator
 
 with DAG(
     dag_id="cc_agent_findings",
-    description="A check of all agents after every sync",
+    description="Checks all agents after every sync",
     doc_md=__doc__,
     schedule=[Asset("cc_agent")],
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,
     default_args={
-        "retries": 2,  # for a database that is away; a finding stays one
+        "retries": 2,  # in case the database is unavailable; they do not change findings
         "retry_delay": timedelta(minutes=1),
         "retry_exponential_backoff": True,
         "max_retry_delay": timedelta(minutes=15),
     },
     params={
         "warehouse_conn_id": Param("warehouse", type="string", description="The database"),
-        "shared_softphone_numbers": Param(0, type="integer", description="So many agents may share a number"),
-        "shared_agent_ids": Param(0, type="integer", description="So many agents may share an agent ID"),
-        "not_seen": Param(0, type="integer", description="So many agents may be unseen …"),
-        "days": Param(7, type="number", description="… for so many days"),
+        "shared_softphone_numbers": Param(0, type="integer", description="Agents that may share a number"),
+        "shared_agent_ids": Param(0, type="integer", description="Agents that may share an agent ID"),
+        "not_seen": Param(0, type="integer", description="Agents that may be unseen …"),
+        "days": Param(7, type="number", description="… for this many days"),
     },
     tags=["cc", "example"],
 ):

@@ -1,15 +1,15 @@
 """
 ### Who had which softphone number, and when
 
-Pages through the agent directory of CC-Management every hour, keeps the agents in the table `cc_agent`, and
-every version of each of them in `cc_agent_history`: one row from the answer that first showed it to the one
-that showed the next. A call then joins to who held its softphone number at that moment. Views on the tables
-answer the usual questions, among them who took a call, and how sure that is.
+Reads the agent directory of CC-Management every hour, keeps the agents in the table `cc_agent`, and keeps
+every version of each agent in `cc_agent_history`. You can then join a call to the agent who had its softphone
+number at that time. Views on the tables answer the usual questions, such as who took a call and how certain
+that is.
 
-The second task checks the result. A softphone number that belongs to two active agents of the contact center
-would join one call to both of them, so the task fails, and what reads the asset `cc_agent_history` does not
-start.
-An account without a softphone number is fine. Which agents they are:
+The second task checks the result. If two active agents of the contact center have the same softphone number,
+a call would be joined to both of them. The task then fails, and DAGs scheduled on the asset
+`cc_agent_history` do not start. Accounts without a softphone number are allowed. To list the agents that
+share a number:
 
 ```sql
 SELECT softphone_number, account, agent_id
@@ -38,7 +38,7 @@ from airflow_provider_cc.transfers.agents_to_sql import CCAgentsToSqlOperator
 
 with DAG(
     dag_id="cc_agent_history",
-    description="All agents of the directory with their history, and a check of the result",
+    description="Syncs all agents of the directory with their history, and checks the result",
     doc_md=__doc__,
     schedule="45 * * * *",  # apart from the other DAGs that write the same table
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
@@ -69,7 +69,7 @@ with DAG(
         task_id="no_softphone_belongs_to_two_active_agents",
         conn_id="{{ params.warehouse_conn_id }}",
         table="cc_agent",
-        # Two contact centers may well use the same numbers; the tenant of a sync is its connection id.
+        # Two contact centers may use the same numbers; the tenant of a sync is its connection ID.
         partition_clause="is_active AND tenant = '{{ params.cc_conn_id }}'",
         column_mapping={"softphone_number": {"unique_check": {"equal_to": 0}}},
         outlets=[Asset("cc_agent_history")],

@@ -1,16 +1,16 @@
 """
 ### Agents of an account list, every hour
 
-Asks CC-Management for the agent ID, type and status behind every sign-in account and keeps them in the table
-`cc_agent`. Accounts that cannot be read go to `cc_agent_reject` with the reason, the counts of each run to
-`cc_sync_run`. The tables are created when they are missing.
+Queries CC-Management for the agent ID, type and status of every sign-in account and keeps them in the table
+`cc_agent`. Accounts that cannot be read go to `cc_agent_reject` with the reason; the counts of each run go to
+`cc_sync_run`. Missing tables are created.
 
 **Set up**
 
 1. A connection `cc_management_default` of type *CC-Management*: domain, app key, app secret.
 2. A connection `warehouse` to the database, of any type with an SQL hook.
-3. The accounts: a query on that database (`accounts_sql`), or a list typed in when triggering (`accounts`,
-   which then takes the query's place).
+3. The accounts: a query on that database (`accounts_sql`), or a list that you enter when you trigger the DAG
+   (`accounts`, which replaces the query).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from airflow_provider_cc.transfers.agents_to_sql import CCAgentsToSqlOperator
 
 with DAG(
     dag_id="cc_agents_from_accounts",
-    description="Agents behind a list of sign-in accounts, into the warehouse",
+    description="Syncs the agents of a list of sign-in accounts into the warehouse",
     doc_md=__doc__,
     schedule="@hourly",
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),

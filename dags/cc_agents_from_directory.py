@@ -1,13 +1,12 @@
 """
 ### All agents of the directory, every hour
 
-Pages through the agent directory of CC-Management and keeps agent ID, type and softphone number of every
-sign-in account in the table `cc_agent`. Accounts that cannot be read go to `cc_agent_reject` with the reason,
-the counts of each run to `cc_sync_run`. The tables are created when they are missing, and no account list is
-needed.
+Reads the agent directory of CC-Management and keeps agent ID, type and softphone number of every sign-in
+account in the table `cc_agent`. Accounts that cannot be read go to `cc_agent_reject` with the reason; the
+counts of each run go to `cc_sync_run`. Missing tables are created, and no account list is needed.
 
-The directory knows no agent status. Where that is wanted too, let `cc_agents_from_accounts` fill it into the
-same table: each of the two writes only the columns that it learns.
+The directory does not contain the agent status. If you need it, let `cc_agents_from_accounts` add it to the
+same table: each of the two DAGs writes only the columns that its source returns.
 
 **Set up**
 
@@ -27,7 +26,7 @@ from airflow_provider_cc.transfers.agents_to_sql import CCAgentsToSqlOperator
 
 with DAG(
     dag_id="cc_agents_from_directory",
-    description="All agents of the directory, into the warehouse",
+    description="Syncs all agents of the directory into the warehouse",
     doc_md=__doc__,
     schedule="30 * * * *",  # half an hour away from cc_agents_from_accounts, which writes the same table
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),

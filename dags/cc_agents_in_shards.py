@@ -1,17 +1,17 @@
 """
 ### A large account list, read by many tasks, every hour
 
-Does what `cc_agents_from_accounts` does, for hundreds of thousands of accounts: six tasks read a sixth of
-them each, on as many workers as Airflow has, and one task applies all answers at once. It is one run in
-`cc_sync_run`, and the Asset has one event. With fewer than 5,000 accounts in a shard, a task takes longer to
-start than it saves.
+Like `cc_agents_from_accounts`, for hundreds of thousands of accounts: six tasks read a sixth of them each, on
+as many workers as Airflow has, and one task applies all answers at once. There is one run in `cc_sync_run`
+and one asset event. With fewer than 5,000 accounts per shard, starting a task takes longer than it saves.
 
 **Set up**
 
 1. A connection `cc_management_default` of type *CC-Management*: domain, app key, app secret. With the extra
-   `share_session`, all tasks together sign in once. `max_concurrency` and `requests_per_second` hold for all
+   `share_session`, all tasks together sign in once. `max_concurrency` and `requests_per_second` apply to all
    tasks together.
-2. A connection `warehouse` to a database that takes several writers: PostgreSQL, MariaDB, MySQL or Snowflake.
+2. A connection `warehouse` to a database that allows several writers: PostgreSQL, MariaDB, MySQL or
+   Snowflake.
 3. The accounts: a query on that database (`accounts_sql`).
 """
 
@@ -27,7 +27,7 @@ from airflow_provider_cc.transfers.agents_to_sql import cc_agents_sync
 
 with DAG(
     dag_id="cc_agents_in_shards",
-    description="Agents behind a large account list, read by many tasks",
+    description="Syncs the agents of a large account list with many tasks",
     doc_md=__doc__,
     schedule="@hourly",
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),

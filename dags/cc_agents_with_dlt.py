@@ -1,13 +1,13 @@
 """
-### All agents of the directory, into any destination of dlt
+### All agents of the directory, with dlt into any of its destinations
 
 Reads the agent directory of CC-Management every hour and loads it with [dlt](https://dlthub.com) into the
 table `cc_agent` of a warehouse that the sync does not support: BigQuery, Databricks, ClickHouse, Redshift,
 SQL Server, Parquet files in a bucket, or any other destination of dlt. Each run replaces the table.
 
-The directory is read to its end before dlt gets the first line. If lines are missing, or anything else fails
-until then, nothing is loaded. dlt gets the agents and the destination's credentials, and nothing else: it
-sends no telemetry and reads no Airflow Variables.
+The directory is read completely before dlt gets the first agent. If entries are missing, or anything else
+fails before then, nothing is loaded. dlt gets only the agents and the destination's credentials: it sends no
+telemetry and reads no Airflow Variables.
 
 **Set up**
 
@@ -18,8 +18,8 @@ sends no telemetry and reads no Airflow Variables.
 4. The params: `destination` is dlt's name for it, `dataset` the schema or folder of the tables. With
    `file_format` set to `parquet`, many destinations load faster and dlt needs less memory.
 
-dlt's working files, which hold the agents while they are loaded, are in a temporary folder that is deleted
-after the run. It is made in the folder that `DLT_DATA_DIR` names, if the worker's environment has it.
+dlt's working files, which contain the agents while they are loaded, are in a temporary folder that is deleted
+after the run. If `DLT_DATA_DIR` is set in the worker's environment, the folder is created there.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from airflow_provider_cc.api.secret import without_locals
 from airflow_provider_cc.hooks.management import CCManagementHook
 from airflow_provider_cc.retry_policy import CC_RETRY_POLICY
 
-# Given, since dlt would leave out a column that is null in every row.
+# Specified because dlt would leave out a column that is null in every row.
 COLUMNS: dict[str, Any] = {
     "account": {"data_type": "text", "nullable": False},
     "agent_id": {"data_type": "bigint"},
@@ -48,7 +48,7 @@ COLUMNS: dict[str, Any] = {
 
 
 def destination_arguments(conn_id: str) -> dict[str, Any]:
-    """Return what a connection says of the destination; every password in it is masked in the log."""
+    """Return the destination's settings from a connection; every password in it is masked in the log."""
     connection = BaseHook.get_connection(conn_id)
     arguments = dict(connection.extra_dejson)
     if secret := connection.password:
@@ -61,7 +61,7 @@ def destination_arguments(conn_id: str) -> dict[str, Any]:
 
 with DAG(
     dag_id="cc_agents_with_dlt",
-    description="All agents of the directory, into any destination of dlt",
+    description="Loads all agents of the directory with dlt into any of its destinations",
     doc_md=__doc__,
     schedule="@hourly",
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
@@ -77,7 +77,7 @@ with DAG(
     params={
         "cc_conn_id": Param("cc_management_default", type="string", description="The contact center"),
         "dlt_conn_id": Param("dlt_destination", type="string", description="Where dlt loads the agents"),
-        "destination": Param("duckdb", type="string", description="dlt's name of the destination"),
+        "destination": Param("duckdb", type="string", description="dlt's name for the destination"),
         "dataset": Param("cc", type="string", description="Schema or folder for the tables"),
         "file_format": Param(
             None, type=["null", "string"], description="Format of dlt's files, parquet for example"

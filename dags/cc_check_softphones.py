@@ -1,17 +1,18 @@
 """
-### Is an agent's softphone number the right one?
+### Is an agent's softphone number correct?
 
-Signs each agent in on CC-Gateway with the softphone number of its connection, asks the gateway which number
-it sees, and signs the agent out again.
+Signs each agent in to CC-Gateway with the softphone number of its connection, queries which number the
+gateway sees, and signs the agent out again.
 
-> **This takes the agent's seat.** While an agent is checked, nobody else can work as that agent, and an agent
-> who is already signed in makes the check fail. So it has no schedule: run it for agents who are off duty.
+> **This signs the agent in.** While an agent is being checked, no one else can work as that agent, and the
+> check fails if the agent is already signed in. So the DAG has no schedule: run it for agents who are off
+> duty.
 
 **Set up**
 
 1. A connection `cc_gateway_default` of type *CC-Gateway*: the gateway's address.
-2. One connection of type *CC agent* per agent: agent ID, password, softphone number. List their ids in
-   `agent_conn_ids` when triggering.
+2. One connection of type *CC agent* per agent: agent ID, password, softphone number. List their IDs in
+   `agent_conn_ids` when you trigger the DAG.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from airflow_provider_cc.retry_policy import CC_RETRY_POLICY
 
 with DAG(
     dag_id="cc_check_softphones",
-    description="Softphone numbers checked over the gateway; takes the agents' seats meanwhile",
+    description="Verifies softphone numbers on the gateway; signs the agents in to do so",
     doc_md=__doc__,
     schedule=None,
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
@@ -46,7 +47,7 @@ with DAG(
             type="array",
             items={"type": "string"},
             minItems=1,
-            description="The agents to check: ids of connections of type CC agent",
+            description="The agents to check: IDs of connections of type CC agent",
         ),
     },
     tags=["cc", "example"],
@@ -59,6 +60,6 @@ with DAG(
     CCQueryLoginInfoOperator.partial(
         task_id="check_softphone",
         cc_conn_id="{{ params.cc_conn_id }}",
-        max_active_tis_per_dag=1,  # one seat at a time
+        max_active_tis_per_dag=1,  # one agent at a time
         outlets=[Asset("cc_softphone_check")],
     ).expand(agent_conn_id=agents())

@@ -1,8 +1,8 @@
 """
-### Can we still sign in to CC-iSales?
+### Does the sign-in to CC-iSales still work?
 
-Signs in once an hour, so that a changed password or a closed door is noticed before the jobs that depend on
-it fail. Where the connection shares its session, those jobs find it ready.
+Signs in once an hour, so that you notice a changed password or a blocked sign-in before the jobs that depend
+on it fail. If the connection shares its session, those jobs can use the session.
 
 **Set up**
 
@@ -21,7 +21,7 @@ from airflow_provider_cc.retry_policy import CC_RETRY_POLICY
 
 with DAG(
     dag_id="cc_isales_session",
-    description="Checks that CC-iSales lets us in",
+    description="Checks that the sign-in to CC-iSales works",
     doc_md=__doc__,
     schedule="@hourly",
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),

@@ -1,18 +1,18 @@
 """
-### Whose is which softphone number
+### Who owns which softphone number
 
-Starts when a sync has updated the asset `cc_agent`, and keeps a table of its own, `cc_softphone_owner`: each
-softphone number in use, with the account and the agent ID it belongs to now. What looks up numbers all day
-then reads a small table with each number of a contact center once. A number that two active agents share is
-left out.
+Starts when a sync has updated the asset `cc_agent`, and keeps a separate table, `cc_softphone_owner`: each
+softphone number in use, with the account and the agent ID it belongs to now. Applications that look up
+numbers frequently can then read a small table that contains each number of a contact center once. A number
+that two active agents share is left out.
 
-The syncs say with the asset's event what they did. Where no agent was added, changed, deactivated or came
-back, there is nothing to write, and the second task is skipped. Triggered by hand, the DAG always writes.
+The asset's event contains the counts of the sync. If no agent was added, changed, deactivated or reactivated,
+the second task is skipped. If you trigger the DAG manually, it always writes.
 
 **Set up**
 
 1. One of the DAGs that fill `cc_agent`.
-2. A connection `warehouse` to the database, the same as there.
+2. A connection `warehouse` to the same database.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator
 
 with DAG(
     dag_id="cc_softphone_owners",
-    description="Softphone numbers and whose they are, whenever agents have changed",
+    description="Keeps a table of softphone numbers and their owners, updated when agents have changed",
     doc_md=__doc__,
     schedule=[Asset("cc_agent")],
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
@@ -47,7 +47,7 @@ with DAG(
     @task.short_circuit
     def an_agent_has_changed(
         triggering_asset_events: Any = None,
-        triggering_dataset_events: Any = None,  # so called in Airflow 2
+        triggering_dataset_events: Any = None,  # the name in Airflow 2
     ) -> bool:
         of_each_asset = triggering_asset_events or triggering_dataset_events or {}
         syncs = [event.extra for events in of_each_asset.values() for event in events]

@@ -1,16 +1,16 @@
 """
-### A new agent, in the table as soon as the contact center knows them
+### A new agent in the table, as soon as the contact center lists it
 
-Somebody has asked for a new agent and gets an account code. Triggered with it, this DAG waits until that
-account is an agent, without holding a worker, and then fills the agent into the table `cc_agent` at once,
-where the next sync would do so within the hour. After a day in vain it fails.
+When a new agent has been requested and its account code is known, trigger this DAG with the code. It waits
+until the account is an agent, without occupying a worker, and then adds the agent to the table `cc_agent`
+immediately, instead of with the next hourly sync. It fails after a day.
 
 **Set up**
 
 1. A connection `cc_management_default` of type *CC-Management*: domain, app key, app secret.
 2. A connection `warehouse` to the database, of any type with an SQL hook.
-3. A running triggerer: the wait takes place there.
-4. Trigger it with the account code as `account`.
+3. A running triggerer: the DAG waits there.
+4. Trigger the DAG with the account code as `account`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from airflow_provider_cc.transfers.agents_to_sql import CCAgentsToSqlOperator
 
 with DAG(
     dag_id="cc_wait_for_agent",
-    description="Waits until an account is an agent, and fills it into the warehouse",
+    description="Waits until an account is an agent, and adds it to the warehouse",
     doc_md=__doc__,
     schedule=None,
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
@@ -37,7 +37,7 @@ with DAG(
         "retry_delay": timedelta(minutes=1),
         "retry_exponential_backoff": True,
         "max_retry_delay": timedelta(minutes=15),
-        "retry_policy": CC_RETRY_POLICY,  # Airflow before 3.3 leaves it aside
+        "retry_policy": CC_RETRY_POLICY,  # from Airflow 3.3 on
     },
     params={
         "cc_conn_id": Param("cc_management_default", type="string", description="The contact center"),

@@ -205,7 +205,7 @@ def test_columns() -> None:
 
 def test_exceptions() -> None:
     table = next(
-        table for table in tables(section("docs/operations.md", "## Tries")) if table[0][0] == "exception"
+        table for table in tables(section("docs/operations.md", "## Attempts")) if table[0][0] == "exception"
     )
     told = {code_words(row[0])[0]: row[2] for row in table[1:]}
 

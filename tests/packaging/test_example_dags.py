@@ -84,4 +84,4 @@ def test_takes_a_seat_only_when_asked() -> None:
     source = (CHECKOUT / "dags" / "cc_check_softphones.py").read_text()
 
     assert "schedule=None" in source
-    assert "This takes the agent's seat" in source
+    assert "This signs the agent in" in source
