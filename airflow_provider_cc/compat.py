@@ -1,6 +1,6 @@
 """Every difference between the Airflow versions that this provider supports.
 
-Names come from Airflow's own ``common.compat`` package, which knows where each version keeps them.
+Names come from Airflow's own ``common.compat`` package, which imports them from where each version has them.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-#: Whether Airflow's UI can show pages of plugins. 3.1.0 can, but does not tell them who is signed in.
+#: Whether Airflow's UI can show pages of plugins. 3.1.0 can, but does not pass them the signed-in user.
 UI_HAS_PAGES = get_base_airflow_version_tuple() >= (3, 1, 1)
 
 P = ParamSpec("P")
@@ -98,7 +98,7 @@ T = TypeVar("T")
 
 
 class _Tracebacks(logging.Filter):
-    """Drops the traceback that Airflow logs, in this thread, for a database that it cannot reach."""
+    """Drops the traceback that Airflow logs in this thread when it cannot reach its database."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -121,7 +121,7 @@ class _Tracebacks(logging.Filter):
 
 
 def get_variable(key: str) -> str | None:
-    """Return an Airflow Variable, or ``None`` when there is none, it is empty, or it cannot be read.
+    """Return an Airflow Variable, or ``None`` if it does not exist, is empty, or cannot be read.
 
     :param key: name of the Variable
     """
@@ -158,7 +158,7 @@ def set_variable(key: str, value: str, description: str | None = None) -> bool:
 def _variables() -> Any:
     """Return the class that finds Variables in this process.
 
-    From Airflow 3 on that of the Task SDK serves tasks and triggers only: where a connection is tested from
+    From Airflow 3 on, the Task SDK's class works only in tasks and triggers. When a connection is tested from
     the UI or the command line, it finds nothing and cannot write.
     """
     task_runner = sys.modules.get("airflow.sdk.execution_time.task_runner")
@@ -170,20 +170,20 @@ def _variables() -> Any:
 
 
 def deployment() -> str:
-    """Return what tells this Airflow from others: the address of its web interface."""
+    """Return an identifier of this Airflow deployment: the address of its web interface."""
     section = "api" if AIRFLOW_V_3_0_PLUS else "webserver"
     return str(conf.get(section, "base_url", fallback=""))[:250]
 
 
 def tracing() -> tuple[trace.Tracer, Any]:
-    """Return OpenTelemetry's tracer, and the parent of a task's spans where that is not the current span."""
+    """Return OpenTelemetry's tracer, and the parent of a task's spans if it is not the current span."""
     if Trace is not None and conf.getboolean("traces", "otel_on", fallback=False):
         return Trace.get_tracer("airflow_provider_cc"), _task_span()
     return trace.get_tracer("airflow_provider_cc"), None
 
 
 def _task_span() -> Any:
-    """Return the context of the span that Airflow 2 makes for this task; Airflow 3.0 tells a task of none."""
+    """Return the context of Airflow 2's span for this task; Airflow 3.0 does not pass a task its span."""
     if AIRFLOW_V_3_0_PLUS:
         return None
     with suppress(AirflowException):  # outside a task
@@ -197,7 +197,7 @@ def _task_span() -> Any:
 
 
 def flush_telemetry(seconds: float) -> None:
-    """Send what OpenTelemetry has gathered: in some versions, a task's process ends without doing so.
+    """Send what OpenTelemetry has collected: in some versions, a task's process ends without doing so.
 
     :param seconds: how long to wait for a collector that does not answer
     """
@@ -220,11 +220,11 @@ def flush_telemetry(seconds: float) -> None:
 
 
 def in_thread(function: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """Return a function to be awaited that runs another one in a thread, where it may talk to Airflow.
+    """Return an awaitable function that runs a blocking one in a thread, where it can call Airflow.
 
-    In a triggerer of Airflow 3.0 no thread of asyncio's own may: it would read replies that the event loop
+    In a triggerer of Airflow 3.0, asyncio's own threads cannot: they would read replies that the event loop
     waits for.
 
-    :param function: what blocks
+    :param function: the blocking function
     """
     return sync_to_async(function, thread_sensitive=False)

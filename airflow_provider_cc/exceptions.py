@@ -1,17 +1,16 @@
-"""Exceptions: whose fault a failure is, and whether another attempt can help.
+"""Exceptions: the cause of a failure, and whether another attempt can help.
 
 ==================== ==================================== ===========================================
 exception            meaning                              another attempt
 ==================== ==================================== ===========================================
-CCConfigError        the Airflow connection lacks         useless until it is changed: the task fails
-                     something, or has an invalid value   without Airflow's retries
-CCAuthError          the contact center refused the       harmful, it locks accounts: the task fails
+CCConfigError        the Airflow connection is incomplete useless until it is changed: the task fails
+                     or has an invalid value              without Airflow's retries
+CCAuthError          the contact center rejected the      harmful, it locks accounts: the task fails
                      credential, or every call            without Airflow's retries
-CCBusinessError      the contact center declined the      useless with the same arguments
+CCBusinessError      the contact center rejected the      useless with the same arguments
                      call
-CCResponseError      the reply is not what the manual     useless until somebody looks
-                     describes
-CCTransientError     no answer, or "try later"            useful; the hook has already tried
+CCResponseError      the reply does not match the manual  useless until the cause is found
+CCTransientError     no answer, or a temporary failure    useful; the hook has already tried
 ==================== ==================================== ===========================================
 
 No exception carries a reply's body or a secret: only the endpoint, a code, an HTTP status and cleaned text.
@@ -55,7 +54,7 @@ class ErrorCode(StrEnum):
     UNEXPECTED_FORMAT = "unexpected_format"
 
 
-#: Failures before the first byte of a request could leave.
+#: Failures before the first byte of a request could be sent.
 NOTHING_SENT = frozenset({ErrorCode.DNS, ErrorCode.CONNECT})
 
 
@@ -64,7 +63,7 @@ class CCError(AirflowException):
 
 
 class CCConfigError(CCError, AirflowFailException):
-    """The Airflow connection cannot serve this call; the text says which fields to change."""
+    """The Airflow connection cannot be used for this call; the text says which fields to change."""
 
 
 class _CallError(CCError):
@@ -74,7 +73,7 @@ class _CallError(CCError):
     :param code: the contact center's own code, ``HTTP <status>``, or an :class:`ErrorCode`
     :param text: explanation, without secrets and control characters
     :param status: HTTP status, if the failure is one
-    :param retry_after: seconds that the server asked to wait, if it did
+    :param retry_after: seconds to wait, if the server requested it
     """
 
     def __init__(
@@ -98,27 +97,27 @@ class _CallError(CCError):
 
 
 class CCAuthError(_CallError, AirflowFailException):
-    """The credential is refused (wrong or expired password, locked account), or every call is."""
+    """The credential is rejected (wrong or expired password, locked account), or every call is."""
 
 
 class CCSessionRefused(CCAuthError):
-    """A call was refused with a session that has not worked for any other call."""
+    """A call was rejected, and the session has not worked for any other call."""
 
 
 class CCBusinessError(_CallError):
-    """The contact center understood the call and declined it."""
+    """The contact center understood the call and rejected it."""
 
 
 class CCPermissionError(CCBusinessError):
-    """This call was refused (401 or 403), although the session works for other calls."""
+    """This call was rejected (401 or 403), although the session works for other calls."""
 
 
 class CCResponseError(_CallError):
-    """The reply is not what the manual says: no JSON, an unknown format, a redirect, an unknown status."""
+    """The reply does not match the manual: not JSON, an unknown format, a redirect, an unknown status."""
 
 
 class CCTransientError(_CallError):
-    """No answer, or "try later": connection failures, time-outs, 418, 429, 502, 503, 504, switch-overs."""
+    """No answer or a temporary failure: connection failure, time-out, 418, 429, 502, 503, 504, switchover."""
 
 
 class CCSignInUnavailable(CCTransientError):

@@ -1,7 +1,7 @@
-"""What this provider tells Airflow about itself; read at every start of Airflow, so it imports nothing.
+"""Provider info for Airflow. Read at every start of Airflow, so it imports nothing.
 
-From Airflow 3.2 on the connection forms come from here. Older versions ask the hooks, which answer from the
-same entries by :class:`CCForm`.
+From Airflow 3.2 on, the connection forms come from here. In older versions they come from the hooks, which
+use the same entries through :class:`CCForm`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 _MANAGEMENT, _GATEWAY, _ISALES = "CC-Management", "CC-Gateway", "CC-iSales"
 
-# No field has a default. The form would write it into every connection that it saves, and where the field's
-# name has a word such as "token" in it, Airflow hands the form three asterisks for the default.
+# No field has a default. The form would write it into every connection that it saves, and if the field's name
+# contains a word such as "token", Airflow passes the form three asterisks as the default.
 _TRANSPORT_FIELDS: dict[str, dict[str, Any]] = {
     "verify": {
         "label": "Verify certificate",
@@ -20,32 +20,32 @@ _TRANSPORT_FIELDS: dict[str, dict[str, Any]] = {
     },
     "server_name": {
         "label": "Server name",
-        "description": "The name that the server's certificate is issued to, if it is not the host above.",
+        "description": "The name that the server's certificate is issued to, if different from the host.",
         "schema": {"type": ["string", "null"]},
     },
     "client_cert": {
         "label": "Client certificate",
-        "description": "The path, on the workers, of a PEM file with a certificate and its private key.",
+        "description": "Path on the workers of a PEM file with a certificate and its unencrypted key.",
         "schema": {"type": ["string", "null"]},
     },
     "timeout": {
         "label": "Time-out (s)",
-        "description": "How long to wait for a connection, and for each reply. 30 unless set.",
+        "description": "Time-out for connecting, and for each reply. 30 by default.",
         "schema": {"type": ["number", "null"], "minimum": 1},
     },
     "max_concurrency": {
         "label": "Concurrent requests",
-        "description": "How many requests a bulk query keeps in flight. 32 unless set.",
+        "description": "Maximum number of requests that a sync keeps in flight. 32 by default.",
         "schema": {"type": ["integer", "null"], "minimum": 1, "maximum": 1000},
     },
     "requests_per_second": {
         "label": "Requests per second",
-        "description": "A ceiling for bulk queries. None unless set.",
+        "description": "Maximum request rate of a sync. No limit by default.",
         "schema": {"type": ["number", "null"], "minimum": 0.01},
     },
     "share_session": {
         "label": "Share the session",
-        "description": "true lets other tasks and workers use the session, encrypted in an Airflow Variable.",
+        "description": "true shares the session with other tasks, encrypted in an Airflow Variable.",
         "schema": {"type": ["boolean", "null"]},
     },
 }
@@ -69,22 +69,22 @@ CONNECTION_TYPES: tuple[dict[str, Any], ...] = (
         "conn-fields": {
             "token_lifetime": {
                 "label": "Token lifetime (s)",
-                "description": "The lifetime to ask for, 3600 at most.",
+                "description": "Token lifetime to request, at most 3600. 3600 by default.",
                 "schema": {"type": ["integer", "null"], "minimum": 1, "maximum": 3600},
             },
             "tenant_space_id": {
                 "label": "Tenant space ID",
-                "description": "Sent as X-TenantSpaceID; only contact centers shared by tenants ask for it.",
+                "description": "Sent as X-TenantSpaceID. Some multi-tenant contact centers require it.",
                 "schema": {"type": ["string", "null"]},
             },
             "token_url": {
                 "label": "Token URL",
-                "description": "Where tokens are handed out, if not at the domain above.",
+                "description": "Where to request tokens: a path or an https URL, if not the default.",
                 "schema": {"type": ["string", "null"]},
             },
             "page_size": {
                 "label": "Page size",
-                "description": "How many lines of the directory a sync asks for at a time. 100 unless set.",
+                "description": "Entries per page when a sync reads the directory. 100 by default.",
                 "schema": {"type": ["integer", "null"], "minimum": 1, "maximum": 10000},
             },
             **_TRANSPORT_FIELDS,
@@ -123,12 +123,12 @@ CONNECTION_TYPES: tuple[dict[str, Any], ...] = (
         "conn-fields": {
             "token_header": {
                 "label": "Token header",
-                "description": "What carries the session: Authentication (unless set) or Authorization.",
+                "description": "Which header carries the session: Authentication (default) or Authorization.",
                 "schema": {"type": ["string", "null"], "enum": ["Authentication", "Authorization"]},
             },
             "token_kind": {
                 "label": "Token kind",
-                "description": "What that header carries: token (unless set) or refreshToken.",
+                "description": "Which token the header carries: token (default) or refreshToken.",
                 "schema": {"type": ["string", "null"], "enum": ["token", "refreshToken"]},
             },
             **_TRANSPORT_FIELDS,
@@ -146,7 +146,7 @@ CONNECTION_TYPES: tuple[dict[str, Any], ...] = (
         "conn-fields": {
             "phone_number": {
                 "label": "Softphone number",
-                "description": "The number the agent signs in with on the gateway.",
+                "description": "Softphone number that the agent signs in to the gateway with.",
                 "schema": {"type": ["string", "null"]},
             },
         },
@@ -155,7 +155,7 @@ CONNECTION_TYPES: tuple[dict[str, Any], ...] = (
 
 
 def get_provider_info() -> dict[str, Any]:
-    """Return the provider's metadata in the shape of Airflow's ``provider_info.schema.json``."""
+    """Return the provider's metadata, as defined by Airflow's ``provider_info.schema.json``."""
     return {
         "package-name": "airflow-provider-cc",
         "name": "Cloud contact center (CC)",

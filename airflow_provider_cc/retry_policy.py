@@ -1,11 +1,11 @@
-"""Which failures are worth Airflow's own retries; asked by Airflow 3.3 and later.
+"""Retry policy for Airflow 3.3 and later: which failures are worth Airflow's own retries.
 
-Put it beside the retries of a task, or of all tasks of a DAG::
+Set it together with the retries of a task, or of all tasks of a DAG::
 
     default_args={"retries": 3, "retry_policy": CC_RETRY_POLICY}
 
-Older versions leave the entry aside: Airflow takes from ``default_args`` only what an operator knows. There
-the exceptions themselves stop the retries that would do harm, see :mod:`airflow_provider_cc.exceptions`.
+Older versions ignore the entry, because operators take only known arguments from ``default_args``. There, the
+exceptions themselves prevent harmful retries: see :mod:`airflow_provider_cc.exceptions`.
 """
 
 from __future__ import annotations
@@ -17,21 +17,19 @@ from airflow_provider_cc.exceptions import CCAuthError, CCBusinessError, CCConfi
 def _policy() -> ExceptionRetryPolicy:
     return ExceptionRetryPolicy(
         rules=[
-            # Without a delay of its own: after what time is the task's to say, back-off included.
-            RetryRule(CCTransientError, RetryAction.RETRY, reason="no answer, or one that says: later"),
-            # Airflow does not even ask about these, as they forbid retries themselves.
+            # No delay here: the task's own delay and back-off apply.
+            RetryRule(CCTransientError, RetryAction.RETRY, reason="no answer, or a temporary failure"),
+            # Airflow does not consult the policy for these, because they prevent retries themselves.
             RetryRule(
-                [CCConfigError, CCAuthError], RetryAction.FAIL, reason="a matter of connection or credential"
+                [CCConfigError, CCAuthError], RetryAction.FAIL, reason="the connection or credential is wrong"
             ),
-            RetryRule(CCBusinessError, RetryAction.FAIL, reason="the contact center's answer is no"),
-            # Exactly this class: those below it tell of anything, not of an argument.
-            RetryRule(
-                ValueError, RetryAction.FAIL, reason="an argument that does not fit", match_subclasses=False
-            ),
+            RetryRule(CCBusinessError, RetryAction.FAIL, reason="the contact center rejected the call"),
+            # Exactly this class: its subclasses have causes other than arguments.
+            RetryRule(ValueError, RetryAction.FAIL, reason="an argument is invalid", match_subclasses=False),
         ]
-        # All else, as the task says: a page of a firewall or a database that is away may be gone soon.
+        # Otherwise the task's retries apply: a firewall's error page or a database outage may be temporary.
     )
 
 
 CC_RETRY_POLICY: ExceptionRetryPolicy | None = None if ExceptionRetryPolicy is None else _policy()
-"""Tries again what may pass, and fails at once what cannot; ``None`` before Airflow 3.3."""
+"""Retries temporary failures, and fails at once if a retry cannot help; ``None`` before Airflow 3.3."""

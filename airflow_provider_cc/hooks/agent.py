@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two event polls; an agent who does not poll for two minutes is signed out.
 POLL_EVERY = 30.0
-#: Seconds that signing out takes at most when a task is killed.
+#: Maximum number of seconds for signing out when a task is killed.
 SIGN_OUT_WITHIN = 2.5
 
 
@@ -44,9 +44,9 @@ class AgentCredentials(Unpicklable):
 
 
 class CCAgentHook(CCForm, BaseHook):
-    """Reads a ``cc_agent`` connection; the other hooks use what it says.
+    """Reads a ``cc_agent`` connection for the other hooks.
 
-    :param cc_conn_id: connection id
+    :param cc_conn_id: connection ID
     """
 
     conn_name_attr = "cc_conn_id"
@@ -84,7 +84,7 @@ class CCAgentHook(CCForm, BaseHook):
         return credentials
 
     def test_connection(self) -> tuple[bool, str]:
-        """Check that the connection is complete; signs nobody in, as that could end the agent's session."""
+        """Check that the connection is complete, without a sign-in, which could end the agent's session."""
         try:
             credentials = self.credentials
         except CCConfigError as error:
@@ -92,18 +92,18 @@ class CCAgentHook(CCForm, BaseHook):
         except Exception as error:
             return False, f"Connection {self.cc_conn_id!r} cannot be read: {type(error).__name__}"
         missing = [name for name in ("password", "phone_number") if not getattr(credentials, name)]
-        note = f" Without {' and '.join(missing)}: not every call can use it." if missing else ""
-        return True, f"Complete. Not signed in, since that could end the agent's own session.{note}"
+        note = f" Some calls also need {' and '.join(missing)}." if missing else ""
+        return True, f"Complete. Not signed in, because that could end the agent's own session.{note}"
 
 
 class AgentSession:
-    """A signed-in agent, inside the block of ``CCGatewayHook.agent_session``, which has the parameters."""
+    """A signed-in agent, inside the block of ``CCGatewayHook.agent_session``; see there for parameters."""
 
     def __init__(
         self, hook: CCGatewayHook, agent_id: int, password: str, phone_number: str, force: bool
     ) -> None:
         self.agent_id = agent_id
-        #: The agent's present Guid; empty when nobody is signed in.
+        #: The agent's current Guid; empty if the agent is not signed in.
         self.guid = ""
         self._hook = hook
         self._sign_in_call = api.agent_sign_in(agent_id, password, phone_number)
@@ -120,7 +120,7 @@ class AgentSession:
         self._hook.agent_sessions.add(self)
         try:
             self._sign_in(self._first_sign_in_call)
-            self.poll()  # yields the Guid that AUTHMODE 2 wants in further calls
+            self.poll()  # returns the Guid that AUTHMODE 2 requires in later calls
             self._poller.start()
         except BaseException:
             self.__exit__()
@@ -150,7 +150,7 @@ class AgentSession:
 
     @without_locals
     def poll(self) -> None:
-        """Poll events once, and follow the Guid."""
+        """Poll events once, and use the new Guid."""
         with self._lock:
             guid = self._call(api.agent_events(self.agent_id))
             if guid is not None and self.guid:
@@ -158,12 +158,12 @@ class AgentSession:
                 self.guid = guid
 
     def end_at_once(self) -> None:
-        """Sign out now, also while another thread waits for a reply; a failure is logged."""
+        """Sign out now, even while another thread waits for a reply; a failure is logged."""
         self._ended.set()
         self._sign_out(self._sign_out_at_once)
 
     def _sign_out_at_once(self, guid: str) -> None:
-        # With a client of its own: the hook's may be waiting for a reply.
+        # With a separate client: the hook's client may be waiting for a reply.
         client = BlockingClient(replace(self._hook.settings, timeout=SIGN_OUT_WITHIN / 2))
         client.session.cookies.update(self._hook.client.session.cookies)
         call = api.agent_sign_out(self.agent_id)
@@ -171,14 +171,14 @@ class AgentSession:
             understand(call, client.send(call.request.signed(api.headers(guid))), (guid,))
 
     def _sign_out(self, send: Callable[[str], None]) -> None:
-        """Sign out; a failure is logged, not raised, so that it does not hide what happened before."""
+        """Sign out; a failure is logged, not raised, so that it does not hide an earlier failure."""
         guid, self.guid = self.guid, ""
         if not guid:
             return
         try:
             send(guid)
         except CCError as error:
-            text = "Agent %d could not be signed out (%s): the gateway does it 2 minutes after the last poll."
+            text = "Agent %d could not be signed out (%s). The gateway does so 2 minutes after the last poll."
             log.warning(text, self.agent_id, error)
         else:
             log.info("Agent %d is signed out.", self.agent_id)
@@ -204,11 +204,11 @@ class AgentSession:
         except CCSessionRefused:
             if not self._worked or self._ended.is_set():
                 raise
-            log.info("Agent %d is no longer signed in, signing in again.", self.agent_id)
-            # Never by force: if someone else has signed in as this agent, this fails.
+            log.info("Agent %d is no longer signed in; signing in again.", self.agent_id)
+            # Never forced: if someone else has signed in as this agent, this fails.
             self._sign_in(self._sign_in_call)
             if call.endpoint is not api.EVENTS:
-                self.poll()  # as after the first sign-in: further calls may want the Guid of a poll
+                self.poll()  # as after the first sign-in: later calls may require the Guid of a poll
             result = self._exchange(call, self.guid)
         self._worked = True
         return result
@@ -221,5 +221,5 @@ class AgentSession:
                 log.warning("Agent %d is signed out: %s", self.agent_id, error)
                 return
             except CCError as error:
-                text = "Agent %d: the event poll failed, the next is due in %g s: %s"
+                text = "Agent %d: the event poll failed; the next one is in %g s: %s"
                 log.warning(text, self.agent_id, POLL_EVERY, error)

@@ -1,4 +1,4 @@
-"""What the hooks of the three systems have in common."""
+"""Base class of the hooks for the three systems."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ T = TypeVar("T")
 
 
 class CCHook(CCForm, BaseHook):
-    """Connection, session and transport of one system; a subclass says how it signs in and signs requests.
+    """Connection, session and transport of one system; a subclass defines how to sign in and sign requests.
 
-    One hook serves any number of threads. A copied or pickled hook reads its connection again.
+    A hook can be used by any number of threads. A copied or pickled hook reads its connection again.
 
-    :param cc_conn_id: connection id, the type's default one unless given
+    :param cc_conn_id: connection ID; by default, that of the connection type
     """
 
     conn_name_attr = "cc_conn_id"
     default_port: ClassVar[int] = 443
-    #: What signing in needs: field of the connection → what it is there.
+    #: Fields that a sign-in needs: field of the connection → what it contains.
     credentials: ClassVar[Mapping[str, str]]
-    #: Extras that this connection type has besides the common ones.
+    #: Extras of this connection type, in addition to the common ones.
     extras: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, cc_conn_id: str | None = None) -> None:
         super().__init__()
         self.cc_conn_id = cc_conn_id or self.default_conn_name
-        #: Number of this task, and of how many tasks that use the connection at the same time. Each takes its
-        #: part of rate and concurrency. Set before the connection is read.
+        #: Number of this task, and how many tasks use the connection at the same time. Each gets its share of
+        #: rate and concurrency. Set before the connection is read.
         self.part = (0, 1)
-        # One for each hook; functools.cached_property has one for all hooks before Python 3.12, then none.
+        # One lock per hook; functools.cached_property has one for all hooks before Python 3.12, then none.
         self._lock = threading.RLock()
         self._settings: CCSettings | None = None
-        # The same object for every call of a session, and one that does not show what is in it.
+        # The same object for every call of a session; it does not show its contents.
         self._headers_of = lru_cache(1)(self._headers)
         self._client: BlockingClient | None = None
         self._sessions: SessionManager | None = None
@@ -96,7 +96,7 @@ class CCHook(CCForm, BaseHook):
     def sessions(self) -> SessionManager:
         """The manager of this hook's session.
 
-        :raises CCConfigError: the connection lacks what signing in needs
+        :raises CCConfigError: the connection lacks fields that a sign-in needs
         """
         with self._lock:
             if self._sessions is None:
@@ -110,35 +110,35 @@ class CCHook(CCForm, BaseHook):
 
     @property
     def sign_in_credential(self) -> Credential:
-        """The credential of a sign-in, with the extras: with a wrong one, the right password is refused."""
+        """The credential of a sign-in, with the extras: a wrong extra gets a correct password rejected."""
         settings = self.settings
         extras = (f"{name}={settings.extra.get(name, '')}" for name in self.extras)
         return Credential(self.conn_type, settings.login, (settings.password, *extras))
 
     def bulk(self) -> BulkClient:
-        """Return the client for many calls at a time, to be used by ``async with``.
+        """Return the client for concurrent calls, for use with ``async with``.
 
-        :raises CCConfigError: the connection lacks what signing in needs
+        :raises CCConfigError: the connection lacks fields that a sign-in needs
         """
         return BulkClient(self)
 
     def get_conn(self) -> Any:
-        """Return the ``requests`` session of single calls; it carries no credentials."""
+        """Return the ``requests`` session for single calls; it contains no credentials."""
         return self.client.session
 
     @without_locals
     def send(self, call: Call[T]) -> T:
-        """Make a call, signed with the session, repeated where that may help.
+        """Make a call, signed with the session, with retries where they may help.
 
         :param call: the call
-        :raises CCAuthError: the credential is refused, or every call is
-        :raises CCPermissionError: this call is refused, although the session works for others
-        :raises CCConfigError: the connection lacks something, or the certificate is not trusted
+        :raises CCAuthError: the credential is rejected, or every call is
+        :raises CCPermissionError: this call is rejected, although the session works for others
+        :raises CCConfigError: the connection is incomplete, or the certificate is not trusted
         :raises CCTransientError: no answer after all attempts
-        :raises CCBusinessError: the call is declined
-        :raises CCResponseError: the reply is not what the manual says
+        :raises CCBusinessError: the call is rejected
+        :raises CCResponseError: the reply does not match the manual
         """
-        sessions = self.sessions  # first, as it names all that the connection lacks
+        sessions = self.sessions  # first, because its error names all missing fields
         return self.client.run(call_flow, call, sessions)
 
     def test_connection(self) -> tuple[bool, str]:
@@ -148,7 +148,7 @@ class CCHook(CCForm, BaseHook):
         except CCError as error:
             return False, str(error)
         except Exception as error:
-            # Its text may hold anything, the password included.
+            # Its text may contain anything, including the password.
             return False, f"Connection {self.cc_conn_id!r} cannot be tested: {type(error).__name__}"
         return True, f"Signed in to {self.hook_name} at {self.settings.base_url}."
 
@@ -170,9 +170,9 @@ class CCHook(CCForm, BaseHook):
 
     @without_locals
     def _exchange(self, call: Call[T], headers: Mapping[str, str], secrets: tuple[str, ...] = ()) -> T:
-        """Make a call that this hook's session does not sign, repeated where that may help."""
+        """Make a call that this hook's session does not sign, with retries where they may help."""
         if call.secrets:
-            self.client.session.close()  # over a new connection: the server may just be closing a kept one
+            self.client.session.close()  # use a new connection: the server may be closing the idle one
         return self.client.run(unsigned_flow, call, headers, secrets)
 
     def _begin_session(self, call: Call[Session], done: str) -> Session:
@@ -188,7 +188,7 @@ class CCHook(CCForm, BaseHook):
         return SessionManager(self, SharedSession(self.settings) if shared else None)
 
     def _header_text(self, field: str, value: str) -> str:
-        """Return a text after checking that a header can carry it."""
+        """Return a text after checking that a header can contain it."""
         if fits_header(value):
             return value
         why = "contains whitespace or characters not allowed in HTTP headers"

@@ -1,4 +1,4 @@
-"""What an Airflow connection says, read once and checked."""
+"""The settings of an Airflow connection, read once and checked."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _BOOLEANS = {
 class CCSettings(Unpicklable):
     """A connection's fields, with extras of the right types whether they came from a form, a URI or JSON.
 
-    :param conn_id: connection id
+    :param conn_id: connection ID
     :param conn_type: connection type
     :param host: domain name or address
     :param port: port
@@ -40,11 +40,11 @@ class CCSettings(Unpicklable):
     :param login: app key, administrator ID, user or account
     :param password: its secret or password
     :param extra: all extras, unchanged
-    :param verify: check the server's certificate: true, the path of a CA bundle, or false
+    :param verify: verify the server's certificate: true, the path of a CA bundle, or false
     :param server_name: name that the certificate is issued to, if it is not the host
     :param client_cert: path of a PEM file with this client's certificate and private key
     :param timeout: seconds to wait for a connection, and for each reply
-    :param max_concurrency: most requests in flight in bulk calls
+    :param max_concurrency: maximum number of requests in flight in bulk calls
     :param requests_per_second: limit for bulk calls; ``None`` for no limit
     :param share_session: let other tasks use the session
     """
@@ -72,13 +72,13 @@ class CCSettings(Unpicklable):
         return f"{self.schema}://{host}:{self.port}"
 
     def part(self, number: int, of: int) -> CCSettings:
-        """Return the part of one of several tasks that use the connection at the same time.
+        """Return the settings for one of several tasks that use the connection at the same time.
 
-        Rate and concurrency hold for the contact center: the parts of all tasks add up to them. The least is
-        one request at a time.
+        Rate and concurrency apply to the contact center, so each task gets a share of them, but at least one
+        request at a time.
 
-        :param number: of the task, from 0
-        :param of: how many tasks there are
+        :param number: number of the task, from 0
+        :param of: number of tasks
         """
         rate = self.requests_per_second
         return replace(
@@ -88,10 +88,10 @@ class CCSettings(Unpicklable):
         )
 
     def url(self, path: str) -> str:
-        """Return the address of a path; an address is returned as it is.
+        """Return the URL of a path; a URL is returned unchanged.
 
-        :param path: from the host's root
-        :raises CCConfigError: an address that would send unencrypted what this connection encrypts
+        :param path: path from the host's root
+        :raises CCConfigError: a URL that would send unencrypted what this connection encrypts
         """
         if path.startswith("/"):
             return self.base_url + path
@@ -99,7 +99,7 @@ class CCSettings(Unpicklable):
             return path
         raise CCConfigError(
             f"connection {self.conn_id!r}: extra token_url must be a path that begins with / or an https "
-            "address; http only where schema says http"
+            "URL; http is allowed only if schema is http"
         )
 
     def _may_be_plain(self, address: str) -> bool:
@@ -123,9 +123,9 @@ class CCSettings(Unpicklable):
             raise CCConfigError(f"{where}: {why} needs {', '.join(missing)}")
 
     def ssl_context(self) -> ssl.SSLContext:
-        """Return how both clients check certificates: like curl.
+        """Return the TLS context of both clients, which verify certificates as curl does.
 
-        :raises CCConfigError: a file of certificates cannot be read
+        :raises CCConfigError: a certificate file cannot be read
         """
         if self.verify is False:
             context = ssl.create_default_context()
@@ -134,7 +134,7 @@ class CCSettings(Unpicklable):
             environment = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
             default = environment or certifi.where()
             context = _trusting(self.verify if isinstance(self.verify, str) else default)
-        # Private authorities often leave out what Python 3.13 and later ask for.
+        # Private authorities often leave out what Python 3.13 and later require.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         if self.client_cert is not None:
             _load_client_cert(context, self.client_cert)
@@ -147,7 +147,7 @@ def read_settings(connection: Connection, default_port: int, known_extras: Itera
     :param connection: the Airflow connection
     :param default_port: the port if the connection has none
     :param known_extras: extras that this connection type has besides the common ones
-    :raises CCConfigError: an invalid field or extra, with what to change
+    :raises CCConfigError: an invalid field or extra; the text says what to change
     """
     extra = connection.extra_dejson
     problems: list[str] = []
@@ -162,7 +162,7 @@ def read_settings(connection: Connection, default_port: int, known_extras: Itera
         problems.append("host must not include a port: use the port field")
     schema = (connection.schema or "https").strip().lower()
     if schema not in ("https", "http"):
-        problems.append("schema must be https (or, for a test, http)")
+        problems.append("schema must be https (or http, for tests)")
     port = connection.port or default_port
     if not 1 <= port <= 65535:
         problems.append("port must be a number from 1 to 65535")
@@ -193,7 +193,7 @@ def read_settings(connection: Connection, default_port: int, known_extras: Itera
 
 
 def _trusting(bundle: str) -> ssl.SSLContext:
-    """Return how to trust the authorities in a file, or in a directory prepared by ``c_rehash``."""
+    """Return a TLS context that trusts the CAs in a file, or in a directory prepared by ``c_rehash``."""
     try:
         if os.path.isdir(bundle):
             return ssl.create_default_context(capath=bundle)
@@ -204,7 +204,7 @@ def _trusting(bundle: str) -> ssl.SSLContext:
 
 def _load_client_cert(context: ssl.SSLContext, path: str) -> None:
     try:
-        context.load_cert_chain(path, password="")  # or OpenSSL asks the terminal for one
+        context.load_cert_chain(path, password="")  # otherwise OpenSSL prompts for one on the terminal
     except OSError as error:
         wanted = "a certificate and its unencrypted private key"
         reason = getattr(error, "reason", None) or error.strerror or f"not {wanted}"
@@ -218,7 +218,7 @@ def _verify(value: Any) -> bool | str:
         return _boolean(value)
     except KeyError:
         path: str = os.path.expanduser(value)
-    _trusting(path)  # fails now rather than at every connection attempt
+    _trusting(path)  # fail now instead of at every connection attempt
     return path
 
 
@@ -250,7 +250,7 @@ def _boolean(value: Any) -> bool:
 
 #: Extras of all types: how to read each, and what it must be.
 _COMMON: dict[str, tuple[Any, str]] = {
-    "verify": (_verify, "true, false or the path of a CA bundle that can be read"),
+    "verify": (_verify, "true, false or the path of a readable CA bundle"),
     "server_name": (_server_name, "a host name or an address, without a port"),
     "client_cert": (_client_cert, "the path of a PEM file"),
     "timeout": (_number(float, sys.float_info.max), "a number of seconds above 0"),

@@ -32,12 +32,12 @@ class CCGatewayHook(CCHook):
 
     def __init__(self, cc_conn_id: str | None = None) -> None:
         super().__init__(cc_conn_id)
-        #: Those that have begun and not ended.
+        #: Agent sessions that have begun and not ended.
         self.agent_sessions: set[AgentSession] = set()
 
     @property
     def guid(self) -> str | None:
-        """The config Guid, if there is one now."""
+        """The current config Guid, if any."""
         active = self.sessions.current
         return active.session.token if active is not None else None
 
@@ -47,7 +47,7 @@ class CCGatewayHook(CCHook):
 
         Manual: CC-Gateway, "C5 Intelligent Auxiliary Interface Authentication" (config/login).
 
-        :raises CCAuthError: refused
+        :raises CCAuthError: the credential is rejected
         """
         self.sessions.sign_in()
 
@@ -84,25 +84,25 @@ class CCGatewayHook(CCHook):
     def agent_session(
         self, agent_id: int | str, password: str, phone_number: str, *, force: bool = False
     ) -> AgentSession:
-        """Return a context manager that keeps an agent signed in (busy), and signs out whatever happens.
+        """Return a context manager that keeps an agent signed in (busy), and always signs the agent out.
 
         This can end or block the agent's own session.
 
         Manual: CC-Gateway, onlineagent, forcelogin, agentevent and logout.
 
-        :param agent_id: agent ID, 101 to 999999; a text of digits is accepted
+        :param agent_id: agent ID, 101 to 999999; a string of digits is accepted
         :param password: the agent's password; may be empty
         :param phone_number: softphone number to sign in with
         :param force: sign out anyone who is signed in as this agent; done once, at the start
         :raises ValueError: an argument that the manual does not allow
-        :raises CCAuthError: the password is refused
-        :raises CCBusinessError: the agent is signed in already, or the phone number is not accepted
+        :raises CCAuthError: the password is rejected
+        :raises CCBusinessError: the agent is already signed in, or the phone number is not accepted
         """
         mask_secret(password)
         return AgentSession(self, api.agent_number(agent_id), password, phone_number, force)
 
     def sign_out_agents(self) -> None:
-        """Sign out all agents of this hook within 3 seconds, also while a request is under way.
+        """Sign out all agents of this hook within 3 seconds, even while a request is in flight.
 
         For ``on_kill``: Airflow sends SIGKILL a few seconds after SIGTERM.
         """

@@ -11,7 +11,7 @@ from airflow_provider_cc.api.secret import without_locals
 from airflow_provider_cc.exceptions import CCConfigError
 from airflow_provider_cc.hooks.base import CCHook
 
-#: What extras token_header and token_kind may say; the first is the default.
+#: Valid values of the extras token_header and token_kind; the first is the default.
 HEADERS = ("Authentication", "Authorization")
 KINDS = ("token", "refreshToken")
 
@@ -34,7 +34,7 @@ class CCISalesHook(CCHook):
 
         Manual: CC-iSales, "Authentication Interface" (auth/login).
 
-        :raises CCAuthError: refused
+        :raises CCAuthError: the credential is rejected
         """
         self.sessions.sign_in()
 
@@ -44,7 +44,7 @@ class CCISalesHook(CCHook):
 
         Manual: CC-iSales, auth/refresh.
 
-        :raises CCAuthError: refused
+        :raises CCAuthError: the credential is rejected
         """
         self.sessions.refresh()
 

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 FIRST_BLOCK = timedelta(minutes=5)
 #: … up to this.
 LONGEST_BLOCK = timedelta(hours=24)
-#: Rejections that are remembered for one contact center; the oldest are forgotten first.
+#: Rejections that are kept for one contact center; the oldest are dropped first.
 MOST_ENTRIES = 2000
 #: Variable with the key of all fingerprints. Airflow masks its value because of its name.
 KEY_VARIABLE = "cc_refused_secret"
@@ -34,9 +34,9 @@ KEY_VARIABLE = "cc_refused_secret"
 class Credential(NamedTuple):
     """What a sign-in sends.
 
-    :param kind: what signs in: a connection type, "account", "user" or "agent"
-    :param login: who signs in
-    :param parts: the password, and every other field that goes into the sign-in
+    :param kind: a connection type, "account", "user" or "agent"
+    :param login: the login
+    :param parts: the password, and every other field that is part of the sign-in
     """
 
     kind: str
@@ -69,18 +69,18 @@ class _Entry(msgspec.Struct, frozen=True):
 class Lockout:
     """The rejected credentials of one contact center, in the Airflow Variable ``cc_blocked__<hash>``.
 
-    All workers and the *Test* button see it, whichever connection holds the credential. It holds keyed
-    fingerprints, never a password. If Variables are unavailable, nothing is blocked.
+    It applies to all workers and connection tests, whichever connection contains the credential. It holds
+    keyed fingerprints, never a password. If Variables are unavailable, nothing is blocked.
 
-    :meth:`load` and :meth:`save` talk to Airflow, so never call them inside an event loop; the other methods
-    work on what was loaded.
+    :meth:`load` and :meth:`save` call Airflow, so never use them inside an event loop; the other methods work
+    on what was loaded.
 
     :param address: schema, host and port of the contact center
     """
 
     def __init__(self, address: str) -> None:
         self._address = address
-        # Not every secrets backend, which is asked first, takes other characters than these.
+        # Secrets backends, which are queried first, may not accept other characters.
         self.variable = f"cc_blocked__{hashlib.sha256(address.encode()).hexdigest()[:16]}"
         self._key: str | None = None
         self._entries: dict[str, _Entry] = {}
@@ -108,7 +108,7 @@ class Lockout:
         )
 
     def reject(self, credential: Credential, error: CCAuthError | CCBusinessError) -> None:
-        """Record the contact center's verdict; :meth:`save` makes it known to others."""
+        """Record a rejection; :meth:`save` shares it with other tasks."""
         self._key = self._key or _create_key()
         if self._key is None:
             return
@@ -119,7 +119,7 @@ class Lockout:
         self._entries[credential.key] = self._changes[credential.key] = entry
 
     def accept(self, credential: Credential) -> None:
-        """Record a success, which clears earlier rejections; :meth:`save` makes it known to others."""
+        """Record a success, which clears earlier rejections; :meth:`save` shares it with other tasks."""
         if self._entries.pop(credential.key, None) is not None:
             self._changes[credential.key] = None
 
@@ -129,7 +129,7 @@ class Lockout:
         if not changes:
             return
         entries = {**self._read(), **changes}  # read again, as other tasks write it, too
-        # Older ones count no more: neither for the block, nor for the length of the next one.
+        # Older entries no longer count, either for the block or for the length of the next one.
         recent = [
             (name, entry)
             for name, entry in entries.items()
@@ -148,11 +148,11 @@ class Lockout:
         error_type: type[CCAuthError] | type[CCBusinessError] = CCAuthError,
         is_verdict: Callable[[Any], bool] = lambda _: True,
     ) -> Iterator[None]:
-        """Allow a call unless its credential is blocked, and record the contact center's verdict.
+        """Allow a call unless its credential is blocked, and record whether it is rejected.
 
-        :param credential: what is about to be sent
+        :param credential: the credential that the call sends
         :param error_type: raised by the call when the credential is rejected, and here while it is blocked
-        :param is_verdict: tells such an error from others of its type
+        :param is_verdict: returns whether an error of this type means that the credential was rejected
         """
         self.load()
         text = self.blocked(credential)
@@ -187,7 +187,7 @@ class Lockout:
 
 
 def _create_key() -> str | None:
-    """Return the key of all fingerprints, creating it if there is none; ``None`` without Variables."""
+    """Return the key of all fingerprints, creating it if necessary; ``None`` without Variables."""
     if key := get_variable(KEY_VARIABLE):
         return key
     description = "Key of the fingerprints of rejected credentials. Deleting it allows all to be retried."

@@ -29,9 +29,9 @@ class CCManagementHook(CCHook):
 
     @property
     def page_size(self) -> int:
-        """Lines that a sync asks the directory for at a time (extra ``page_size``).
+        """Entries per page when a sync reads the directory (extra ``page_size``).
 
-        :raises CCConfigError: the extra is not such a number
+        :raises CCConfigError: the extra is not a valid number
         """
         value = self.settings.extra.get("page_size")
         try:
@@ -43,7 +43,7 @@ class CCManagementHook(CCHook):
     def query_agent_info(
         self, account_code: str, *, username: str | None = None, password: str | None = None
     ) -> AgentInfo:
-        """Return who signs in with an account.
+        """Return the agent of a sign-in account.
 
         Manual: CC-Management, "Querying Agent Information by Sign-in Account" (queryAgentInfoByAccount).
 
@@ -51,8 +51,8 @@ class CCManagementHook(CCHook):
         :param username: authenticating user; the call is then not signed, and the connection needs no app key
         :param password: that user's password
         :raises ValueError: an argument that the manual does not allow
-        :raises CCBusinessError: declined, or the account has no agent ID (code ``no_agent``)
-        :raises CCError: any other failure, as :meth:`send`
+        :raises CCBusinessError: rejected, or the account has no agent ID (code ``no_agent``)
+        :raises CCError: any other failure, as in :meth:`send`
         """
         call = api.query_agent_info(account_code, username, password)
         if username is None:
@@ -69,7 +69,7 @@ class CCManagementHook(CCHook):
         :param account: sign-in account, at most 100 characters
         :param password: its sign-in password, at most 100 characters
         :raises ValueError: an argument that the manual does not allow
-        :raises CCError: any failure, as :meth:`send`
+        :raises CCError: any failure, as in :meth:`send`
         """
         call = api.query_agent_login_params(account, password)
         credential = Credential("account", account, (password,))
@@ -81,15 +81,15 @@ class CCManagementHook(CCHook):
     ) -> Iterator[DirectoryAgent]:
         """Iterate over the directory, page after page.
 
-        Each different line comes once. What is listed is not always an agent: see ``agent_id`` and
+        Each distinct entry is returned once. Not every entry is an agent: see ``agent_id`` and
         ``agent_type``.
 
         Manual: CC-Management, agentAccount/query.
 
-        :param page_size: lines on a page; a center that accepts fewer gets fewer
+        :param page_size: entries per page; adapts if the contact center accepts fewer
         :param agent_types: only agents of these types
         :raises ValueError: a page size below 1
-        :raises CCResponseError: a line or a page that cannot be read; or, at the end, lines are missing
+        :raises CCResponseError: an entry or a page cannot be read; or, at the end, entries are missing
         """
         directory = Directory(page_size, agent_types)
         while (ask := directory.next()) is not None:
@@ -107,7 +107,7 @@ class CCManagementHook(CCHook):
 
     @without_locals
     def call(self, path: str, *, json: Any = None, method: str = "POST") -> Any:
-        """Call any further interface.
+        """Call any other interface.
 
         :param path: from the domain's root, e.g. ``/apiaccess/rest/cc-management/v1/…``
         :param json: the body

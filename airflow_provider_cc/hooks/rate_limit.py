@@ -1,8 +1,8 @@
-"""How fast a bulk run sends: as fast as the server accepts, and no faster than the connection allows.
+"""Rate of a bulk run: as fast as the server accepts, and no faster than the connection allows.
 
-Several runs against one limit share it without knowing of each other: each steps back when it is refused, and
-faster runs are refused more often. It soon returns to the rate that was refused last, stays near it, and then
-tries more, at first carefully: the curve of CUBIC (RFC 9438), which the adaptive retries of AWS use, too.
+Several runs share one limit without coordination: each slows down when it is rejected, and faster runs are
+rejected more often. A run soon returns to the rate that was last rejected, stays near it, and then tries
+higher rates, cautiously at first: the curve of CUBIC (RFC 9438), which AWS also uses for adaptive retries.
 """
 
 from __future__ import annotations
@@ -11,29 +11,30 @@ import asyncio
 import math
 import time
 
-#: After a refusal the rate falls by this share of the refused one; after the first, which is only estimated.
+#: Share by which the rate falls below the rejected one; after the first rejection, whose rate is an estimate.
 DROP = 0.1
 FIRST_DROP = 0.5
-#: If the rate was clearly below what was refused before, another run takes part: so much more is left to it.
+#: If the rate was clearly below the last rejected one, another run shares the limit: leave it this much more.
 CLEARLY_BELOW = 0.97
 YIELD = 0.05
-#: Every further refusal in the same second lowers the refused rate: by so many requests a second, but by no
-#: more than this share, since slow runs are not the cause.
+#: Every further rejection in the same second lowers the rejected rate by this many requests per second, but
+#: by no more than this share, since slow runs are not the cause.
 TOO_MANY, AT_MOST = 3.0, 0.1
-#: Seconds in which the rate doubles, once it is what was refused and nothing is refused again.
+#: Seconds in which the rate doubles, once it has reached the rejected rate and nothing is rejected again.
 DOUBLES_IN = 5.0
-#: Lowest first estimate, in requests a second: a run that starts beside others may be refused at once.
+#: Lowest first estimate, in requests per second: a run that starts while others run may be rejected at once.
 FIRST_RATE = 10.0
-#: Seconds by which waiting calls may be late and still catch up, since no timer is exact.
+#: Seconds by which waiting calls may be late and still catch up, since timers are inexact.
 CATCH_UP = 0.05
-#: Seconds to pause when the server refuses without saying for how long, and longest pause it can ask for.
+#: Seconds to pause when the server rejects a call without a Retry-After, and the longest pause it can
+#: request.
 DEFAULT_PAUSE, MAX_PAUSE = 1.0, 60.0
 
 
 class RateLimiter:
-    """The common pace of all coroutines of a bulk run; belongs to one event loop.
+    """The rate limit for all coroutines of a bulk run; belongs to one event loop.
 
-    :param ceiling: most requests per second, or ``None``
+    :param ceiling: maximum requests per second, or ``None``
     """
 
     def __init__(self, ceiling: float | None = None) -> None:
@@ -42,11 +43,11 @@ class RateLimiter:
         self._next = self._resume_at = 0.0
         self._accepted = 0
         self._began = self._accepted_at = time.monotonic()
-        #: The rate that was refused last, how far the pace fell below it, and when.
+        #: The last rejected rate, how far the rate fell below it, and when.
         self._refused_rate, self._lowest = math.inf, 0.0
         self._drop = FIRST_DROP
         self._dropped_at = 0.0
-        #: Whether a call has to wait for its turn at all.
+        #: Whether calls have to wait for their turn.
         self.limits = ceiling is not None
 
     async def turn(self) -> None:
@@ -57,23 +58,24 @@ class RateLimiter:
                 await asyncio.sleep(wait)
                 late = CATCH_UP
             now = time.monotonic()
-            # A rate that nobody used is not known to be accepted: the curve stands still meanwhile.
+            # It is unknown whether an unused rate would be accepted, so the curve does not advance.
             unused = max(0.0, now - late - self._next)
             self._dropped_at += unused
             self._next += unused + 1 / self._rate(now)
 
     def accepted(self) -> None:
-        """Note a request that the server did not refuse."""
+        """Record a request that the server accepted."""
         self._accepted += 1
         self._accepted_at = time.monotonic()
 
     def refused(self, retry_after: float | None) -> None:
-        """Note a request that the server refused: all go on more slowly.
+        """Record a request that the server rejected, and slow down.
 
-        The refused call itself waits as long as the server asks. All others do so, too, at the first refusal,
-        if that is more than the second for which rates are counted, or if nothing was accepted for a second.
+        The rejected call waits as long as the server requests. All other calls also wait at the first
+        rejection, if the server requests more than one second (the unit of rates), or if nothing was accepted
+        for a second.
 
-        :param retry_after: seconds that the server asked for
+        :param retry_after: seconds that the server requested
         """
         now = time.monotonic()
         pause = DEFAULT_PAUSE if retry_after is None else min(retry_after, MAX_PAUSE)

@@ -1,4 +1,4 @@
-"""Sessions: acquire and share one, sign a call, tell a lapsed session from a refused call."""
+"""Sessions: acquire and share a session, sign calls, distinguish a lapsed session from a rejected call."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: A session is renewed this long before its end, or a tenth of its lifetime before if that is less (seconds).
+#: A session is renewed this many seconds before its end, or a tenth of its lifetime before, if that is less.
 LEAD = 60.0
-#: For so many seconds, or a tenth of its lifetime if that is less, a new session cannot have lapsed.
+#: A new session cannot lapse for this many seconds, or a tenth of its lifetime, if that is less.
 FRESH = 10.0
-#: Sessions in a row that worked for no call at all, after which no further one is acquired.
+#: After this many consecutive sessions that worked for no call, no further session is acquired.
 MAX_UNUSED = 3
-#: Sessions that one call is tried with.
+#: Maximum number of sessions for one call.
 MAX_SESSIONS = 5
 
-#: What a flow, which does no I/O, asks its client for: to send a request and return the reply, or to call a
-#: function that may block, and so not inside an event loop.
+#: A flow does no I/O. It yields what its client must do: send a request and return the reply, or call a
+#: function that may block, outside the event loop.
 Flow: TypeAlias = Generator[Request | Callable[[], Any], Any, T]
 
 
@@ -55,9 +55,9 @@ class ActiveSession:
     """A session in use.
 
     :param session: what the sign-in returned
-    :param secret: the connection's password, removed from texts like the session itself
+    :param secret: the connection's password, removed from texts as the session is
     :param begun: when the sign-in was sent, on the monotonic clock
-    :param is_shared: whether it comes from another task, which may have used it for long
+    :param is_shared: whether it comes from another task, which may have used it for a long time
     """
 
     __slots__ = ("fresh_until", "refresh_until", "secrets", "session", "stale_at", "worked_at")
@@ -68,7 +68,7 @@ class ActiveSession:
         self.stale_at = _end(begun, session.lifetime)
         self.refresh_until = _end(begun, session.refresh_lifetime)
         self.fresh_until = 0.0 if is_shared else begun + min(FRESH, (session.lifetime or 100.0) / 10)
-        #: When the latest call that worked with it was sent; 0 before the first.
+        #: When the latest call that succeeded with it was sent; 0 if none has.
         self.worked_at = 0.0
 
 
@@ -77,7 +77,7 @@ def _end(begun: float, lifetime: float | None) -> float:
 
 
 def call_flow(call: Call[T], sessions: SessionManager) -> Flow[T]:
-    """Make a call, signed with a session that is renewed if it has lapsed; raises as ``CCHook.send``."""
+    """Make a call, signed with a session that is renewed if it has lapsed; raises like ``CCHook.send``."""
     failures = sessions.failures
     for _ in range(MAX_SESSIONS):
         active = sessions.current
@@ -90,14 +90,14 @@ def call_flow(call: Call[T], sessions: SessionManager) -> Flow[T]:
         except CCSessionRefused as error:
             refusal = error
         except CCBusinessError as error:
-            if error.status is None:  # a code of the contact center's own: it accepted the session
+            if error.status is None:  # the contact center's own code: it accepted the session
                 sessions.worked(active, call, sent_at)
             raise
         else:
             sessions.worked(active, call, sent_at)
             return result
         yield partial(sessions.replace, active, call, refusal, time.monotonic(), failures)
-    text = f"the session lapsed {MAX_SESSIONS} times before the call arrived"
+    text = f"the session lapsed {MAX_SESSIONS} times before the call succeeded"
     raise CCTransientError(call.endpoint.name, ErrorCode.SESSION_LAPSED, text)
 
 
@@ -108,13 +108,13 @@ def unsigned_flow(call: Call[T], headers: Mapping[str, str], secrets: tuple[str,
 
 
 class SessionManager:
-    """Gives one session to any number of threads and coroutines; one acquisition at a time serves all.
+    """One session for any number of threads and coroutines; only one sign-in runs at a time.
 
-    A refused sign-in is final: the same failure is raised to all later calls, and nothing more is sent.
+    A rejected sign-in is final: all later calls raise the same failure, and nothing more is sent.
 
-    Whether a 401, a 403 or a code such as 000-003 is about the call or the session is decided by evidence: a
-    query that worked lately (the witness) is made once more with the same session. If it works, the call is
-    refused; if it does not, the session has lapsed.
+    To find out whether a 401, a 403 or a code such as 000-003 concerns the call or the session, a query that
+    succeeded recently (the witness) is repeated with the same session. If it succeeds, only the call is
+    rejected; otherwise the session has lapsed.
 
     :param hook: signs in and signs requests
     :param store: shares the session with other tasks
@@ -128,26 +128,26 @@ class SessionManager:
         self._active: ActiveSession | None = None
         self._witness: Call[Any] | None = None
         self._has_worked = False
-        #: Endpoints that were refused with a session that cannot have lapsed.
+        #: Endpoints that were rejected with a session that cannot have lapsed.
         self._denied: set[str] = set()
         self._unused = 0
         #: Why the latest sign-in failed.
         self._failure: CCAuthError | CCConfigError | CCSignInUnavailable | None = None
-        #: Sign-ins that failed without a verdict; a call notes it when it begins.
+        #: Sign-ins that failed without a rejection; a call remembers this number when it begins.
         self.failures = 0
         #: Sign-ins sent.
         self.sign_ins = 0
-        #: Repeated queries that told a lapsed session from a refused call.
+        #: Repeated queries that distinguished a lapsed session from a rejected call.
         self.probes = 0
 
     @property
     def current(self) -> ActiveSession | None:
-        """The session, if it can be used as it is; takes no lock."""
+        """The session, if it is still valid; takes no lock."""
         active = self._active
         return active if active is not None and time.monotonic() < active.stale_at else None
 
     def worked(self, active: ActiveSession, call: Call[Any], sent_at: float) -> None:
-        """Note a call that the contact center answered, and when it was sent (monotonic clock)."""
+        """Record a call that the contact center answered, and when it was sent (monotonic clock)."""
         if sent_at > active.worked_at:
             active.worked_at = sent_at
             self._has_worked, self._unused = True, 0
@@ -155,10 +155,11 @@ class SessionManager:
             self._witness = call
 
     def get(self, failures: int) -> ActiveSession:
-        """Return a session that can be used, signing in if there is none. May block.
+        """Return a valid session, signing in if there is none. May block.
 
-        :param failures: :attr:`failures` when the call began: a sign-in that failed since is not repeated
-        :raises CCAuthError: refused, now or earlier
+        :param failures: :attr:`failures` when the call began: a sign-in that failed since then is not
+            repeated
+        :raises CCAuthError: the credential is rejected, now or earlier
         :raises CCSignInUnavailable: the sign-in got no usable answer
         """
         with self._lock:
@@ -167,43 +168,43 @@ class SessionManager:
     def replace(
         self, refused: ActiveSession, call: Call[Any], refusal: CCSessionRefused, at: float, failures: int
     ) -> None:
-        """Replace the session that signed a refused call if it has lapsed. May block.
+        """Replace the session that signed a rejected call if it has lapsed. May block.
 
-        :param at: when the refusal came, on the monotonic clock
+        :param at: when the rejection arrived, on the monotonic clock
         :param failures: :attr:`failures` when the call began
-        :raises CCPermissionError: the session has not lapsed: only this call is refused
-        :raises CCSessionRefused: no call has worked yet, so nobody knows
-        :raises CCAuthError: all calls are refused
-        :raises CCTransientError: the call carries a password, and may have been looked at
+        :raises CCPermissionError: the session has not lapsed: only this call is rejected
+        :raises CCSessionRefused: no call has succeeded yet, so the cause is unknown
+        :raises CCAuthError: all calls are rejected
+        :raises CCTransientError: the call carries a password, which may have been processed
         """
         with self._lock:
             if self._active is not refused:
-                return  # replaced already, on behalf of another call
+                return  # already replaced for another call
             if not self._has_lapsed(refused, refusal, at) and call.secrets:
                 self._active = None
                 text = "the session may have lapsed; the call carries a password and is not repeated"
                 raise CCTransientError(refusal.endpoint, ErrorCode.SESSION_LAPSED, text)
             self._unused = 0 if refused.worked_at else self._unused + 1
             if self._unused >= MAX_UNUSED:
-                text = f"{refusal.text}; {self._unused} sessions in a row were refused"
+                text = f"{refusal.text}; {self._unused} sessions in a row were rejected"
                 raise CCAuthError(refusal.endpoint, refusal.code, text, refusal.status)
             self._active = None
             self._acquire(failures, refused.session.token)
 
     def sign_in(self) -> ActiveSession:
-        """Sign in now, even if there is a session; raises as :meth:`get`."""
+        """Sign in now, even if there is a session; raises like :meth:`get`."""
         with self._lock:
             self._raise_failure()
             return self._signed_in()
 
     def refresh(self) -> ActiveSession:
-        """Refresh the session now; sign in where that is not possible; raises as :meth:`get`."""
+        """Refresh the session now, or sign in if that is not possible; raises like :meth:`get`."""
         with self._lock:
             self._raise_failure()
             return self._refreshed() or self._signed_in()
 
     def _has_lapsed(self, active: ActiveSession, refusal: CCSessionRefused, refused_at: float) -> bool:
-        """Return whether it is proven that a session has lapsed; raise if it has not."""
+        """Return whether a session has certainly lapsed; raise if it has not."""
         witness = self._witness
         if active.worked_at >= refused_at or (witness and self._works(active, witness, refusal)):
             raise CCPermissionError(*refusal.args)
@@ -212,7 +213,7 @@ class SessionManager:
                 if refusal.status == 403:
                     raise CCAuthError(*refusal.args)
             elif not active.worked_at:
-                # Calls of another kind may have worked before.
+                # Calls to other endpoints may have succeeded before.
                 self._denied.add(refusal.endpoint)
                 raise CCPermissionError(*refusal.args) if self._has_worked else refusal
             elif refusal.endpoint in self._denied:
@@ -230,7 +231,7 @@ class SessionManager:
         except CCTransientError as error:
             raise CCTransientError(refusal.endpoint, error.code, error.text) from None
         except (CCBusinessError, CCResponseError):
-            pass  # an answer, and no refusal
+            pass  # an answer, not a rejection
         active.worked_at = sent_at
         return True
 
@@ -245,12 +246,12 @@ class SessionManager:
         return shared
 
     def _raise_failure(self, failures: int | None = None) -> None:
-        """Raise why a sign-in was refused, or why one failed since a call began."""
+        """Raise the failure of a rejected sign-in, or of one that failed since a call began."""
         failure = self._failure
         if isinstance(failure, CCSignInUnavailable) and (failures is None or self.failures <= failures):
             return
         if failure is not None:
-            raise type(failure)(*failure.args)  # a copy, as other threads raise it, too
+            raise type(failure)(*failure.args)  # a copy, because other threads also raise it
 
     def _refreshed(self) -> ActiveSession | None:
         old = self._active
@@ -260,7 +261,7 @@ class SessionManager:
         try:
             return self._use(self._hook.refresh_session(old.session.refresh_token), begun)
         except CCError:
-            return None  # the password is still there to sign in with
+            return None  # sign in with the password instead
 
     def _signed_in(self) -> ActiveSession:
         try:
@@ -272,7 +273,7 @@ class SessionManager:
             self._failure = error
             raise
         except CCError as error:
-            # No verdict on the credential: this attempt fails, and the next one may send it at once.
+            # Not a rejection of the credential: this attempt fails, and the next one may send it at once.
             self.failures += 1
             self._failure = CCSignInUnavailable(*error.args)
             raise CCSignInUnavailable(*error.args) from None
@@ -294,16 +295,16 @@ class SharedSession:
     """Keeps a connection's session in the Variable ``cc_token__<conn_id>``.
 
     The key is derived from the connection's own secret, so the Variable is useless without the connection,
-    and a changed password makes the old session unreadable. Times are wall-clock times, since machines share
-    them. If Variables are unavailable, the session is not shared.
+    and a changed password makes the old session unreadable. Times are wall-clock times, so that machines can
+    compare them. If Variables are unavailable, the session is not shared.
 
-    :param settings: the connection; with another host or login, the session cannot be read either
+    :param settings: the connection; with another host or login, the session is also unreadable
     """
 
     def __init__(self, settings: CCSettings) -> None:
         self._variable = f"cc_token__{settings.conn_id}"
         salt = f"{settings.conn_id}\n{settings.base_url}\n{settings.login}".encode()
-        # Slow on purpose, as the password may be short: about 50 ms, once in a task.
+        # Deliberately slow, because the password may be short: about 50 ms, once per task.
         key = hashlib.scrypt(settings.password.encode(), salt=salt, n=2**14, r=8, p=1, dklen=32)
         self._secret = settings.password
         self._cipher = Fernet(base64.urlsafe_b64encode(key))
@@ -316,7 +317,7 @@ class SharedSession:
         try:
             shared = msgspec.json.decode(self._cipher.decrypt(stored.encode()), type=_Shared)
         except (InvalidToken, msgspec.MsgspecError, ValueError, TypeError):
-            log.info("Variable %s holds no session of this connection: signing in.", self._variable)
+            log.info("Variable %s has no session for this connection; signing in.", self._variable)
             return None
         now, age = time.monotonic(), time.time() - shared.saved_at
         active = ActiveSession(shared.session, self._secret, now - age, is_shared=True)

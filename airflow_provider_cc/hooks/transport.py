@@ -1,4 +1,4 @@
-"""How calls travel: one by one over requests, many at a time over aiohttp, repeated where it may help."""
+"""Transport: single calls over requests, concurrent calls over aiohttp, with retries where they may help."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Attempts of one call, the first included; of a call that carries a password.
+#: Attempts of one call, including the first; of a call that carries a password.
 MAX_TRIES = 5
 MAX_TRIES_WITH_SECRET = 2
 #: Seconds after which no further attempt begins.
@@ -58,10 +58,10 @@ _PIECE = 65536
 
 
 def wait_to_repeat(call: Call[Any], error: CCTransientError, tries: int, begun: float) -> float:
-    """Return the seconds after which a failed call is made again; raise the failure if it is not.
+    """Return the seconds to wait before a failed call is repeated; raise the failure if it is not repeated.
 
     A call that carries a password is repeated only if it is certain that nothing was sent: accounts are
-    locked after three wrong passwords, and a server that does not answer may have counted.
+    locked after three wrong passwords, and a server that does not answer may have counted one.
     """
     wait = pause(error, tries)
     if (
@@ -75,7 +75,7 @@ def wait_to_repeat(call: Call[Any], error: CCTransientError, tries: int, begun: 
 
 
 def pause(error: CCTransientError | None, tries: int) -> float:
-    """Return the seconds to wait after an attempt: what the server asks for, or a growing random time."""
+    """Return the seconds to wait after an attempt: what the server requests, or an increasing random time."""
     asked = error.retry_after if error is not None else None
     longest = min(LONGEST_BACK_OFF, FIRST_BACK_OFF * 2 ** (tries - 1))
     own = random.uniform(longest / 20, longest)  # noqa: S311 - spreads load, guards nothing
@@ -83,7 +83,7 @@ def pause(error: CCTransientError | None, tries: int) -> float:
 
 
 class BlockingClient:
-    """Sends requests and reads their replies, with one kept connection and every wait bounded.
+    """Sends requests and reads their replies, with one kept-alive connection and a time limit for every wait.
 
     :param settings: the connection
     """
@@ -94,13 +94,13 @@ class BlockingClient:
         self.session.headers.update(_HEADERS)
         wire.mount(self.session, settings)
         if settings.verify is False:
-            # Warned of once, by the hook, in words that name the setting. Not by catch_warnings around each
-            # request: that is not safe in threads, and an event poll lasts for seconds.
+            # The hook warns once, and names the setting. Do not use catch_warnings around each request: it is
+            # not thread-safe, and an event poll lasts for seconds.
             message = f"Unverified HTTPS request is being made to host '{re.escape(settings.host)}'"
             warnings.filterwarnings("ignore", message, urllib3.exceptions.InsecureRequestWarning)
 
     def run(self, flow: Callable[..., Flow[T]], call: Call[T], *arguments: Any) -> T:
-        """Make a call as its flow asks for, repeated where that may help."""
+        """Make the requests of a call's flow, with retries where they may help."""
         begun, tries = time.monotonic(), 0
         while True:
             attempt, tries = flow(call, *arguments), tries + 1
@@ -145,16 +145,16 @@ def _body(name: str, response: requests.Response) -> bytes:
             body += piece
             if len(body) > MAX_BODY:
                 break
-    except ValueError:  # urllib3 takes a chunk's length as it is, below zero, too
+    except ValueError:  # urllib3 accepts any chunk length, even a negative one
         raise wire.not_http(name, "invalid chunk size") from None
     return decompress(name, bytes(body), response.headers.get("Content-Encoding"))
 
 
 class _Throttled:
-    """How long a rate limit held calls back: the share of the calls that wait for it, summed up over time.
+    """How long a rate limit held calls back: the share of calls that wait for it, summed over time.
 
-    While all calls wait, a second counts in full; while half of them wait and half are under way, as half a
-    second. ``with`` marks a wait.
+    While all calls wait, a second counts in full; while half of them wait, it counts as half a second.
+    ``with`` marks a wait.
     """
 
     def __init__(self) -> None:
@@ -169,7 +169,7 @@ class _Throttled:
         self.change(waiting=-1)
 
     def change(self, calls: int = 0, waiting: int = 0) -> None:
-        """Note that calls begin or end, or begin or end to wait."""
+        """Record that calls begin or end, or that they begin or stop waiting."""
         if waiting or self._waiting:
             now = time.monotonic()
             if self._waiting:
@@ -182,34 +182,34 @@ class _Throttled:
 class BulkClient:
     """Sends calls concurrently, signed with a hook's session: ``async with hook.bulk() as cc``.
 
-    Nothing in here talks to Airflow: the connection was read before, and a sign-in runs in a thread.
+    It never calls Airflow: the connection was read before, and a sign-in runs in a thread.
 
-    :param hook: whose connection and session to use
+    :param hook: the hook whose connection and session to use
     """
 
     def __init__(self, hook: CCHook) -> None:
         self._settings = hook.settings
         self._sessions = hook.sessions
         self._cookies = hook.client.session.cookies
-        self._ssl = self._settings.ssl_context()  # reads a file, and so not in the event loop
+        self._ssl = self._settings.ssl_context()  # reads a file, so it must not run in the event loop
         self._limiter = RateLimiter(self._settings.requests_per_second)
         self._throttled = _Throttled()
         self._proxy = wire.environment_proxy(self._settings.base_url)
         self._url = lru_cache(256)(lambda path: URL(self._settings.url(path)))
-        #: Requests by endpoint. Not a Counter, which takes twice as long to count.
+        #: Requests by endpoint. Not a Counter, which is twice as slow.
         self.sent: defaultdict[str, int] = defaultdict(int)
-        #: Those among them that brought no answer, by endpoint and HTTP status or :class:`ErrorCode`.
+        #: Requests without an answer, by endpoint and HTTP status or :class:`ErrorCode`.
         self.failed: Counter[tuple[str, str]] = Counter()
         #: Attempts beyond a call's first.
         self.retries = 0
         self._probes_before = self._sessions.probes
-        #: The headers that aiohttp adds to every request, and the session whose cookies it has.
+        #: The headers that aiohttp adds to every request, and the session whose cookies it sends.
         self._headers: Mapping[str, str] = {}
         self._active: ActiveSession | None = None
         self._http: aiohttp.ClientSession
 
     async def __aenter__(self) -> BulkClient:
-        # unsafe: gateways are reached by address, and a load balancer's cookie comes from there too.
+        # unsafe: accept cookies from addresses, since gateways are reached by address.
         self._http = aiohttp.ClientSession(
             connector=wire.Connector(self._ssl),
             timeout=aiohttp.ClientTimeout(total=self._settings.timeout),
@@ -226,7 +226,7 @@ class BulkClient:
 
     @property
     def requests(self) -> int:
-        """Requests sent so far, repeated ones included, sign-ins not."""
+        """Requests sent so far, including retries but not sign-ins."""
         return sum(self.sent.values()) + self._sessions.probes - self._probes_before
 
     @property
@@ -236,10 +236,10 @@ class BulkClient:
 
     @without_locals
     async def call(self, call: Call[T]) -> T:
-        """Make a call, repeated where that may help.
+        """Make a call, with retries where they may help.
 
         :param call: the call
-        :raises CCError: as the hook's own calls
+        :raises CCError: as for the hook's own calls
         """
         self._throttled.change(calls=1)
         try:
@@ -308,9 +308,9 @@ class BulkClient:
         raise failure
 
     def _change_headers(self, headers: Mapping[str, str]) -> None:
-        """Let aiohttp add headers to each request: it has less to do than with those of one request.
+        """Let aiohttp add headers to every request, which is faster than passing them with each request.
 
-        They change with the session, and so does the node that knows it, of which the sign-in has a cookie.
+        They change with the session. So does the load balancer's cookie, which comes with the sign-in.
         """
         for name in self._headers:
             self._http.headers.pop(name, None)

@@ -1,4 +1,4 @@
-"""HTTP as contact centers speak it: both clients read what curl reads, and explain what they cannot."""
+"""Lenient HTTP: both clients read every reply that curl reads, and explain failures."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from airflow_provider_cc.exceptions import (
 )
 from airflow_provider_cc.hooks.connection import CCSettings
 
-#: Longest line of a reply's head, in bytes: http.client's limit, set for aiohttp, too.
+#: Longest header line of a reply, in bytes: http.client's limit, also set for aiohttp.
 MAX_LINE = 65536
 
 
@@ -43,7 +43,7 @@ MAX_LINE = 65536
 
 
 class _Watched(io.RawIOBase):
-    """A socket's stream with a time-out for the whole reply; that of requests restarts with each byte."""
+    """A socket's stream with a time-out for the whole reply; that of requests restarts with every byte."""
 
     def __init__(self, sock: socket.socket, raw: io.RawIOBase) -> None:
         self._sock, self._raw = sock, raw
@@ -65,14 +65,14 @@ class _Watched(io.RawIOBase):
 
 
 class _Reply(http.client.HTTPResponse):
-    """A reply, the one to a CONNECT included, with a time-out from its first byte to its last."""
+    """A reply, including one to CONNECT, with a time-out from its first byte to its last."""
 
     def __init__(self, sock: socket.socket, *arguments: Any, **named: Any) -> None:
         super().__init__(sock, *arguments, **named)
         self.fp = io.BufferedReader(_Watched(sock, self.fp.detach()))
 
     def begin(self) -> None:
-        """Read the head; urllib3 would log an unreadable one, with everything in it."""
+        """Read the headers; urllib3 would log unreadable headers with all their values."""
         super().begin()
         try:
             assert_header_parsing(self.msg)
@@ -91,7 +91,8 @@ class _TLSConnection(urllib3.connection.HTTPSConnection):
         try:
             super().send(data)
         except ssl.SSLEOFError:
-            # With TLS 1.3, a server that refuses the client's certificate says so only now: read its alert.
+            # With TLS 1.3, a server that rejects the client's certificate reports it only now: read its
+            # alert.
             self.sock.recv(1)
             raise
 
@@ -103,7 +104,7 @@ _POOLS = {
 
 
 class _Adapter(HTTPAdapter):
-    """Connects with a context of certificates and our own connections, directly or through a proxy."""
+    """Connects with our own TLS context and connection classes, directly or through a proxy."""
 
     def __init__(self, context: ssl.SSLContext, server_name: str | None = None) -> None:
         self._tls: dict[str, Any] = {"ssl_context": context, "server_hostname": server_name}
@@ -122,15 +123,15 @@ class _Adapter(HTTPAdapter):
         return manager
 
     def cert_verify(self, *arguments: Any, **named: Any) -> None:
-        """Leave the context as it is; requests would add its own authorities."""
+        """Do not change the context; requests would add its own authorities."""
 
 
 def mount(session: requests.Session, settings: CCSettings) -> None:
-    """Let a ``requests`` session connect as an Airflow connection says."""
+    """Make a ``requests`` session connect with the settings of an Airflow connection."""
     context = settings.ssl_context()
     for prefix in ("https://", "http://"):
         session.mount(prefix, _Adapter(context))
-    # Only here: an extra may name another host, which has a certificate of its own.
+    # Only here: an extra may name another host, which has its own certificate.
     session.mount(f"{settings.base_url}/", _Adapter(context, settings.server_name))
 
 
@@ -138,15 +139,15 @@ def mount(session: requests.Session, settings: CCSettings) -> None:
 
 
 class _Protocol(aiohttp.client_proto.ResponseHandler):
-    """aiohttp's protocol, for heads that curl and http.client read and aiohttp's parser refuses."""
+    """aiohttp's protocol, for headers that curl and http.client accept and aiohttp's parser rejects."""
 
-    #: What has arrived of a reply's head while it is incomplete.
+    #: The received part of a reply's headers while they are incomplete.
     _head = b""
-    #: The parser of the latest reply whose head is complete; each reply has its own.
+    #: The parser of the latest reply whose headers are complete; each reply has its own.
     _past_head: Any = None
 
     def data_received(self, data: bytes) -> None:
-        """Hold a head back until it is complete, and pass it on in a form that the parser reads."""
+        """Hold headers back until they are complete, and pass them on in a form that the parser accepts."""
         if self._parser is not self._past_head and data:
             data = self._head + data
             end = data.find(b"\r\n\r\n") + 2
@@ -164,7 +165,7 @@ class _Protocol(aiohttp.client_proto.ResponseHandler):
 
 
 _BLANK_LINE = re.compile(rb"\n\r?\n")
-#: The beginnings of a head.
+#: The possible beginnings of a reply.
 _HTTP = frozenset(b"HTTP/"[:length] for length in range(6))
 _LENGTH = re.compile(rb"\ncontent-length:[ \t]*([^\r\n]*?)[ \t]*\r?(?=\n)", re.IGNORECASE)
 _IDENTITY = re.compile(rb"\ntransfer-encoding:[ \t]*identity[ \t]*\r?(?=\n)", re.IGNORECASE)
@@ -172,7 +173,7 @@ _CHUNKED = re.compile(rb"\ntransfer-encoding:[^\n]*chunked", re.IGNORECASE)
 
 
 def _with_one_length(head: bytes) -> bytes:
-    """Drop repetitions of the same length, a length beside chunks, and "Transfer-Encoding: identity"."""
+    """Drop repeated equal lengths, a length in addition to chunks, and "Transfer-Encoding: identity"."""
     head = _IDENTITY.sub(b"", head)
     seen = set[bytes]()
 
@@ -186,7 +187,7 @@ def _with_one_length(head: bytes) -> bytes:
 
 
 class Connector(aiohttp.TCPConnector):
-    """aiohttp's connector for one host; how many requests run at a time is for the caller to say."""
+    """aiohttp's connector for one host; the caller limits the number of concurrent requests."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
         super().__init__(limit=0, ssl=context, keepalive_timeout=30)
@@ -195,7 +196,7 @@ class Connector(aiohttp.TCPConnector):
 
 
 def environment_proxy(base_url: str) -> str | None:
-    """Return the environment's proxy for an address, as requests chooses it."""
+    """Return the environment's proxy for a URL, chosen as requests does."""
     proxy = select_proxy(base_url, get_environ_proxies(base_url))
     if not proxy:
         return None
@@ -210,7 +211,7 @@ def environment_proxy(base_url: str) -> str | None:
 
 _PROXY = "the proxy (HTTPS_PROXY, HTTP_PROXY or ALL_PROXY)"
 _UNREACHABLE = {errno.EHOSTUNREACH, errno.ENETUNREACH}
-#: These say that the connection broke; every other exception of http.client that the reply is not HTTP.
+#: These mean that the connection broke; all other exceptions of http.client mean that the reply is not HTTP.
 _CUT_SHORT = (http.client.RemoteDisconnected, http.client.IncompleteRead)
 
 _CLOCK = "Renew the certificate on the server, or check this machine's clock"
@@ -220,14 +221,14 @@ _CERTIFICATE_ADVICE = {9: _CLOCK, 10: _CLOCK, 62: _SERVER_NAME, 64: _SERVER_NAME
 _AUTHORITY = "Set extra verify to the path of the CA bundle that signed it"
 
 _VERSION = "The server and this machine support no common TLS version (1.2 or later): update the server"
-_REFUSED = "The server does not accept the certificate in extra client_cert"
-#: What to do about a failed handshake, by words in OpenSSL's reason; the first that fit.
+_REFUSED = "The server rejected the certificate in extra client_cert"
+#: What to do about a failed handshake, by words in OpenSSL's reason; the first match applies.
 _HANDSHAKE_ADVICE = {
     "PROTOCOL_VERSION": _VERSION,
     "UNSUPPORTED_PROTOCOL": _VERSION,
-    "CERTIFICATE_REQUIRED": "The server asks for a client certificate: set extra client_cert",
-    "HANDSHAKE_FAILURE": "The server may ask for a client certificate (extra client_cert), or support no "
-    "cipher of this machine",
+    "CERTIFICATE_REQUIRED": "The server requires a client certificate: set extra client_cert",
+    "HANDSHAKE_FAILURE": "The server may require a client certificate (extra client_cert), or it supports "
+    "none of this machine's ciphers",
     "CERTIFICATE": _REFUSED,  # bad, expired, revoked, unknown, unsupported
     "UNKNOWN_CA": _REFUSED,
     "ACCESS_DENIED": _REFUSED,
@@ -236,7 +237,7 @@ _HANDSHAKE_ADVICE = {
 
 
 def connection_failure(endpoint: str, error: BaseException, settings: CCSettings) -> CCError:
-    """Explain in terms of the Airflow connection why there is no reply, by either library's exception."""
+    """Explain in terms of the Airflow connection why there is no reply, from either library's exception."""
     causes = list(_causes(error))
     where = f"{settings.host}:{settings.port}"
     transient = functools.partial(CCTransientError, endpoint)
@@ -253,10 +254,10 @@ def connection_failure(endpoint: str, error: BaseException, settings: CCSettings
     ):
         return transient(ErrorCode.CONNECT, f"{_PROXY} did not connect")
     if found(socket.gaierror, urllib3.exceptions.NameResolutionError):
-        return transient(ErrorCode.DNS, f"the name {settings.host} cannot be resolved")
+        return transient(ErrorCode.DNS, f"the host name {settings.host} cannot be resolved")
     if found(ConnectionRefusedError):
-        return transient(ErrorCode.CONNECT, f"{where} refuses the connection")
-    # Before the time-outs, which urllib3 counts its own among.
+        return transient(ErrorCode.CONNECT, f"{where} refused the connection")
+    # Before the time-outs, because urllib3 treats its own exception as one.
     numbers = {cause.errno for cause in causes if isinstance(cause, OSError)}
     if found(urllib3.exceptions.NewConnectionError) or numbers & _UNREACHABLE:
         return transient(ErrorCode.CONNECT, f"{where} cannot be reached")
@@ -266,7 +267,7 @@ def connection_failure(endpoint: str, error: BaseException, settings: CCSettings
     if (reason := _invalid_http(causes)) is not None:
         return not_http(endpoint, reason + hint)
     if found(ValueError):
-        return CCConfigError(f"connection {settings.conn_id!r}: {settings.base_url} is not a valid address")
+        return CCConfigError(f"connection {settings.conn_id!r}: {settings.base_url} is not a valid URL")
     return transient(ErrorCode.RESET, f"the connection to {where} broke ({type(error).__name__}){hint}")
 
 
@@ -275,13 +276,13 @@ def _unusable_proxy() -> CCConfigError:
 
 
 def not_http(endpoint: str, reason: str) -> CCResponseError:
-    """Return the exception for a reply that is not HTTP, with the reason but nothing of the reply."""
+    """Return the exception for a reply that is not HTTP, with the reason but no part of the reply."""
     return CCResponseError(endpoint, ErrorCode.NOT_HTTP, f"invalid HTTP response: {clean(reason)}")
 
 
 def _tls_failure(endpoint: str, causes: list[BaseException], settings: CCSettings) -> CCError | None:
     where, config = f"{settings.host}:{settings.port}", f"connection {settings.conn_id!r}"
-    # aiohttp wraps them in classes that are SSL errors, too, but lack OpenSSL's reason.
+    # aiohttp wraps them in classes that are also SSL errors, but do not have OpenSSL's reason.
     for cause in (cause for cause in causes if isinstance(cause, ssl.SSLError) and hasattr(cause, "reason")):
         if isinstance(cause, ssl.SSLCertVerificationError):
             advice = _CERTIFICATE_ADVICE.get(cause.verify_code, _AUTHORITY)
@@ -315,9 +316,9 @@ def _invalid_http(causes: list[BaseException]) -> str | None:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Walk down to the first cause: libraries wrap it as cause, reason or argument.
+    """Iterate over the chain of causes: libraries wrap the first one as cause, reason or argument.
 
-    Not the context: it leads to what the caller was handling when it made this call.
+    Ignores the context, which is an exception that the caller was handling when it made this call.
     """
     seen: set[int] = set()
     waiting = [error]

@@ -215,7 +215,7 @@ def test_exceptions() -> None:
     for error, retries in told.items():
         if error != "ValueError":
             final = issubclass(getattr(exceptions, error), exceptions.AirflowFailException)
-            assert retries.startswith("not made") == final
+            assert retries.startswith("prevented") == final
 
 
 def test_retcodes() -> None:

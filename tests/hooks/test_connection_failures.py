@@ -82,7 +82,7 @@ async def test_a_refused_connection(ask):
     with unused_port() as port:
         kind, code, text = await failure_of(ask, settings(port))
     assert (kind, code) == (CCTransientError, "connect")
-    assert f"127.0.0.1:{port} refuses the connection" in text
+    assert f"127.0.0.1:{port} refused the connection" in text
 
 
 @EVERY_CLIENT

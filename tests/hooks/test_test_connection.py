@@ -38,7 +38,7 @@ def test_an_address_where_nobody_listens(cc, reconnect, hook):
         reconnect(hook.default_conn_name, port=port)
         ok, message = hook().test_connection()
     assert ok is False
-    assert f"127.0.0.1:{port} refuses the connection" in message
+    assert f"127.0.0.1:{port} refused the connection" in message
 
 
 @EVERY_HOOK

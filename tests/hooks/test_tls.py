@@ -83,10 +83,10 @@ SITES = {
     "client certificate, TLS 1.3": Site(wants="we.example", has="we.example"),
     "client certificate, TLS 1.2": Site(wants="we.example", has="we.example", version=TWO),
     "client certificate unknown, TLS 1.3": Site(
-        "does not accept the certificate in extra client_cert", wants="we.example", has="they.example"
+        "rejected the certificate in extra client_cert", wants="we.example", has="they.example"
     ),
     "client certificate unknown, TLS 1.2": Site(
-        "does not accept the certificate in extra client_cert",
+        "rejected the certificate in extra client_cert",
         wants="we.example",
         has="they.example",
         version=TWO,

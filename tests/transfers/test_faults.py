@@ -253,13 +253,13 @@ def test_a_server_that_dies_ends_the_run_with_the_tries_of_one_call(
         died.append(time.monotonic())
 
     do_at_chunk(3, die)
-    with pytest.raises(CCTransientError, match="refuses the connection"):
+    with pytest.raises(CCTransientError, match="refused the connection"):
         sqlite_sync(**everybody(center))
     longest = sum(FIRST_BACK_OFF * 2**repeat for repeat in range(MAX_TRIES - 1))
     assert time.monotonic() - died[0] < longest + 15  # seconds for a busy machine
     ((chunks,),) = sqlite_database.query("SELECT commits FROM cc_sync_run")
     assert 3 <= chunks <= 5  # what had been answered by then
-    assert_intact(sqlite_database, chunks, "refuses the connection")
+    assert_intact(sqlite_database, chunks, "refused the connection")
     center.start()
     connect(monkeypatch, center)
 
@@ -403,7 +403,7 @@ def test_a_name_that_no_longer_resolves_ends_the_run(
 
     do_at_chunk(3, lose_name)
 
-    with pytest.raises(CCTransientError, match="the name localhost cannot be resolved"):
+    with pytest.raises(CCTransientError, match="the host name localhost cannot be resolved"):
         sqlite_sync(**everybody(center))
 
     assert_intact(sqlite_database, 3, "cannot be resolved")

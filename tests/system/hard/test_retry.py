@@ -178,5 +178,5 @@ def test_only_what_may_pass_is_tried_again(
     assert center.stats.refused("management") == 1
     assert [pause >= least for pause, least in zip(pauses, (2, 4), strict=True)] == [True, True], pauses
     if CC_RETRY_POLICY is not None:
-        assert "no answer, or one that says: later" in run.log
+        assert "no answer, or a temporary failure" in run.log
     assert "not-the-secret" not in run.log
