@@ -160,7 +160,9 @@ def query_account(account: str) -> Call[list[DirectoryAgent]]:
         found = same or [a for a in page.agents if a.account.casefold() == account.casefold()]
         if not found and (page.agents or page.unreadable or _total(reply.total)):
             raise CCResponseError(
-                DIRECTORY.name, ErrorCode.FILTER_IGNORED, "asked for one account, the directory lists others"
+                DIRECTORY.name,
+                ErrorCode.FILTER_IGNORED,
+                "queried for one account, the directory returned others",
             )
         return found
 
@@ -337,7 +339,9 @@ class Directory:
         if self._failure:
             raise CCResponseError(DIRECTORY.name, ErrorCode.INCOMPLETE, self._failure)
         if self._restless:
-            log.warning("The directory changed in every pass; what was missed comes with the next run.")
+            log.warning(
+                "The directory changed during every read; the next run reads any entries that were missed."
+            )
 
     def _next_ask(self) -> Ask | None:
         if self._doubts is not None:
@@ -387,7 +391,7 @@ class Directory:
             self._ended = True
         else:
             raise CCResponseError(
-                DIRECTORY.name, ErrorCode.REPEATED_PAGE, "every page of the directory is the same one"
+                DIRECTORY.name, ErrorCode.REPEATED_PAGE, "every page of the directory is the same"
             )
         return Found([], [], [])
 
@@ -457,7 +461,9 @@ class Directory:
         elif self._doubts is None and 0 < repeats <= MAX_DOUBTS and missing <= repeats:
             self._doubts = iter(list(self._repeats))
         elif self._pass < self._passes:
-            log.info("The directory changed while it was read (pass %d of %d).", self._pass, self._passes)
+            log.info(
+                "The directory changed while it was being read (read %d of %d).", self._pass, self._passes
+            )
             self._begin_pass()
         else:
             self._give_up(repeats)
@@ -466,14 +472,14 @@ class Directory:
         self._over = True
         if self._total is None:
             self._failure = (
-                f"{repeats} lines came on two pages in the last of {self._pass} passes, so as many may be "
-                "missing; the directory does not say how many it has"
+                f"{repeats} entries were on two pages in the last of {self._pass} reads, so as many may be "
+                "missing; the directory does not return its total"
             )
             return
         missing = self._total - max(self._lines, self._all_lines)
         if missing > 0:
             self._failure = (
-                f"{missing} of {self._total} lines are missing after {self._pass} passes: the directory "
+                f"{missing} of {self._total} entries are missing after {self._pass} reads: the directory "
                 "changes while it is read, or its total is wrong"
             )
         self._restless = missing <= 0

@@ -363,7 +363,7 @@ def directory_page(total: int | None, page: int, rows: list[_DirectoryRow]) -> D
         except CCResponseError as error:
             named = isinstance(row.userAccount, str) and 0 < len(row.userAccount) <= MAX_ACCOUNT
             where = printable(row.userAccount) if named else ""
-            unreadable.append((where or f"(page {page}, line {place + 1})", error))
+            unreadable.append((where or f"(page {page}, entry {place + 1})", error))
     return DirectoryPage(total, agents, unreadable)
 
 

@@ -12,7 +12,7 @@ CHECKS: Mapping[str, str] = {
     "connection": "Are the connection's fields complete and its extras valid?",
     "proxy": "Does the environment send calls through a proxy?",
     "dns": "Can the host name be resolved?",
-    "tcp": "Does somebody record at the port?",
+    "tcp": "Is the port open? If not, is another common port open?",
     "tls": "Is the certificate trusted, and if not, why?",
     "unauthenticated_request": "What is the reply to a request without credentials?",
     "sign_in_path": "Does the sign-in path exist?",

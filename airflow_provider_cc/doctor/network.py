@@ -16,7 +16,7 @@ from airflow_provider_cc.doctor.examination import Examination
 from airflow_provider_cc.doctor.findings import Verdict
 from airflow_provider_cc.hooks.connection import CCSettings
 
-#: Where the documentation says that a system may record.
+#: Ports at which, according to the documentation, a system may listen.
 PORTS: dict[str, tuple[int, ...]] = {
     "cc_management": (443, 28070, 28443),
     "cc_gateway": (8043,),

@@ -117,9 +117,9 @@ class Application:
         ).scalar_one()
         if counts.deactivated and active - counts.deactivated < min_snapshot_ratio * active:
             raise CCError(
-                f"{counts.deactivated} of {active} active rows would be closed; min_snapshot_ratio="
-                f"{min_snapshot_ratio} allows fewer. Nothing has changed. If that many agents are really "
-                "gone, lower min_snapshot_ratio for one run"
+                f"{counts.deactivated} of {active} active rows would be closed, more than min_snapshot_ratio="
+                f"{min_snapshot_ratio} allows. No agents were deactivated. If this drop is expected, lower "
+                "min_snapshot_ratio for one run"
             )
         self.active = active - counts.deactivated + counts.added + counts.reactivated
         self.reject_reasons = self._count_reasons(connection) if counts.rejected else {}
@@ -310,7 +310,7 @@ class Application:
                 text = ": " + ", ".join(f"{name} {new}" for name, _, new in described)
             else:
                 text = ", ".join(f"{name} {old} → {new}" for name, old, new in described if old != new)
-                text = f": {text or 'as before'}"
+                text = f": {text or 'no other change'}"
             log.info("would %s %s", _VERBS[change], printable(account + text))
 
     def _joined(self) -> Any:

@@ -58,7 +58,9 @@ class Database:
             with self.engine.begin() as connection:
                 result = work(connection)
                 if self._closed:
-                    raise CCError(f"the database of {self._label} was closed meanwhile: nothing is committed")
+                    raise CCError(
+                        f"Database connection closed ({self._label}); the transaction was not committed"
+                    )
                 return result
 
         retrying = tenacity.Retrying(
@@ -107,7 +109,7 @@ class Database:
             if _DRIVERS.isdisjoint(kind.__name__ for kind in type(error).__mro__):
                 raise
             reason = self.dialect.reason(error)
-        raise CCError(f"the database of {self._label} says: {reason}")
+        raise CCError(f"Database error ({self._label}): {reason}")
 
     def _log_retry(self, state: tenacity.RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome is not None else None

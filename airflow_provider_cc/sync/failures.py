@@ -78,5 +78,5 @@ class Failures:
             what = f"{self._in_a_row} calls in a row failed"
         else:
             return
-        text = "; the last one: ".join(filter(None, (what, error.text)))
+        text = "; last failure: ".join(filter(None, (what, error.text)))
         raise CCTransientError(error.endpoint, error.code, text)

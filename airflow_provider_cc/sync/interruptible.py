@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 #: Seconds for stopped coroutines to end by themselves. A database that does not answer is not waited for.
 PATIENCE = 1.0
-STOPPED = "Stopped by Airflow; what is staged stays"
+STOPPED = "Stopped by Airflow; staged answers are kept"
 
 
 class Interruptible:

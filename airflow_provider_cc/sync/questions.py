@@ -78,7 +78,7 @@ class Questions:
         if found:
             return api_directory.only_line(found)
         if kept == UNSETTLED:
-            text = "the directory lists the account with different values, and not when asked for it alone"
+            text = "the directory lists the account with different values, but not when queried for it"
             raise CCResponseError(api.DIRECTORY.name, ErrorCode.AMBIGUOUS, text)
         return DirectoryAgent(account, None, None, None)
 
@@ -107,7 +107,7 @@ class Questions:
         name = api.LOGIN_PARAMS.name
         password = self.passwords.get(account)
         if not password:
-            raise CCBusinessError(name, ErrorCode.NO_PASSWORD, "no password is known for this account")
+            raise CCBusinessError(name, ErrorCode.NO_PASSWORD, "no password is configured for this account")
         try:
             call = api.query_agent_login_params(account, password)
         except ValueError as error:

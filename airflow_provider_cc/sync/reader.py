@@ -190,7 +190,7 @@ class Reader:
             questions = self._questions
             values = await (questions.listed(account) if self.from_directory else questions.known(account))
             if values is None and again:
-                raise _no_agent("listed as an agent and as no agent")
+                raise _no_agent("listed both as an agent and as not an agent")
         except ACCOUNT_ERRORS as error:
             self._failures.failed(error)
             if (
@@ -387,7 +387,7 @@ class Reader:
         if found is None or found:
             return reject
         await self._count_gone()
-        text = "the directory no longer knows the account: its row is closed"
+        text = "the directory no longer lists the account; its row is closed"
         return Answer(
             reject.account, GONE, self.staging.now(), (), api.DIRECTORY.name, ErrorCode.NO_AGENT.value, text
         )
@@ -397,8 +397,8 @@ class Reader:
         least = await self._least_active()
         if (self._active or 0) - self.gone < least:
             raise CCError(
-                f"{self.gone} of {self._active} active accounts are gone, more than min_snapshot_ratio="
-                f"{self.min_snapshot_ratio} allows. No agents were deactivated. If this drop is expected, "
+                f"{self.gone} of {self._active} active accounts no longer exist, more than "
+                f"min_snapshot_ratio={self.min_snapshot_ratio} allows. No agents were deactivated. If this drop is expected, "
                 "lower min_snapshot_ratio for one run"
             )
 

@@ -261,7 +261,9 @@ def prepare(database: Database, tables: Tables) -> None:
         needed = database.transaction(lambda connection: list(_needed(connection, database.dialect, tables)))
         if not needed:
             raise
-        raise CCConfigError(f"{error}. Let a role that may run: {'; '.join(needed)}") from None
+        raise CCConfigError(
+            f"{error}. Have a role with the necessary privileges run: {'; '.join(needed)}"
+        ) from None
 
 
 def _needed(connection: sa.engine.Connection, dialect: Dialect, tables: Tables) -> Iterator[str]:

@@ -160,7 +160,7 @@ class SharedRun(Ledger):
         if missing:
             numbers = ", ".join(map(str, missing))
             raise CCError(
-                f"Shards {numbers} of {self.shards} are not read completely, so nothing is applied. Clear "
+                f"Shards {numbers} of {self.shards} were not read completely, so nothing was applied. Clear "
                 "their tasks, or the whole group if the number of shards was changed"
             )
         counts = sum((state.counts or Counts() for state in self._states.values()), Counts())
@@ -173,7 +173,7 @@ class SharedRun(Ledger):
         :raises CCError: one has begun again since :meth:`collect`
         """
         if self._locked_states(connection) != self._states:
-            raise CCError("A shard is being read again; nothing is applied before its end")
+            raise CCError("A shard is being read again; the run cannot be applied before it is complete")
 
     def _locked_states(self, connection: sa.engine.Connection) -> dict[int, State]:
         return _read_states(connection, self._tables.stage, self._key_of(_STATES))
@@ -325,7 +325,7 @@ class Shard(SharedRun):
 
 
 _NOT_PREPARED = (
-    "This run is not prepared, or it is already applied: clear the group's first task, and with it the others"
+    "This run is not prepared, or is already applied. Clear the group's first task and all tasks after it"
 )
 
 

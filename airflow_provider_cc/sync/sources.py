@@ -27,7 +27,7 @@ class AccountList:
             codes = codes.codes
         if isinstance(codes, str | bytes | dict) or not isinstance(codes, Iterable):
             raise ValueError(
-                "accounts must be a list of account codes. A template yields one only with "
+                "accounts must be a list of account codes. A template returns a list only with "
                 "render_template_as_native_obj=True; an XComArg always does"
             )
         self.codes: list[Any] = list(codes)

@@ -138,9 +138,9 @@ class Staging:
         for name, limit, value in zip(self._delivered, self._limits, answer.values, strict=False):
             if isinstance(value, str):
                 if limit is not None and len(value) > limit:
-                    return f"{name} has {len(value)} characters, the column holds {limit}"
+                    return f"{name} has {len(value)} characters, but the column allows {limit}"
                 if "\0" in value:
-                    return f"{name} has a NUL character, which no database takes"
+                    return f"{name} contains a NUL character, which databases do not accept"
             elif limit == _MAX_INTEGER and type(value) is int and not -limit <= value <= limit:
                 return f"{name} is too large for the column"
         if self._encoding is not None:
@@ -149,9 +149,7 @@ class Staging:
                 *zip(self._delivered, answer.values, strict=False),
             ):
                 if isinstance(value, str) and self._held(value) != value:
-                    return (
-                        f"{name} has characters that the database's encoding, {self._encoding}, cannot hold"
-                    )
+                    return f"{name} contains characters that the database's encoding, {self._encoding}, lacks"
         return None
 
     def _held(self, text: str) -> str:

@@ -75,14 +75,17 @@ class Tally:
         counts = self.counts
         done = counts.synced + counts.rejected + counts.skipped
         rate = (done - counts.resumed) / (now - self._begun)
-        log.info("%d of %d accounts, %.0f a second, %d rejected.", done, counts.unique, rate, counts.rejected)
+        log.info(
+            "%d of %d accounts, %.0f per second, %d rejected.", done, counts.unique, rate, counts.rejected
+        )
 
     def summarize(self) -> None:
         """Log what could not be read, and what is uncertain."""
         self._log_rejects()
         if self.counts.unconfirmed:
             log.warning(
-                "%d accounts may be gone, but the directory did not confirm it: their rows stay open.",
+                "%d accounts may no longer exist, but the directory did not confirm it; their rows stay "
+                "open.",
                 self.counts.unconfirmed,
             )
 

@@ -75,7 +75,7 @@ def create_views(database: Database, tables: Tables) -> None:
         missing = database.transaction(absent)
         sql = database.dialect.sql()
         needed = "; ".join(" ".join(str(statement.compile(dialect=sql)).split()) for statement in missing)
-        raise CCConfigError(f"{error}. Let a role that may run: {needed}") from None
+        raise CCConfigError(f"{error}. Have a role with the necessary privileges run: {needed}") from None
 
 
 def _at(dialect: Dialect, history: sa.Table) -> Any:

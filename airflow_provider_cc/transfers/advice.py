@@ -21,7 +21,7 @@ def failure(error: BaseException, seconds: float, cc_conn_id: str, resumes: bool
     :param resumes: whether the next attempt finds what this one has staged
     """
     why = str(error) if isinstance(error, CCError) else type(error).__name__
-    kept = " What is staged stays: the next attempt resumes from there." if resumes else ""
+    kept = " Staged answers are kept; the next attempt resumes the run." if resumes else ""
     return (
         f"Sync failed after {seconds:.1f} s: {why.rstrip('.')}. "
         f"Tables change only when a whole run is applied.{kept} What to do: {_advice(error, cc_conn_id)}."
@@ -33,11 +33,11 @@ def _advice(error: BaseException, cc_conn_id: str) -> str:
     if isinstance(error, CCAuthError):
         return f"correct connection {cc_conn_id!r}, run {check}, then clear the task"
     if isinstance(error, CCConfigError):
-        return "change what the error names, then clear the task"
+        return "fix what the error names, then clear the task"
     if isinstance(error, CCTransientError):
         return f"if further attempts fail, too, run {check}"
     if isinstance(error, CCResponseError):
         return f"run {check}, which shows how this contact center differs from the manual"
     if not isinstance(error, CCError) or str(error) == STOPPED:
-        return "if this was a time-out, raise execution_timeout, or leave the rest to the next attempt"
+        return "if this was a time-out, raise execution_timeout, or let the next attempt finish the run"
     return "look up the codes and texts above in docs/troubleshooting.md, then clear the task"

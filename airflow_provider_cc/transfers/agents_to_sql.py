@@ -326,7 +326,7 @@ class CCAgentsToSqlOperator(BaseOperator):
         own = type(self).account_passwords is not CCAgentsToSqlOperator.account_passwords
         if self.softphones == "login_params" and not self.passwords_conn_id and not own:
             raise ValueError(
-                "softphones='login_params' needs passwords_conn_id, or account_passwords() overridden"
+                "softphones='login_params' requires passwords_conn_id or an overridden account_passwords()"
             )
         if not 1 <= self.chunk_size <= 10_000:
             raise ValueError(f"chunk_size must be from 1 to 10000, not {self.chunk_size}")
@@ -457,7 +457,7 @@ def cc_agents_sync(
             _add_tasks(str(group.group_id), shards, cc_conn_id=cc_conn_id, **arguments)
             return group
         if arguments.get("tenant") is not None:
-            raise ValueError("several contact centers cannot have one tenant: leave it out")
+            raise ValueError("tenant cannot be set for several contact centers: omit it")
         for conn_id in cc_conn_id:
             cc_agents_sync(re.sub(r"[^\w-]", "_", conn_id), shards=shards, cc_conn_id=conn_id, **arguments)
     return group

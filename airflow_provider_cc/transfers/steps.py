@@ -124,7 +124,7 @@ class Prepare(_Step):
         log.info("%d accounts for %d shards.", accounts, self.shards)
         if self.shards > 1 and each < WORTH_A_TASK:
             log.info(
-                "That is %d in a shard. With fewer than %d, a task takes longer to start than it saves: "
+                "That is %d per shard. With fewer than %d, starting a task takes longer than it saves: "
                 "set shards to %d.",
                 *(each, WORTH_A_TASK, max(1, accounts // WORTH_A_TASK)),
             )

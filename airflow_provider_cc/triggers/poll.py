@@ -52,7 +52,7 @@ class AgentPoll:
             return None
         self._unanswered = 0
         if agent is None:
-            log.info("Account %r is no agent yet.", self._account)
+            log.info("Account %r is not an agent yet.", self._account)
             return None
         if self._status is not None and agent.agent_status != self._status:
             log.info(

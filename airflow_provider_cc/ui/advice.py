@@ -20,7 +20,7 @@ ADVICE: dict[str, str] = {
     ErrorCode.FILTER_IGNORED: _REPORT,
     ErrorCode.INCOMPLETE: "The directory changes while it is read. Run the task again.",
     ErrorCode.MISSING_CODE: _REPORT,
-    ErrorCode.NO_AGENT: "The account does not exist or has no agent. Nothing to do if that is intended.",
+    ErrorCode.NO_AGENT: "The account does not exist or has no agent ID. If intended, no action is needed.",
     ErrorCode.NO_PASSWORD: "No password is configured for the account. Add it.",
     ErrorCode.NO_SESSION: _REPORT,
     ErrorCode.NOT_HTTP: "Check Schema and Port of the connection.",

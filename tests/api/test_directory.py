@@ -145,7 +145,7 @@ def test_a_restless_directory_is_never_short_and_green(
         with pytest.raises(CCResponseError) if missing else suppress(CCResponseError) as failure:
             directory.check()
         if missing and total:
-            assert f"{missing} of {count} lines are missing" in str(failure.value)
+            assert f"{missing} of {count} entries are missing" in str(failure.value)
     else:
         directory.check()
 

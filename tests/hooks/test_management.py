@@ -116,7 +116,7 @@ def test_a_center_that_refuses_every_page_is_a_failure(cc, management):
 
 def test_a_directory_that_gives_less_than_it_says_is_a_failure(cc, management):
     cc.settings.directory_omits = frozenset({"data"})
-    with pytest.raises(CCResponseError, match="incomplete: 100 of 100 lines are missing"):
+    with pytest.raises(CCResponseError, match="incomplete: 100 of 100 entries are missing"):
         list(management.query_agents())
 
 

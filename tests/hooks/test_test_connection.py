@@ -120,8 +120,8 @@ def test_an_agents_connection_is_only_read(cc):
     ("changes", "ok", "words"),
     [
         ({"login": ""}, False, "needs login"),
-        ({"password": ""}, True, "Without password"),
-        ({"extra": {"phone_number": ""}}, True, "Without phone_number"),
+        ({"password": ""}, True, "also need password"),
+        ({"extra": {"phone_number": ""}}, True, "also need phone_number"),
     ],
 )
 def test_what_an_agents_connection_lacks_is_said(cc, reconnect, changes, ok, words):

@@ -132,7 +132,7 @@ def test_an_account_code_forges_no_log_line(center: Simulator, caplog: pytest.Lo
     with pytest.raises(AirflowSensorTimeout):
         wait("a\nERROR: all is lost", timeout=0)
 
-    assert "is no agent yet" in caplog.text
+    assert "is not an agent yet" in caplog.text
     assert not [line for line in caplog.text.splitlines() if line.startswith("ERROR: all")]
 
 

@@ -140,7 +140,7 @@ def test_a_refused_password_is_sent_once(
     connection, log = guarded_postgres
     tell(monkeypatch, connection, password="wrong")
     with pytest.raises(
-        CCError, match=r"connection 'warehouse' says: .*password authentication failed"
+        CCError, match=r"connection 'warehouse'\): .*password authentication failed"
     ) as caught:
         Bench()
     assert "\n" not in str(caught.value)

@@ -166,7 +166,7 @@ def test_pages_that_overlap_are_read_to_their_end(start: Start, store: MemorySto
 
 def test_pages_that_overlap_without_a_total_fail(start: Start, store: MemoryStore) -> None:
     start(directory_overlap=30, **TOTALS["absent"])
-    with pytest.raises(CCResponseError, match="incomplete: 90 lines came on two pages"):
+    with pytest.raises(CCResponseError, match="incomplete: 90 entries were on two pages"):
         read(store)
 
 
@@ -178,7 +178,7 @@ def test_an_order_that_differs_from_page_to_page_fails(start: Start, store: Memo
     found, again = listed()
     assert "incomplete" in again
     if total == "lines":
-        assert f"incomplete: {250 - len(found)} of 250 lines are missing after 3 passes" in again
+        assert f"incomplete: {250 - len(found)} of 250 entries are missing after 3 reads" in again
     assert center.stats.requests(DIRECTORY) >= 9
 
 
@@ -244,14 +244,14 @@ def test_a_directory_that_grows_with_every_page_is_read(start: Start) -> None:
 def test_a_total_that_differs_each_time_is_never_short_and_green(start: Start, total: str) -> None:
     center = start(directory_total=total)
     found, failure = listed()
-    assert not failure or "lines are missing after 3 passes" in failure
+    assert not failure or "entries are missing after 3 reads" in failure
     assert found == set(center.accounts())
 
 
 def test_a_total_that_is_too_large_fails(start: Start, store: MemoryStore) -> None:
     center = start()
     center.settings.directory_omits = frozenset({"data"})
-    with pytest.raises(CCResponseError, match="250 of 250 lines are missing after 3 passes"):
+    with pytest.raises(CCResponseError, match="250 of 250 entries are missing after 3 reads"):
         read(store)
 
 
@@ -511,7 +511,9 @@ def test_too_many_closed_at_once_fail_even_if_others_came(synced: Simulator, sto
         synced.remove_agent(account)
     for number in range(20):
         synced.add_agent(f"new{number}")
-    with pytest.raises(CCError, match=r"7 of 12 active accounts are gone, more than min_snapshot_ratio=0\.5"):
+    with pytest.raises(
+        CCError, match=r"7 of 12 active accounts no longer exist, more than min_snapshot_ratio=0\.5"
+    ):
         read(store)
 
 

@@ -292,7 +292,7 @@ def test_a_refused_password_is_sent_once(usual: Database, monkeypatch: pytest.Mo
     with closing(Recorder(usual.connection["port"])) as between:
         tell(monkeypatch, usual, port=between.port, password=PASSWORD)
         with pytest.raises(
-            CCError, match=r"connection 'warehouse' says: .*Access denied for user 'cc'"
+            CCError, match=r"connection 'warehouse'\): .*Access denied for user 'cc'"
         ) as caught:
             Bench()
     assert between.connections == 1

@@ -172,7 +172,7 @@ def test_a_refused_password_is_sent_once(
     before = snowflake_log.read_text().count("password refused")
     tell(monkeypatch, snowflake_database, password="wrong-canary")
 
-    with pytest.raises(CCError, match=r"'warehouse' says: .*Incorrect username or password") as caught:
+    with pytest.raises(CCError, match=r"'warehouse'\): .*Incorrect username or password") as caught:
         Bench()
 
     assert "canary" not in str(caught.value)
@@ -218,7 +218,7 @@ def test_without_an_answer_the_client_sends_a_password_as_often_as_documented(
         threading.Thread(target=server.serve_forever, daemon=True).start()
         extra = {**snowflake_database.connection["extra"], "port": server.server_address[1]}
         tell(monkeypatch, snowflake_database, extra=extra)
-        with pytest.raises(CCError, match=f"connection 'warehouse' says: .*{said}"):
+        with pytest.raises(CCError, match=rf"connection 'warehouse'\): .*{said}"):
             Bench()
         server.shutdown()
 

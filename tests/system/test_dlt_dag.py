@@ -122,7 +122,7 @@ def test_duckdb_and_a_directory_with_missing_lines(center: Simulator, make_pipe:
     run = pipe.run("duckdb")
 
     assert run.state == "failed"
-    assert "lines are missing" in run.log
+    assert "entries are missing" in run.log
     assert pipe.duckdb(f"SELECT {COLUMNS} FROM contact_center.cc_agent") == rows
     assert pipe.duckdb("SELECT count(*) FROM contact_center._dlt_loads") == [(1,)]
 

@@ -204,7 +204,7 @@ def test_a_real_sync_ends_within_two_seconds(running: Running) -> None:
     assert kept > 0
     assert warehouse.query("SELECT COUNT(*) FROM one") == [(0,)]
     assert warehouse.query("SELECT error, finished_at FROM run_one") == [
-        ("Stopped by Airflow; what is staged stays", None)
+        ("Stopped by Airflow; staged answers are kept", None)
     ]
     assert run.tasks["terminated", -1] == "failed"
     assert run.tasks["timed_out", -1] == "success"

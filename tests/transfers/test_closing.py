@@ -156,7 +156,9 @@ def test_a_list_that_would_close_too_many_changes_nothing(
     for account in synced[:7]:
         center.remove_agent(account)
 
-    with pytest.raises(CCError, match="7 of 12 active accounts are gone, more than min_snapshot_ratio"):
+    with pytest.raises(
+        CCError, match="7 of 12 active accounts no longer exist, more than min_snapshot_ratio"
+    ):
         sync(accounts=synced, softphones="none", max_rejects=1.0)
 
     after = database.dump()

@@ -122,7 +122,7 @@ def test_what_is_no_clear_no_closes_nobody(
     assert active(sqlite_database) == {f"agent{number:06d}" for number in range(12)}
     assert sqlite_database.query("SELECT account FROM cc_agent WHERE agent_id = 7") == []
     assert sqlite_database.query("SELECT unconfirmed FROM cc_sync_run ORDER BY started_at") == [(0,), (1,)]
-    said = "1 accounts may be gone, but the directory did not confirm it: their rows stay open."
+    said = "1 accounts may no longer exist, but the directory did not confirm it; their rows stay open."
     assert said in log.messages
 
 

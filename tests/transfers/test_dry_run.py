@@ -89,7 +89,9 @@ def test_it_says_who_would_be_reactivated(center: Simulator, sqlite_sync: Sync, 
     counts = sqlite_sync(dry_run=True)
 
     assert counts["reactivated"] == 1
-    assert [m for m in log.messages if m.startswith("would")] == ["would reactivate agent000003: as before"]
+    assert [m for m in log.messages if m.startswith("would")] == [
+        "would reactivate agent000003: no other change"
+    ]
 
 
 def test_it_says_which_account_codes_are_bad(center: Simulator, sqlite_sync: Sync, log: Log) -> None:

@@ -68,7 +68,7 @@ def test_a_failure_says_what_to_do(
     assert re.fullmatch(
         rf"Sync failed after \d+\.\d s: {re.escape(str(failed.value))}\. "
         r"Tables change only when a whole run is applied\. "
-        rf"What is staged stays: the next attempt resumes from there\. What to do: {re.escape(advice)}",
+        rf"Staged answers are kept; the next attempt resumes the run\. What to do: {re.escape(advice)}",
         end,
     )
 
@@ -84,4 +84,4 @@ def test_a_table_that_does_not_fit_is_named(
     (end,) = said(log)
     assert "cc_agent" in end
     assert "What is staged" not in end
-    assert "What to do: change what the error names" in log.text
+    assert "What to do: fix what the error names" in log.text

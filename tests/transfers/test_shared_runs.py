@@ -186,7 +186,7 @@ def test_a_shard_that_fails_changes_nothing_and_resumes_its_own_part(
 
     with pytest.raises(CCError, match="1 accounts rejected, more than max_rejects=0"):
         stopped.read(1)
-    with pytest.raises(CCError, match="Shards 1 of 3 are not read completely, so nothing is applied"):
+    with pytest.raises(CCError, match="Shards 1 of 3 were not read completely, so nothing was applied"):
         group.apply()
 
     assert prepared["accounts"] == 120
@@ -445,7 +445,7 @@ def test_too_many_shards_are_mentioned_once(
     ("arguments", "text"),
     [
         ({"shards": 0}, "shards must be from 1 to 1000, not 0"),
-        ({"cc_conn_id": ["a", "b"], "tenant": "one"}, "several contact centers cannot have one tenant"),
+        ({"cc_conn_id": ["a", "b"], "tenant": "one"}, "tenant cannot be set for several contact centers"),
     ],
 )
 def test_arguments(arguments: dict[str, Any], text: str) -> None:

@@ -94,7 +94,7 @@ def by_on_kill(when: When, operator: CCAgentsToSqlOperator, context: Any) -> flo
     """Run a task as Airflow 3 does when it gets SIGTERM: its handler raises nothing."""
     with (
         _Stopper(when, signal.SIGTERM, lambda *_: operator.on_kill()) as stopper,
-        pytest.raises(CCError, match="Stopped by Airflow; what is staged stays"),
+        pytest.raises(CCError, match="Stopped by Airflow; staged answers are kept"),
     ):
         operator.execute(context)
     return stopper.since()
@@ -222,7 +222,7 @@ def test_the_ledger_says_that_it_was_stopped(center: Simulator, database: Databa
     stop(by_on_kill, lambda: staged(database) >= 10, **arguments(center))
 
     assert database.query("SELECT error, finished_at FROM cc_sync_run") == [
-        ("Stopped by Airflow; what is staged stays", None)
+        ("Stopped by Airflow; staged answers are kept", None)
     ]
 
 
