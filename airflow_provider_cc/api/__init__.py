@@ -1,1 +1,1 @@
-"""The manual as code: endpoints, envelopes, what a reply means, how a session signs a call. No I/O."""
+"""The manual as code: endpoints, formats and meaning of replies, and how a session signs a call. No I/O."""

@@ -1,18 +1,18 @@
-"""The directory of CC-Management, read by evidence: what to ask next, and whether everything was met.
+"""Reads the directory of CC-Management: what to request next, and whether all entries have arrived.
 
-No page of the manual promises an order of lines, a ``total``, or the number of the first page. So what was
-met counts, not what was promised:
+The manual does not specify the order of entries, a ``total``, or the number of the first page. So the read
+relies on the entries that arrive:
 
-- The first pages show how long a page is (a center may refuse or cut longer ones) and whether numbers begin
-  with 0 or 1.
-- ``total`` counts lines. It never ends a read whose last page was full, and one that is smaller than what
-  was met is ignored. Without it, only an empty page ends the read.
-- Fewer different lines than ``total``, a changing ``total``, or without one a line that comes twice, mean
-  that lines moved while the pages were read: the directory is read again, :data:`MAX_PASSES` times at most.
+- The first pages show how long a page is (the contact center may refuse or cut longer ones) and whether page
+  numbers start at 0 or 1.
+- ``total`` is the number of entries. It never ends a read whose last page was full, and it is ignored if it
+  is smaller than the number of entries received. Without it, only an empty page ends the read.
+- Fewer distinct entries than ``total``, a changing ``total``, or, without one, a repeated entry mean that
+  entries moved while the pages were read: the directory is read up to :data:`MAX_PASSES` times.
 - Accounts that differ in letter case are different accounts, unless the directory answers the query for one
-  with the line of the other.
-- A line that comes twice on one page is listed twice. One that comes again on another page is, if the
-  directory says so when it is asked for that account alone.
+  with the entry of the other.
+- An entry that appears twice on one page is listed twice. An entry that appears again on another page is
+  listed twice only if the directory returns both when queried for that account.
 """
 
 from __future__ import annotations
@@ -37,24 +37,24 @@ from airflow_provider_cc.exceptions import CCBusinessError, CCPermissionError, C
 
 log = logging.getLogger(__name__)
 
-#: Lines on a page; nobody says what a center accepts beyond 100.
+#: Entries per page; it is not documented what a contact center accepts beyond 100.
 PAGE_SIZE = 100
-#: Longest page that a connection may ask for.
+#: Longest page that a connection may request.
 MAX_PAGE_SIZE = 10_000
-#: Tried in this order where a longer page is refused.
+#: Tried in this order if a longer page is refused.
 SMALLER_PAGES = (100, 50, 20, 10)
-#: Times that the directory is read while its lines move.
+#: Maximum number of reads while entries move.
 MAX_PASSES = 3
-#: So many lines that came twice are asked for alone; more of them come from pages that moved.
+#: Up to this many repeated entries are queried individually; more of them indicate that pages moved.
 MAX_DOUBTS = 20
 #: Agent type of an account that is not an agent.
 NO_AGENT_TYPE = 255
 
 
 class UnreadableLine(NamedTuple):
-    """A line of the directory that cannot be read.
+    """An entry of the directory that cannot be read.
 
-    :param account: sign-in account, or the place of the line
+    :param account: sign-in account, or the position of the entry
     :param error: what is wrong with it
     """
 
@@ -66,12 +66,12 @@ Line: TypeAlias = DirectoryAgent | UnreadableLine
 
 
 class Found(NamedTuple):
-    """What a page brings; lines that were met before are left out.
+    """New information on a page, without entries that were seen before.
 
-    :param new: lines of accounts met for the first time
-    :param changed: lines that differ from those of an earlier pass, each with the packed earlier one
-    :param conflicting: further, different lines of accounts that this pass has met already, each with the
-        packed earlier one
+    :param new: entries of accounts seen for the first time
+    :param changed: entries that differ from those of an earlier pass, each with the packed earlier one
+    :param conflicting: additional, different entries of accounts that this pass has already seen, each with
+        the packed earlier one
     """
 
     new: list[Line]
@@ -80,11 +80,11 @@ class Found(NamedTuple):
 
 
 class Ask(NamedTuple):
-    """What to ask the directory.
+    """A request to the directory.
 
     :param call: the call
-    :param number: number of the page, if it is one
-    :param size: lines asked for
+    :param number: number of the page, if it requests a page
+    :param size: requested number of entries
     :param account: the account, if it is a query for one
     """
 
@@ -95,14 +95,14 @@ class Ask(NamedTuple):
 
 
 class SeenLines(Protocol):
-    """Remembers the line of each account."""
+    """Stores the entry of each account."""
 
     def meet(self, lines: dict[str, bytes], number: int) -> dict[str, tuple[int, bytes]]:
-        """Keep lines, except those of accounts that the same pass has met already.
+        """Store entries, except those of accounts that the same pass has already seen.
 
-        :param lines: account → packed line
-        :param number: the pass
-        :return: what was known before of those accounts that were known: account → pass and packed line
+        :param lines: account → packed entry
+        :param number: number of the pass
+        :return: the previous entries of known accounts: account → pass and packed entry
         """
 
 
@@ -118,10 +118,10 @@ class _Memory(dict[str, tuple[int, bytes]]):
 
 
 def query_page(page: int, page_size: int, agent_types: Sequence[int] | None = None) -> Call[DirectoryPage]:
-    """Ask for a page of the directory ("agentAccount/query").
+    """Request a page of the directory ("agentAccount/query").
 
     :param page: page number
-    :param page_size: lines on a page
+    :param page_size: entries per page
     :param agent_types: only agents of these types
     :raises ValueError: a page below 0 or a size below 1
     """
@@ -141,13 +141,14 @@ def query_page(page: int, page_size: int, agent_types: Sequence[int] | None = No
 
 
 def query_account(account: str) -> Call[list[DirectoryAgent]]:
-    """Ask the directory for a single account.
+    """Query the directory for a single account.
 
-    The result has the lines of this account; if there are none, those in another letter case: the center has
-    found them under this name. An empty list says that the directory knows no such account.
+    The result contains the entries of this account. If there are none, it contains those in another letter
+    case, because the contact center found them under this name. An empty list means that the directory does
+    not list the account.
 
     :param account: sign-in account, at most 100 characters
-    :raises ValueError: an account that the manual does not allow
+    :raises ValueError: the manual does not allow this account
     """
     body = msgspec.json.encode({"userAccount": text_argument("account", account, MAX_ACCOUNT)})
 
@@ -170,10 +171,10 @@ def query_account(account: str) -> Call[list[DirectoryAgent]]:
 
 
 def only_line(lines: Sequence[DirectoryAgent]) -> DirectoryAgent:
-    """Return the line of an account from the directory's answer about it.
+    """Return the entry of an account from the directory's answer about it.
 
-    :param lines: what :func:`query_account` delivered, at least one line
-    :raises CCResponseError: they differ
+    :param lines: the result of :func:`query_account`, at least one entry
+    :raises CCResponseError: the entries differ
     """
     if any(line != lines[0] for line in lines):
         raise CCResponseError(
@@ -185,9 +186,9 @@ def only_line(lines: Sequence[DirectoryAgent]) -> DirectoryAgent:
 
 
 def pack(line: Line) -> bytes:
-    """Return everything in a line but the account, to compare and to keep.
+    """Return everything in an entry except the account, to compare and store it.
 
-    :param line: the line
+    :param line: the entry
     """
     if isinstance(line, DirectoryAgent):
         return msgspec.json.encode((line.agent_id, line.agent_type, line.softphone_number))
@@ -195,10 +196,10 @@ def pack(line: Line) -> bytes:
 
 
 def unpack(account: str, packed: bytes) -> Line:
-    """Return a line from what :func:`pack` made of it.
+    """Return an entry from the result of :func:`pack`.
 
     :param account: its account
-    :param packed: the rest
+    :param packed: the packed entry
     """
     values = msgspec.json.decode(packed)
     if len(values) == 3:
@@ -207,14 +208,14 @@ def unpack(account: str, packed: bytes) -> Line:
 
 
 class Directory:
-    """One read of the directory. Ask what :meth:`next` says until there is nothing more, then :meth:`check`.
+    """One read of the directory. Make the requests of :meth:`next` until it is finished, then :meth:`check`.
 
-    Any number of requests may be under way at a time; each ends with :meth:`take` or :meth:`refuse`.
+    Any number of requests may be in flight; each ends with :meth:`take` or :meth:`refuse`.
 
-    :param page_size: lines to ask for on a page, adapted to what comes
+    :param page_size: entries to request per page; adapts to the replies
     :param agent_types: only agents of these types
-    :param seen: remembers the lines; a dictionary unless given
-    :param passes: how often the directory is read at most
+    :param seen: stores the entries; by default, a dictionary
+    :param passes: maximum number of times the directory is read
     """
 
     def __init__(
@@ -228,7 +229,7 @@ class Directory:
         self._types = agent_types
         self._seen: SeenLines = _Memory() if seen is None else seen
         self._passes = passes
-        #: Lines that came again, in the pass where most did.
+        #: Repeated entries, in the pass with the most.
         self.duplicates = 0
         self._open = 0
         self._over = False
@@ -237,8 +238,8 @@ class Directory:
         self._other_ways = self._ways()
         self._first_refusal: CCBusinessError | None = None
         self._first = 0  # number of the first page
-        self._head: list[tuple[str, bytes]] | None = None  # what is on it
-        self._trusted = True  # whether `total` can be the number of all lines
+        self._head: list[tuple[str, bytes]] | None = None  # its contents
+        self._trusted = True  # whether `total` can be the number of all entries
         self._total: int | None = None
         self._totals: set[int] = set()
         self._accounts = 0
@@ -254,14 +255,14 @@ class Directory:
         self._refusal: CCBusinessError | None = None
         self._refused = 2**31  # the first page that was refused
         self._totals_of_pass: set[int] = set()
-        self._lines = self._met = 0  # different lines, and different accounts
-        self._doubles = 0  # lines that came twice on one page
-        self._repeats: Counter[str] = Counter()  # lines that came again on another page
+        self._lines = self._met = 0  # distinct entries, and distinct accounts
+        self._doubles = 0  # entries that appeared twice on one page
+        self._repeats: Counter[str] = Counter()  # entries that appeared again on another page
         self._variants: set[tuple[str, bytes]] = set()
         self._doubts: Iterator[str] | None = None
 
     def _ways(self) -> Iterator[tuple[int, int]]:
-        """Yield number and size of a first page to try where the first ones are refused."""
+        """Yield number and size of the next first page to try if the previous one is refused."""
         smaller = [size for size in SMALLER_PAGES if size < self.page_size]
         numbers_from_1 = [(1, self.page_size), *((1, size) for size in smaller[:1])]
         others = ((number, size) for size in smaller[1:] for number in (0, 1))
@@ -269,7 +270,7 @@ class Directory:
 
     @property
     def pages_left(self) -> int:
-        """How many pages are still to be asked for; where nobody says, twice as many as have been."""
+        """Number of pages still to be requested; if unknown, twice as many as have been."""
         if self._ended:
             return 0
         if self._total is None:
@@ -277,10 +278,10 @@ class Directory:
         return max(0, -(-self._total // self.page_size) - (self._next - self._first))
 
     def next(self) -> Ask | None:
-        """Return what to ask next; ``None`` if that depends on open requests or, without any, at the end.
+        """Return the next request; ``None`` if it depends on open requests or, if there are none, at the end.
 
         :raises ValueError: a page size below 1
-        :raises CCBusinessError: the directory refused a page that had to be there
+        :raises CCBusinessError: the directory refused a page that must exist
         """
         while not self._over:
             ask = self._next_ask()
@@ -293,11 +294,11 @@ class Directory:
         return None
 
     def take(self, ask: Ask, reply: Any) -> Found:
-        """Take an answer.
+        """Process an answer.
 
-        :param ask: what was asked
+        :param ask: the request
         :param reply: the result of its call
-        :raises CCResponseError: the directory gives the same page again and again
+        :raises CCResponseError: the directory returns the same page repeatedly
         """
         self._open -= 1
         if not ask.account:
@@ -310,11 +311,11 @@ class Directory:
         return Found([], [], [])
 
     def refuse(self, ask: Ask, error: CCBusinessError | CCResponseError) -> None:
-        """Take a failure: the center may not accept a page so long, or one beyond the last.
+        """Process a failure: the contact center may not accept a page this long, or one beyond the last.
 
-        :param ask: what was asked
+        :param ask: the request
         :param error: the failure
-        :raises CCError: it has another reason
+        :raises CCError: the failure has another cause
         """
         self._open -= 1
         if ask.account:
@@ -334,7 +335,7 @@ class Directory:
     def check(self) -> None:
         """Check that the directory was read completely.
 
-        :raises CCResponseError: it was not, with the number of missing lines
+        :raises CCResponseError: it was not; the text has the number of missing entries
         """
         if self._failure:
             raise CCResponseError(DIRECTORY.name, ErrorCode.INCOMPLETE, self._failure)
@@ -356,7 +357,7 @@ class Directory:
     def _may_go_on(self) -> bool:
         learning = self._pass == 1 and self._top == self._first
         if learning and self._open:
-            return False  # the first pages show how long a page is, and where numbers begin
+            return False  # the first pages show how long a page is, and where page numbers start
         if self._total is None:
             return not self._open or self._open < self._answered
         if (self._next - self._first) * self.page_size < self._total:
@@ -372,7 +373,7 @@ class Directory:
             self._top, self._top_short = ask.number, len(lines) < ask.size
         if self._head is None:
             if not lines:
-                self._ended = ask.number > 0  # where numbers begin with 1, page 0 may be empty
+                self._ended = ask.number > 0  # if page numbers start at 1, page 0 may be empty
             else:
                 self._head, self._first, self.page_size = packed, ask.number, len(lines)
         elif lines and ask.number > self._first and packed == self._head:
@@ -386,7 +387,7 @@ class Directory:
 
     def _same_page_again(self, ask: Ask) -> Found:
         if self._pass == 1 and self._answered == 2:
-            self._first = ask.number  # numbers begin with 1, and 0 is taken for it
+            self._first = ask.number  # page numbers start at 1, and 0 is treated as 1
         elif self._total is not None and self._lines >= self._total:
             self._ended = True
         else:
@@ -398,7 +399,7 @@ class Directory:
     def _note_total(self, total: int | None) -> None:
         if not self._trusted or total is None:
             return
-        if self._lines > total:  # zero, of this page only, or out of date
+        if self._lines > total:  # zero, of this page only, or outdated
             self._trusted, self._total = False, None
             return
         self._total = total
@@ -443,7 +444,7 @@ class Directory:
         return found
 
     def _repeat(self, account: str) -> None:
-        # Beyond what will be asked for alone, they are only counted.
+        # Beyond those that will be queried individually, they are only counted.
         self._repeats[account if len(self._repeats) <= MAX_DOUBTS else ""] += 1
 
     def _end_pass(self) -> None:
@@ -452,7 +453,7 @@ class Directory:
         repeats = self._repeats.total()
         self.duplicates = max(self.duplicates, repeats + self._doubles)
         lines = self._lines
-        if len(self._totals) == 1:  # it never changed, so lines of all passes count
+        if len(self._totals) == 1:  # it never changed, so entries of all passes count
             lines = max(lines, self._all_lines)
         steady = len(self._totals_of_pass) == 1
         missing = repeats if self._total is None else max(0, self._total - lines)
@@ -486,12 +487,12 @@ class Directory:
 
     @property
     def _all_lines(self) -> int:
-        """Different lines of all passes: those of accounts met, and further ones of accounts listed twice."""
+        """Distinct entries of all passes: one for each account, and the others of accounts listed twice."""
         return self._accounts + self._lines - self._met
 
 
 def _total(value: object) -> int | None:
-    """Read ``total``, a hint that may be missing or broken."""
+    """Read ``total``, which may be missing or invalid."""
     try:
         return whole_number(DIRECTORY.name, "total", value)
     except CCResponseError:

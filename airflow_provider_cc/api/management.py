@@ -114,7 +114,7 @@ class _TokenReply(msgspec.Struct):
 
     @property
     def code(self) -> int | None:
-        """Success if there is a token, whatever else the reply contains."""
+        """Success if there is a token, regardless of the rest of the reply."""
         return 0 if self.token else None
 
 
@@ -336,11 +336,11 @@ def _sip_server(data: _SipServerData) -> SipServer:
 
 
 def directory_page(total: int | None, page: int, rows: list[_DirectoryRow]) -> DirectoryPage:
-    """Read the lines of a page of the directory.
+    """Read the entries of a page of the directory.
 
-    :param total: how many lines there are on all pages, if that is known
-    :param page: page number, for lines that do not name their account
-    :param rows: the decoded lines
+    :param total: number of entries on all pages, if known
+    :param page: page number, for entries that do not name their account
+    :param rows: the decoded entries
     """
     agents: list[DirectoryAgent] = []
     unreadable: list[tuple[str, CCResponseError]] = []

@@ -43,10 +43,10 @@ class Secret(Unpicklable):
 
 
 def _clear_locals(error: BaseException, until: BaseException | None = None) -> None:
-    """Forget the local variables of the frames that an exception has left, and those that it came from.
+    """Clear the local variables of the frames of an exception, and of the exceptions that it came from.
 
-    :param error: the exception; it and its traceback stay
-    :param until: what was being handled before: that is the caller's, and keeps its variables
+    :param error: the exception; it and its traceback are kept
+    :param until: the exception that the caller was handling before; it keeps its variables
     """
     left: list[BaseException | None] = [error]
     seen = {id(until)}
@@ -56,15 +56,15 @@ def _clear_locals(error: BaseException, until: BaseException | None = None) -> N
             continue
         seen.add(id(shown))
         traceback.clear_frames(shown.__traceback__)
-        # What it was raised in the handling of is shown with it, as its cause is.
+        # Its context is also shown with it, like its cause.
         left += [shown.__cause__, shown.__context__]
 
 
 def without_locals(function: Callable[P, T]) -> Callable[P, T]:
-    """Let exceptions leave a function without local variables: neither its arguments nor what lies below.
+    """Remove local variables, including arguments, from the frames of exceptions that leave a function.
 
-    Some log handlers and error trackers print the local variables of every frame: among them are headers,
-    bodies and passwords, which no masker has seen.
+    Some log handlers and error trackers print the local variables of every frame. These include headers,
+    bodies and passwords that no masker has seen.
 
     :param function: a function or a coroutine function
     """

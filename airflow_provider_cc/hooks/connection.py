@@ -209,7 +209,7 @@ def _load_client_cert(context: ssl.SSLContext, path: str) -> None:
         wanted = "a certificate and its unencrypted private key"
         reason = getattr(error, "reason", None) or error.strerror or f"not {wanted}"
         raise CCConfigError(
-            f"the client certificate {path!r} cannot be read ({reason}): set one PEM file with {wanted}"
+            f"client certificate {path!r} cannot be read ({reason}): it must be one PEM file with {wanted}"
         ) from None
 
 

@@ -398,8 +398,8 @@ class Reader:
         if (self._active or 0) - self.gone < least:
             raise CCError(
                 f"{self.gone} of {self._active} active accounts no longer exist, more than "
-                f"min_snapshot_ratio={self.min_snapshot_ratio} allows. No agents were deactivated. If this drop is expected, "
-                "lower min_snapshot_ratio for one run"
+                f"min_snapshot_ratio={self.min_snapshot_ratio} allows. No agents were "
+                "deactivated. If this drop is expected, lower min_snapshot_ratio for one run"
             )
 
     async def _least_active(self) -> float:

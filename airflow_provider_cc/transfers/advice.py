@@ -1,4 +1,4 @@
-"""What to do about a sync that failed: the last line of its log."""
+"""What to do about a failed sync: the last line of its log."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from airflow_provider_cc.sync.interruptible import STOPPED
 def failure(error: BaseException, seconds: float, cc_conn_id: str, resumes: bool) -> str:
     """Return what happened, why, and what to do.
 
-    :param error: that ended the attempt
-    :param seconds: after which it did
+    :param error: the failure of the attempt
+    :param seconds: duration of the attempt
     :param cc_conn_id: connection to the contact center
-    :param resumes: whether the next attempt finds what this one has staged
+    :param resumes: whether the next attempt can use what this one has staged
     """
     why = str(error) if isinstance(error, CCError) else type(error).__name__
     kept = " Staged answers are kept; the next attempt resumes the run." if resumes else ""

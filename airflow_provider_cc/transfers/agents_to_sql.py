@@ -1,4 +1,4 @@
-"""The operator that the provider is for: agents from the contact center into a database."""
+"""The main operator: syncs agents from the contact center into a database."""
 
 from __future__ import annotations
 
@@ -42,39 +42,39 @@ if TYPE_CHECKING:
 
 SOFTPHONES = ("directory", "login_params", "none")
 
-#: Key of the XCom by which the page in Airflow's UI finds the syncs; see :mod:`airflow_provider_cc.ui.runs`.
+#: Key of the XCom that the page in Airflow's UI uses to find syncs; see :mod:`airflow_provider_cc.ui.runs`.
 SYNC_KEY = "cc_sync"
 
 
 class CCAgentsToSqlOperator(BaseOperator):
-    """Keeps a table of who is which agent: account → agent ID, type, status and softphone number.
+    """Syncs contact-center agents into a table: account → agent ID, type, status and softphone number.
 
-    Returns the counts of the run as a dict, after checking that they add up, with the table, the tenant, its
-    active agents and the reasons of rejects.
+    Returns the counts of the run as a dict, after checking that they reconcile, with the table, the tenant,
+    its active agents and the reasons of rejects.
 
     Manual: CC-Management, agentAccount/query, queryAgentInfoByAccount and queryAgentLoginParams.
 
     :param sql_conn_id: connection to the database (templated)
-    :param table: the agent table, ``schema.name`` allowed; so for the other tables
+    :param table: the agent table; every table name may be ``schema.name``
     :param history_table: a table with every version of every agent, or ``None``
     :param reject_table: the table of accounts that could not be read, with the reason
-    :param run_table: the ledger of runs
+    :param run_table: the run log
     :param accounts: account codes, as a list or an XComArg; shown in the UI as a number (templated)
-    :param accounts_sql: instead, a query on ``sql_conn_id`` that returns them in one column (templated). With
-        neither, the directory says who there is
-    :param softphones: where softphone numbers come from: ``"directory"``, ``"login_params"`` (one more query
-        for each account, with the account's own password) or ``"none"``
-    :param passwords_conn_id: for login parameters, a connection whose *password* is JSON
-        ``{account: password}`` (templated); or override :meth:`account_passwords`
-    :param deactivate_missing: close the rows of accounts that the directory no longer knows, each confirmed
-        by a query of its own
+    :param accounts_sql: instead, a query on ``sql_conn_id`` that returns them in one column (templated). If
+        neither is set, the accounts come from the directory
+    :param softphones: source of softphone numbers: ``"directory"``, ``"login_params"`` (one more query for
+        each account, with the account's own password) or ``"none"``
+    :param passwords_conn_id: for login parameters, a connection whose *password* is JSON ``{account:
+        password}`` (templated); or override :meth:`account_passwords`
+    :param deactivate_missing: close the rows of accounts that the directory no longer lists, each confirmed
+        by a query
     :param min_snapshot_ratio: fail, and change nothing, if less than this share of the active rows would stay
         active
-    :param tenant: part of the key, to tell contact centers apart; ``None`` for the connection id (templated)
+    :param tenant: part of the key, separates contact centers; ``None`` for the connection ID (templated)
     :param chunk_size: answers staged in a transaction, 1 to 10,000
-    :param max_rejects: rejects beyond which the run fails: a share as a float, a number as an int
-    :param create_views: create the views that are absent: who was who, what changed, which time is covered,
-        and what looks wrong. The role needs the privilege to create views
+    :param max_rejects: the run fails above this share (float) or number (int) of rejects
+    :param create_views: create missing views: who was who, what changed, which periods are covered, and what
+        looks wrong. The role needs the privilege to create views
     :param dry_run: write nothing; return the counts, and log up to 50 examples of what would change
     :param cc_conn_id: connection of type ``cc_management`` (templated)
     """
@@ -96,7 +96,7 @@ class CCAgentsToSqlOperator(BaseOperator):
     ui_color = "#e8f4ea"
 
     columns: ClassVar[tuple[Column, ...]] = AGENT_COLUMNS
-    """What is kept of an agent. A subclass that wants one more column adds it here."""
+    """The columns of an agent. Subclasses can add columns here."""
 
     def __init__(
         self,
@@ -147,12 +147,12 @@ class CCAgentsToSqlOperator(BaseOperator):
 
     @property
     def accounts(self) -> Any:
-        """The account codes; once rendered, a list that shows as a number."""
+        """The account codes; once rendered, a list that is displayed as a number."""
         return self._accounts
 
     @accounts.setter
     def accounts(self, rendered: Any) -> None:
-        # Airflow sets it when it has rendered the template, and keeps a copy for the UI.
+        # Airflow sets it after rendering the template, and keeps a copy for the UI.
         self._accounts = None if rendered is None else AccountList(rendered)
 
     @cached_property
@@ -161,9 +161,9 @@ class CCAgentsToSqlOperator(BaseOperator):
         return CCManagementHook(self.cc_conn_id)
 
     def account_passwords(self) -> Mapping[str, str]:
-        """Return the passwords for login parameters, account → password; override it for another place.
+        """Return the passwords for login parameters, account → password; override it for another source.
 
-        :raises CCConfigError: the connection's password is not the JSON that is wanted
+        :raises CCConfigError: the connection's password is not JSON of this form
         """
         if not self.passwords_conn_id:
             return {}
@@ -177,15 +177,15 @@ class CCAgentsToSqlOperator(BaseOperator):
             ) from None
 
     def pre_execute(self, context: Context) -> None:
-        """Say what is synced, for the page in Airflow's UI.
+        """Publish what is synced, for the page in Airflow's UI.
 
-        :param context: of the task
+        :param context: context of the task
         """
         super().pre_execute(context)
         self._announce(context)
 
     def _announce(self, context: Context) -> None:
-        # Before the run, as one that fails returns nothing by which it could be found.
+        # Before the run, because a failed run returns nothing by which the page could find it.
         target = {"sql_conn_id": self.sql_conn_id, "table": self.table, "tenant": self._tenant}
         context["ti"].xcom_push(SYNC_KEY, {**target, "dry_run": self._dry_run})
 
@@ -193,9 +193,9 @@ class CCAgentsToSqlOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Read, stage, apply.
 
-        :raises ValueError: arguments that do not go together
-        :raises CCConfigError: a connection or a table that does not fit
-        :raises CCError: the run cannot go on; the tables are as they were, and a retry goes on from there
+        :raises ValueError: invalid or conflicting arguments
+        :raises CCConfigError: a connection or a table that cannot be used
+        :raises CCError: the run cannot continue; the tables are unchanged, and a retry resumes it
         """
         began = time.monotonic()
         self._work = work = Interruptible()
@@ -216,7 +216,7 @@ class CCAgentsToSqlOperator(BaseOperator):
         return self._result(context, counts, time.monotonic() - began)
 
     def on_kill(self) -> None:
-        """Stop at once; what is staged stays."""
+        """Stop at once; staged answers are kept."""
         if self._work is not None:
             self._work.stop()
 
@@ -225,7 +225,7 @@ class CCAgentsToSqlOperator(BaseOperator):
     ) -> Counts:
         database, tables, tenant = warehouse, self._tables, self._tenant
         with Spool() as spool:
-            # What is wrong with the source is told before anything is made or asked.
+            # Problems with the source are reported before anything is created or queried.
             codes = self._codes(warehouse)
             spooled = None if codes is None else spool_codes(codes, spool)
             if self._dry_run:
@@ -293,9 +293,9 @@ class CCAgentsToSqlOperator(BaseOperator):
                 setattr(reader.counts, name, getattr(reader.counts, name) + getattr(earlier, name))
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
-        """Tell OpenLineage what was read and written; an attempt that failed has written the ledger only.
+        """Report to OpenLineage what was read and written; a failed attempt has written only the run log.
 
-        :param task_instance: not needed
+        :param task_instance: not used
         """
         if self._counts is None:
             return None
@@ -375,7 +375,7 @@ class CCAgentsToSqlOperator(BaseOperator):
         return {
             "dag_id": self.dag_id,
             "task_id": self.task_id,
-            # Outside a DAG run nothing tells one run from the next, so none is taken up again.
+            # Outside a DAG run, nothing distinguishes one run from the next, so no run is resumed.
             "run_id": getattr(task, "run_id", f"none__{uuid.uuid4()}"),
             "map_index": getattr(task, "map_index", -1),
             "tenant": self._tenant,
@@ -402,15 +402,15 @@ class CCAgentsToSqlOperator(BaseOperator):
                 "Dry run: would add %d, change %d, reactivate %d and deactivate %d agents, and reject %d.",
                 *(counts.added, counts.changed, counts.reactivated, counts.deactivated, counts.rejected),
             )
-            # Nothing was updated, so nothing that waits for these assets may start. Airflow reads the
-            # outlets when the task has ended; this is the copy that it runs, the DAG's own task keeps them.
+            # Nothing was updated, so DAGs scheduled on these assets must not start. Airflow reads the outlets
+            # when the task has ended. This is the copy that it runs; the DAG's own task keeps its outlets.
             self.outlets = []
         result |= self._details
         events = context.get("outlet_events")
         if events is not None and self._ledger is not None:
             run = {"run_key": self._ledger.run_key, "started_at": self._ledger.started_at.isoformat()}
             for outlet in self.outlets:
-                if isinstance(outlet, Asset):  # only these have events; Airflow refuses to look up others
+                if isinstance(outlet, Asset):  # only assets have events; Airflow cannot look up others
                     events[outlet].extra.update(run | result)
         return result
 
@@ -427,26 +427,27 @@ def cc_agents_sync(
     operator: type[CCAgentsToSqlOperator] = CCAgentsToSqlOperator,
     **arguments: Any,
 ) -> TaskGroup:
-    """Build a task group that does what the operator does, with many tasks, on any executor.
+    """Build a task group that does the operator's work with many tasks, on any executor.
 
-    ``prepare`` signs in and reads the source and, where it is needed, the directory, once. ``read``, mapped,
-    queries one shard of the accounts each. ``apply`` applies all answers in one transaction, once all shards
-    are read, and updates the assets. In the run log the group is one run.
+    ``prepare`` signs in and reads the source and, if needed, the directory, once. Each mapped ``read`` task
+    queries one shard of the accounts. When all shards are read, ``apply`` applies all answers in one
+    transaction and updates the assets. In the run log, the group is one run.
 
-    A dry run, which writes nothing to share, is made by ``apply`` alone.
+    A dry run writes nothing that tasks could share, so ``apply`` does it alone.
 
-    :param group_id: ID of the group, under which the run stands in the run log
-    :param shards: how many tasks read, 1 to 1,000. Each takes its part of the connection's
+    :param group_id: ID of the group; also the task ID of the run in the run log
+    :param shards: number of tasks that read, 1 to 1,000. Each gets its share of the connection's
         ``max_concurrency`` and ``requests_per_second``
-    :param cc_conn_id: connection of type ``cc_management`` (templated); or a list of them (not templated),
-        for each of which a group is made inside this one. None waits for another
-    :param accounts: as the operator's, and likewise ``accounts_sql``
-    :param dry_run: as the operator's
-    :param outlets: of ``apply``
-    :param operator: a subclass of the operator, with columns or a source of passwords of its own
-    :param arguments: all others of the operator, and of its base class for each task: ``retries``, ``pool`` …
+    :param cc_conn_id: connection of type ``cc_management`` (templated); or a list of them (not templated):
+        one nested group is created for each, and none waits for another
+    :param accounts: as for the operator, and likewise ``accounts_sql``
+    :param dry_run: as for the operator
+    :param outlets: outlets of ``apply``
+    :param operator: a subclass of the operator, for example with more columns or another source of passwords
+    :param arguments: all other arguments of the operator and of its base class, for each task: ``retries``,
+        ``pool`` …
     :return: the group
-    :raises ValueError: so many shards are not possible, or one tenant for several contact centers
+    :raises ValueError: an invalid number of shards, or one tenant for several contact centers
     """
     if not 1 <= shards <= 1000:
         raise ValueError(f"shards must be from 1 to 1000, not {shards}")
@@ -481,20 +482,20 @@ def _add_tasks(
     from_directory = accounts is None and accounts_sql is None
     arguments |= {"group": group, "shards": shards, "from_directory": from_directory}
     prepare_task = _step(Prepare, operator)(task_id="prepare", **source, **arguments)
-    arguments.pop("trigger_rule", None)  # which is about what comes before the group
+    arguments.pop("trigger_rule", None)  # it applies to the tasks before the group
     read = _step(Read, operator).partial(task_id="read", **arguments).expand(shard=list(range(shards)))
     prepare_task >> read >> _step(Apply, operator)(task_id="apply", outlets=outlets, **arguments)
 
 
 @cache
 def _step(step: Any, operator: type[CCAgentsToSqlOperator]) -> Any:
-    """Return the operator's class with another thing to do."""
+    """Return a subclass of the operator that does one step."""
 
     @wraps(step.__init__)
     def init(self: Any, **kwargs: Any) -> None:
         step.__init__(self, **kwargs)
 
-    # Airflow knows the arguments of a class only if it has a constructor of its own.
+    # Airflow finds the arguments of a class only if the class has its own constructor.
     own = {"__module__": operator.__module__, "__init__": init}
     bases = (step, operator)
     return types.new_class(f"{operator.__name__}{step.__name__}", bases, exec_body=lambda it: it.update(own))

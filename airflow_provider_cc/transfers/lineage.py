@@ -1,6 +1,6 @@
-"""What OpenLineage is told of a run: which tables it wrote, and whom it asked.
+"""Lineage of a run for OpenLineage: which tables it read and wrote, and which interfaces it called.
 
-Names, columns and numbers only: no query, no account and no credential is in it.
+It contains only names, columns and numbers: no query, no account and no credential.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from airflow_provider_cc.sync.schema import Tables
 class Place:
     """How OpenLineage names the tables of a database.
 
-    :param namespace: names the database server, or its file
-    :param database: first part of each table's name, if there is one
-    :param schema: of tables that are named without
-    :param dialect: of SQL, as OpenLineage's parser knows it
+    :param namespace: name of the database server, or of its file
+    :param database: first part of each table's name, if any
+    :param schema: schema of tables that are named without one
+    :param dialect: OpenLineage's name of the SQL dialect
     :param upper_case: whether the database writes all names in capitals
     """
 
@@ -37,9 +37,9 @@ class Place:
     def name(self, table: str, schema: str | None, database: str | None = None) -> str:
         """Return the full name of a table.
 
-        :param table: its bare name
-        :param schema: its schema, if one was given
-        :param database: its database, if one was given
+        :param table: its unqualified name
+        :param schema: its schema, if given
+        :param database: its database, if given
         """
         parts = (database or self.database, schema or self.schema, table)
         name = ".".join(part for part in parts if part)
@@ -55,8 +55,8 @@ def lineage(
     """Return what a run read and wrote, as OpenLineage's ``OperatorLineage``.
 
     :param sql_conn_id: connection to the database
-    :param written: the tables, each with its number of rows, as :func:`rows_written` tells
-    :param accounts_sql: the query for the accounts, if there is one
+    :param written: the tables, each with its number of rows, from :func:`rows_written`
+    :param accounts_sql: the query for the accounts, if any
     :param asked: addresses of contact centers, each with the path of an interface
     """
     from airflow.providers.common.compat.openlineage.facet import InputDataset
@@ -72,12 +72,12 @@ def lineage(
 
 
 def rows_written(tables: Tables, counts: Counts) -> list[tuple[sa.Table, int]]:
-    """Return the tables of a run, each with how many of its rows are new or other than before.
+    """Return the tables of a run, each with the number of its new or changed rows.
 
     A row that only got a new ``synced_at`` does not count.
 
     :param tables: the tables
-    :param counts: of the run
+    :param counts: counts of the run
     """
     versions = counts.added + counts.changed + counts.reactivated
     written = [(tables.agent, versions + counts.deactivated)]
@@ -87,7 +87,7 @@ def rows_written(tables: Tables, counts: Counts) -> list[tuple[sa.Table, int]]:
 
 
 def _place(database: Database, connection: Any) -> Place:
-    """Ask the database's hook, as Airflow's own SQL operators do; a few have nothing to say."""
+    """Get the names from the database's hook, as Airflow's own SQL operators do; some hooks have none."""
     from airflow.providers.openlineage.sqlparser import SQLParser
 
     hook = database.dialect.hook
@@ -101,7 +101,7 @@ def _place(database: Database, connection: Any) -> Place:
             info.is_uppercase_names,
         )
     url, kind = sa.engine.make_url(hook.get_uri()), database.dialect.name
-    if not url.host:  # a file; beyond the question mark there may be a token
+    if not url.host:  # a file; after the question mark, there may be a token
         file = (url.database or "").partition("?")[0]
         return Place(f"{kind}://{file}", None, database.dialect.schema, "generic")
     authority = f"{url.host}:{url.port}" if url.port else url.host

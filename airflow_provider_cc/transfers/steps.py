@@ -1,4 +1,4 @@
-"""The three kinds of task that share a run: each is the operator with another thing to do."""
+"""The three kinds of task that share a run: each is a variant of the operator that does one step."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ if TYPE_CHECKING:
     from airflow_provider_cc.compat import Context
     from airflow_provider_cc.transfers.agents_to_sql import CCAgentsToSqlOperator as Operator
 else:
-    Operator = object  # a subclass of the operator's may take its place
+    Operator = object  # replaced by the operator or a subclass of it
 
 log = logging.getLogger(__name__)
 
-#: With fewer accounts in a shard, a task takes longer to start than it saves.
+#: With fewer accounts per shard, starting a task takes longer than it saves.
 WORTH_A_TASK = 5_000
 
 
 class _Step(Operator):
-    """What the three have in common.
+    """Base class of the three steps.
 
-    :param group: full id of the task group, under which the run stands in the ledger
-    :param shards: how many tasks read
+    :param group: full ID of the task group; also the task ID of the run in the run log
+    :param shards: number of tasks that read
     :param from_directory: whether the directory is the source
-    :param shard: number of the shard, from 0, where the task reads one
+    :param shard: number of the shard, from 0, if the task reads one
     """
 
-    # All arguments are here, as Airflow looks for those of a mapped task in one class of the three at most.
+    # All arguments are here, because Airflow looks for those of a mapped task in only one of these classes.
     def __init__(
         self, *, group: str, shards: int, from_directory: bool, shard: int = 0, **kwargs: Any
     ) -> None:
@@ -72,10 +72,10 @@ class _Step(Operator):
 
 
 class Prepare(_Step):
-    """Signs in, reads the source and the directory once, and shares the accounts out."""
+    """Signs in, reads the source and the directory once, and divides the accounts among the shards."""
 
     def _announce(self, context: Context) -> None:
-        """Leave it to the task that applies the run, which stands for all of them in Airflow's UI."""
+        """Do nothing: the task that applies the run represents all of them in Airflow's UI."""
 
     @property
     def _keeps_answers(self) -> bool:
@@ -97,7 +97,7 @@ class Prepare(_Step):
             with run.noting_failure(counts):
                 active = Staging(warehouse, self._tables, run, self._reading.names).active_count()
                 self._log_plan(None if codes is None else spooled, warehouse, self._tenant, active)
-                # Before many do: a credential that is refused is sent once, and a shared session is there.
+                # Before other tasks do: a rejected credential is sent once, and they find a shared session.
                 self.hook.sessions.get(self.hook.sessions.failures)
                 work.loop(self._read_directory(spool, counts, run.tags))
                 self._all = spool.line_count() if self.from_directory else unique
@@ -132,10 +132,10 @@ class Prepare(_Step):
 
 
 class Read(_Step):
-    """Asks about the accounts of one shard, and stages the answers."""
+    """Queries the accounts of one shard, and stages the answers."""
 
     def _announce(self, context: Context) -> None:
-        """Leave it to the task that applies the run."""
+        """Do nothing: the task that applies the run does this."""
 
     @property
     def _needs_passwords(self) -> bool:
@@ -143,7 +143,7 @@ class Read(_Step):
 
     @cached_property
     def hook(self) -> CCManagementHook:
-        """The hook, which takes the shard's part of the connection's rate and concurrency."""
+        """The hook, with the shard's share of the connection's rate and concurrency."""
         hook = super().hook
         hook.part = (self.shard, self.shards)
         return hook
@@ -155,7 +155,7 @@ class Read(_Step):
         with Spool() as spool:
             earlier = shard.begin_shard()
             count = shard.load(spool, self.from_directory)
-            share = isinstance(self.max_rejects, float)  # more than the whole may have, no shard may
+            share = isinstance(self.max_rejects, float)  # a shard may have as many as the run
             max_rejects = int(self.max_rejects * shard.accounts) if share else self.max_rejects
             staging = Staging(warehouse, self._tables, shard, self._reading.names)
             reader = self._reader(staging, spool, passwords, max_rejects, shard.has)
@@ -173,7 +173,7 @@ class Read(_Step):
 
 
 class Apply(_Step):
-    """Judges all shards together, and applies them."""
+    """Checks the limits for all shards together, and applies them."""
 
     def _sync(
         self, context: Context, work: Interruptible, warehouse: Database, passwords: Mapping[str, str]
@@ -194,5 +194,5 @@ class Apply(_Step):
         return counts
 
     def _result(self, context: Context, counts: Counts, seconds: float) -> dict[str, Any]:
-        """Tell the seconds from the beginning of the run."""
+        """Return the result, with the seconds since the beginning of the run."""
         return super()._result(context, counts, self._run_seconds)

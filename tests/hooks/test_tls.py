@@ -218,9 +218,7 @@ def test_a_client_certificate_that_cannot_be_used_is_a_config_error(connect, tmp
     if kind in parts:
         path.write_text(parts[kind])
     connect("cc_management_default", PLAIN, extra={"client_cert": str(path)})
-    with pytest.raises(
-        CCConfigError, match=f"extra client_cert: the client certificate.*{said}.*one PEM file"
-    ):
+    with pytest.raises(CCConfigError, match=f"extra client_cert: client certificate.*{said}.*one PEM file"):
         _ = CCManagementHook().settings
 
 
