@@ -1,27 +1,27 @@
-"""What is read about an account."""
+"""The answers about accounts."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any, NamedTuple
 
-#: The account was read · could not be read · the contact center no longer knows it.
+#: The account was read · could not be read · is no longer listed by the contact center.
 ROW, REJECT, GONE = "row", "reject", "gone"
 
 
 class Answer(NamedTuple):
-    """What is known about an account.
+    """The answer about an account.
 
-    A gone account that the source asked for is a reject, too: it has a code. One that only the table had
+    A missing account that is in the source is also a reject and has a code. One that was only in the table
     has none.
 
     :param account: sign-in account
     :param outcome: :data:`ROW`, :data:`REJECT` or :data:`GONE`
     :param read_at: when the answer arrived, by the database's clock
-    :param values: of a row: the delivered columns, in the order of ``Reading.names``
-    :param endpoint: of a reject: what was asked
-    :param code: of a reject: how it failed
-    :param message: of a reject: how it failed, in words
+    :param values: for a row: values of the source's columns, in the order of ``Reading.names``
+    :param endpoint: for a reject: the interface that was called
+    :param code: for a reject: the code of the failure
+    :param message: for a reject: the text of the failure
     """
 
     account: str

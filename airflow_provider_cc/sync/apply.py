@@ -1,4 +1,4 @@
-"""One transaction that moves a run's staged answers into the tables: all of them, or none."""
+"""Applies a run: one transaction moves all of its staged answers into the tables, or none."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from airflow_provider_cc.sync.schema import Tables
 
 log = logging.getLogger(__name__)
 
-#: Examples that a dry run shows, of all kinds together.
+#: Maximum number of examples that a dry run shows, of all kinds together.
 EXAMPLES = 50
-#: Reasons of rejects that a run returns, the most frequent ones.
+#: Number of reasons of rejects that a run returns; the most frequent ones.
 REASONS = 20
-#: What an answer may mean for the table, besides "rejected", "later" and "none".
+#: Possible effects of an answer on the table, in addition to "rejected", "later" and "none".
 CHANGES = ("added", "changed", "unchanged", "reactivated", "deactivated")
-#: What a dry run says of them.
+#: Verbs that a dry run logs for them.
 _VERBS = {
     "added": "add",
     "changed": "change",
@@ -37,12 +37,12 @@ _VERBS = {
 class Application:
     """The statements that apply one run.
 
-    Every one is standard SQL and joins staging with a table; the counts are a GROUP BY of the difference.
+    Each is standard SQL and joins staging with a table; the counts are a GROUP BY of the difference.
 
     :param database: the warehouse
     :param tables: the tables
-    :param run: the run's row in the ledger
-    :param delivered: the columns that the source delivers: no other one is compared or written
+    :param run: the run's row in the run log
+    :param delivered: the columns that the source returns; no other columns are compared or written
     """
 
     def __init__(self, database: Database, tables: Tables, run: Ledger, delivered: Sequence[str]) -> None:
@@ -52,21 +52,21 @@ class Application:
         self._delivered = tuple(delivered)
         #: Active rows of the tenant after the run.
         self.active = 0
-        #: ``endpoint: code`` → rejected accounts, the most frequent ones first.
+        #: ``endpoint: code`` → number of rejected accounts, the most frequent ones first.
         self.reject_reasons: dict[str, int] = {}
 
     def apply(self, counts: Counts, min_snapshot_ratio: float) -> None:
-        """Apply the run, and close it in the ledger.
+        """Apply the run, and close it in the run log.
 
-        :param counts: of the run so far; what the tables tell is added
-        :param min_snapshot_ratio: least share of the active rows that must stay active
-        :raises CCError: too many rows would be closed, or the counts do not add up; nothing has changed then
+        :param counts: counts of the run so far; those of the tables are added
+        :param min_snapshot_ratio: minimum share of the active rows that must stay active
+        :raises CCError: too many rows would be closed, or the counts do not reconcile; nothing has changed
         """
 
         def work(connection: sa.engine.Connection) -> None:
             self._run.lock(connection)
             if self._run.hold(connection).finished_at is not None:
-                return  # an earlier try of this transaction went through; only its answer was lost
+                return  # an earlier attempt of this transaction was committed; only its confirmation was lost
             self._run.seal(connection)
             self._database.dialect.before_apply(
                 connection, self._tables.stage, self._run.answer_keys, counts.unique
@@ -84,11 +84,11 @@ class Application:
         metrics.applied(counts, self._run.started_at, self._run.now() - self._run.started_at, self._run.tags)
 
     def rehearse(self, counts: Counts, min_snapshot_ratio: float) -> None:
-        """Count what applying the run would change, and log some of it.
+        """Count what applying the run would change, and log examples.
 
-        :param counts: of the run so far; what the tables tell is added
-        :param min_snapshot_ratio: least share of the active rows that must stay active
-        :raises CCError: as :meth:`apply`
+        :param counts: counts of the run so far; those of the tables are added
+        :param min_snapshot_ratio: minimum share of the active rows that must stay active
+        :raises CCError: as in :meth:`apply`
         """
 
         def work(connection: sa.engine.Connection) -> None:
@@ -107,7 +107,7 @@ class Application:
         found: dict[str, int] = {name: number for name, number in rows}
         for name in CHANGES:
             setattr(counts, name, found.get(name, 0))
-        # A later run has read these accounts meanwhile: its answer stays.
+        # A later run has already read these accounts: its answers are kept.
         counts.unchanged += found.get("later", 0)
         applied = counts.added + counts.changed + counts.unchanged + counts.reactivated
         if applied != counts.synced:
@@ -136,7 +136,7 @@ class Application:
         return {f"{endpoint}: {code}": count for endpoint, code, count in connection.execute(reasons)}
 
     def _change(self) -> Any:
-        """Return what an answer means for the table, as an expression over :meth:`_joined`."""
+        """Return an answer's effect on the table, as an expression over :meth:`_joined`."""
         stage, agent = self._tables.stage, self._tables.agent
         late = agent.c.synced_at >= stage.c.read_at
         return sa.case(
@@ -164,7 +164,7 @@ class Application:
             agent.c.tenant == tenant,
             agent.c.account == stage.c.account,
             self._is_mine(),
-            # A column that was added to a table of the user's is null at first.
+            # A column that the user added to a table is null at first.
             sa.or_(agent.c.synced_at < stage.c.read_at, agent.c.synced_at.is_(None)),
         )
         values = {name: stage.c[name] for name in self._delivered}
@@ -177,7 +177,7 @@ class Application:
                 .values(synced_at=stage.c.read_at)
             )
         if counts.changed or counts.reactivated:
-            # After the unchanged ones: these are as late as their answer now, and so left alone.
+            # After the unchanged rows, whose synced_at is now that of their answer, so this skips them.
             connection.execute(
                 sa.update(agent)
                 .where(mine, stage.c.outcome == "row")
@@ -205,10 +205,10 @@ class Application:
             connection.execute(agent.insert().from_select(names, new, include_defaults=False))
 
     def _write_history(self, connection: sa.engine.Connection, history: sa.Table) -> None:
-        """Close the versions that their row has left, and open those that are missing.
+        """Close the versions that no longer match their row, and open those that are missing.
 
-        Both follow the agent table, which is written already: a version begins and ends when its row changed.
-        So a history that was switched on later, or not kept for a while, comes right by itself.
+        Both follow the agent table, which is already written: a version begins and ends when its row changed.
+        So a history that was turned on later, or off for a while, corrects itself.
         """
         stage, agent, tenant = self._tables.stage, self._tables.agent, self._run.tenant
         names = [column.name for column in agent.columns if column.name in history.c]
@@ -237,7 +237,7 @@ class Application:
             .values(valid_to=end, closed_by=self._run.run_key)
         )
         past = history.alias("past")
-        # Snowflake takes a correlated subquery here if it is one value, and no EXISTS.
+        # Snowflake accepts a correlated subquery here if it returns one value, but not EXISTS.
         last_end = (
             sa.select(sa.func.max(past.c.valid_to))
             .where(past.c.tenant == tenant, past.c.account == agent.c.account)
@@ -270,7 +270,7 @@ class Application:
         connection.execute(reject.insert().from_select(columns, rows, include_defaults=False))
 
     def _is_complete(self, connection: sa.engine.Connection) -> bool:
-        """Whether the run, once it is written, has read or rejected every active agent of the tenant."""
+        """Whether the run, after it is written, has read or rejected every active agent of the tenant."""
         stage, agent = self._tables.stage, self._tables.agent
         if "softphone_number" in agent.c and "softphone_number" not in self._delivered:
             return False
@@ -279,13 +279,13 @@ class Application:
             sa.select(sa.func.count())
             .select_from(agent.outerjoin(stage, mine))
             .where(agent.c.tenant == self._run.tenant, agent.c.is_active, stage.c.account.is_(None))
-            # What another run has read meanwhile has been read, too.
+            # Rows that another run has read in the meantime also count as read.
             .where(sa.or_(agent.c.synced_at < self._run.started_at, agent.c.synced_at.is_(None)))
         )
         return connection.execute(left_out).scalar_one() == 0
 
     def _show(self, connection: sa.engine.Connection) -> None:
-        """Log examples of what would change, and of rejects, which a dry run writes nowhere."""
+        """Log examples of what would change, and of rejects, which a dry run does not write."""
         stage, agent = self._tables.stage, self._tables.agent
         pairs = [
             column

@@ -1,4 +1,4 @@
-"""Gathers answers into batches and stages each while the next one fills."""
+"""Collects answers into batches and stages each batch while the next one fills."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ T = TypeVar("T")
 
 
 class Batches:
-    """The way into staging for all coroutines of a reader.
+    """Stages the answers of all coroutines of a reader.
 
-    At most two batches are unwritten at any time: when the next one is full before the last one is written,
-    :meth:`room` holds up those who want to ask for more.
+    At most two batches are unwritten at any time: if the next batch is full before the previous one is
+    written, :meth:`room` makes callers wait before they query more.
 
-    :param staging: where answers go
-    :param size: answers in a batch
-    :param spent: returns requests, sign-ins and seconds throttled so far
-    :param prepare: called with each batch before it is staged; returns what to stage
-    :param staged: called when a batch is staged; may raise to end the run
+    :param staging: where answers are staged
+    :param size: answers per batch
+    :param spent: returns requests, sign-ins and throttled seconds so far
+    :param prepare: called with each batch before it is staged; returns the answers to stage
+    :param staged: called when a batch is staged; may raise an exception to end the run
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Batches:
         self._recorded = Counts()
 
     def add(self, answers: Sequence[Answer], replacing: bool = False) -> None:
-        """Take answers.
+        """Add answers.
 
         :param answers: the answers
         :param replacing: whether their accounts may have an answer in this run
@@ -60,7 +60,7 @@ class Batches:
 
     @property
     def is_full(self) -> bool:
-        """Whether :meth:`room` has to be awaited before more is asked."""
+        """Whether :meth:`room` must be awaited before the next query."""
         return len(self._waiting) >= self._size
 
     async def room(self) -> None:
@@ -74,7 +74,7 @@ class Batches:
                     await self._write()
 
     async def flush(self) -> None:
-        """Stage what is left, and what was spent on it."""
+        """Stage the remaining answers, and record what was spent on them."""
         async with self._writing:
             while self._waiting:
                 await self._write()
@@ -83,7 +83,7 @@ class Batches:
                 await self.call(self._staging.append, (), spent)
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a method that talks to the database, in a thread and one at a time.
+        """Call a method that uses the database, in a thread and one at a time.
 
         :param function: the method
         """

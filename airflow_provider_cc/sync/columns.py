@@ -1,4 +1,4 @@
-"""Which columns are kept of an agent, and how a source's answers fill them."""
+"""The columns of an agent, and how a source's answers fill them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Column:
 
     :param name: column name
     :param type: SQL type
-    :param read: how to read it from each kind of answer that has it; which one counts where a source gives
-        several is up to :class:`Reading`. A source none of whose answers has it leaves the column unchanged
+    :param read: how to read it from each kind of answer that contains it. If a source returns several,
+        :class:`Reading` determines which one counts. If none contains it, the column stays unchanged
     """
 
     name: str
@@ -41,22 +41,22 @@ AGENT_COLUMNS: tuple[Column, ...] = (
         _from(DirectoryAgent, AgentLoginParams, attribute="softphone_number"),
     ),
 )
-"""What the sync keeps of an agent, unless a subclass says otherwise."""
+"""The default columns of an agent."""
 
 
 class Reading:
     """Turns the answers about an account into the values of a row.
 
     :param columns: all columns of the table
-    :param answers: the kinds of answer that the source gives for an account; where two have a column, the
+    :param answers: the kinds of answer that the source returns for an account; if two contain a column, the
         first one counts
-    :param leave_out: columns not to deliver
+    :param leave_out: columns to leave unchanged
     """
 
     def __init__(
         self, columns: Sequence[Column], answers: Sequence[type], leave_out: Sequence[str] = ()
     ) -> None:
-        #: The columns that are delivered; no other one is compared or written.
+        #: The columns that the source returns; no other columns are compared or written.
         self.names: list[str] = []
         self._readers: list[tuple[int, Callable[[Any], Any]]] = []
         for column in columns:
@@ -66,7 +66,7 @@ class Reading:
                 self._readers.append((place, column.read[answers[place]]))
 
     def values(self, answers: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Return the values of the delivered columns.
+        """Return the values of the columns that the source returns.
 
         :param answers: one of each kind
         """

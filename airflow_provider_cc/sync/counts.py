@@ -1,4 +1,4 @@
-"""What a run did, in numbers that must add up."""
+"""Counts of a run, which must reconcile."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import astuple, dataclass
 
 from airflow_provider_cc.exceptions import CCError
 
-#: What each attempt spends: added up over all of them.
+#: What each attempt spends; added up over all attempts.
 SPENT = ("requests", "sign_ins", "throttled_seconds")
 
 
@@ -14,14 +14,14 @@ SPENT = ("requests", "sign_ins", "throttled_seconds")
 class Counts:
     """Counts of a run, over all its attempts.
 
-    :param requested: accounts that the source delivered, repeated ones included
-    :param duplicates: accounts that the source delivered again
-    :param unique: different accounts
+    :param requested: accounts that the source returned, including repeated ones
+    :param duplicates: repeated accounts
+    :param unique: distinct accounts
     :param synced: accounts that were read
     :param added: new rows
-    :param changed: rows with another value than before
-    :param unchanged: rows as before
-    :param deactivated: rows closed because the directory no longer knows the account
+    :param changed: rows with a changed value
+    :param unchanged: rows without a change
+    :param deactivated: rows closed because the directory no longer lists the account
     :param reactivated: rows that had been closed
     :param rejected: accounts that could not be read
     :param resumed: accounts that earlier attempts had read or rejected
@@ -29,7 +29,7 @@ class Counts:
     :param sign_ins: sign-ins
     :param throttled_seconds: whole seconds for which a rate limit held calls back
     :param unconfirmed: accounts whose absence could not be confirmed, so their row stays open
-    :param skipped: lines of the directory that are not agents
+    :param skipped: directory entries that are not agents
     """
 
     requested: int = 0

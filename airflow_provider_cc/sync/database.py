@@ -1,4 +1,4 @@
-"""The warehouse: connections made by its hook, and transactions that are tried again where that helps."""
+"""The warehouse: connections opened by its hook, and transactions that are retried where that helps."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from airflow_provider_cc.sync.dialects import DIALECTS, Dialect, find
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-#: Tries of a transaction that a conflict or a lost connection ended, and seconds after which none begins.
+#: Attempts of a transaction after conflicts or lost connections, and seconds after which no attempt begins.
 MAX_TRIES, MAX_SECONDS = 8, 60.0
-#: Rows fetched at a time where a result may be long.
+#: Rows fetched at a time if a result may be long.
 FETCH = 1000
-#: What the errors of every driver are called, by the standard for drivers.
+#: Names of every driver's errors, according to the standard for drivers.
 _DRIVERS = {"DatabaseError", "InterfaceError"}
 
 
 class Database:
-    """A database that is supported.
+    """A supported database.
 
-    :param dialect: what is different in it
-    :param label: what errors call it
+    :param dialect: what is specific to this database
+    :param label: its name in errors
     """
 
     def __init__(self, dialect: Dialect, label: str) -> None:
@@ -47,11 +47,11 @@ class Database:
         return self._engine
 
     def transaction(self, work: Callable[[sa.engine.Connection], T], tries: int = MAX_TRIES) -> T:
-        """Run a transaction, again if a conflict or a lost connection ended it.
+        """Run a transaction; repeat it if a conflict or a lost connection ended it.
 
-        :param work: what is done in it; told everything by its argument, since it may be repeated
-        :param tries: how many, the first included
-        :raises CCError: the database refused it; the text has the database's reason, and no value of a row
+        :param work: function that does the work; it may be called repeatedly
+        :param tries: maximum number of attempts, including the first
+        :raises CCError: the transaction failed; the text has the database's reason, but no value of a row
         """
 
         def attempt() -> T:
@@ -76,7 +76,7 @@ class Database:
     def stream(self, query: Any) -> Generator[Any, None, None]:
         """Iterate over a result of any length, in constant memory.
 
-        :param query: of SQLAlchemy's, or a text as it is: neither ``:name`` nor ``%`` has a meaning in it
+        :param query: an SQLAlchemy query, or a text, in which neither ``:name`` nor ``%`` is special
         """
         options: dict[str, Any] = {"stream_results": True, "max_row_buffer": FETCH}
         with self._explained(self.engine.connect) as connection:
@@ -85,12 +85,12 @@ class Database:
                 result = self._explained(connection.exec_driver_sql, query)
             else:
                 result = self._explained(connection.execution_options(**options).execute, query)
-            with closing(result):  # even if nobody reads to the end
+            with closing(result):  # even if the caller does not read to the end
                 while rows := self._explained(result.fetchmany, FETCH):
                     yield from rows
 
     def close(self) -> None:
-        """Close the connections. A transaction that is under way in another thread will not be committed."""
+        """Close the connections. A transaction that is running in another thread will not be committed."""
         self._closed = True
         if self._engine is not None:
             self._engine.dispose()
@@ -105,7 +105,7 @@ class Database:
             reason = self.dialect.reason(error)
         except CCError:
             raise
-        except Exception as error:  # the driver's own, where the hook opens a connection by itself
+        except Exception as error:  # the driver's own error, raised when the hook opens a connection
             if _DRIVERS.isdisjoint(kind.__name__ for kind in type(error).__mro__):
                 raise
             reason = self.dialect.reason(error)
@@ -126,8 +126,8 @@ class Database:
 def database_of(conn_id: str) -> Database:
     """Return the database of an Airflow connection.
 
-    :param conn_id: connection id
-    :raises CCConfigError: a database that is not supported
+    :param conn_id: connection ID
+    :raises CCConfigError: the database is not supported
     """
     connection: Any = BaseHook.get_connection(conn_id)
     kind, name = find(connection.conn_type), connection.conn_type
@@ -136,7 +136,7 @@ def database_of(conn_id: str) -> Database:
     except AirflowException:
         kind, name = None, f"{name}, whose Airflow provider is not installed"
     else:
-        # Some hooks ask Airflow for the connection whenever they connect, and threads must not.
+        # Some hooks read the connection from Airflow whenever they connect, which threads must not do.
         hook.get_connection = lambda *_: connection
         if kind is None:
             kind = find(name := _dialect_name(hook))
@@ -149,9 +149,9 @@ def database_of(conn_id: str) -> Database:
 
 
 def _dialect_name(hook: Any) -> str:
-    """Return SQLAlchemy's name for a hook's database, or else the connection type."""
+    """Return SQLAlchemy's name for a hook's database, or otherwise the connection type."""
     try:
         engine: sa.engine.Engine = hook.get_sqlalchemy_engine()
-    except Exception:  # no SQL at all, no dialect installed, a URL that cannot be made: all the same here
+    except Exception:  # not SQL, no dialect installed, or an invalid URL: handled the same way
         return str(getattr(hook, "conn_type", type(hook).__name__))
     return engine.dialect.name

@@ -1,4 +1,4 @@
-"""Tells the failure of one account from that of the contact center."""
+"""Distinguishes failures of single accounts from a failure of the contact center."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from airflow_provider_cc.exceptions import (
     ErrorCode,
 )
 
-#: So many transient failures among the last calls mean that the server is failing, and end the run.
+#: More transient failures than this among the last calls mean that the server is failing, and end the run.
 MAX_FAILURES, RECENT_CALLS = 50, 1000
-#: So many in a row mean the same, if no more calls are under way at a time; otherwise, as many as are.
+#: This many in a row mean the same, or as many as there are concurrent calls, if that is more.
 MAX_IN_A_ROW = 10
-#: So many refused calls, if none has worked, mean that the credential and not the account is refused.
+#: This many rejected calls, if none has succeeded, mean that the credential is rejected, not the account.
 MAX_REFUSED = 20
 
 #: Failures of one account; all others end the run.
@@ -28,14 +28,14 @@ ACCOUNT_ERRORS = (CCBusinessError, CCResponseError, CCTransientError, CCSessionR
 
 
 class Failures:
-    """Counts calls that fail, and raises once the evidence says that all of them will.
+    """Counts failed calls, and raises when it is clear that all calls will fail.
 
-    :param concurrency: calls under way at a time
+    :param concurrency: number of concurrent calls
     """
 
     def __init__(self, concurrency: int) -> None:
         self._most_in_a_row = max(MAX_IN_A_ROW, concurrency)
-        #: The latest refusal of a call with a session that has not worked for any other one.
+        #: The latest rejection of a call with a session that has not worked for any other call.
         self.refusal: CCSessionRefused | None = None
         self._calls = 0
         self._transient: deque[int] = deque()
@@ -44,15 +44,15 @@ class Failures:
         self._refused = 0
 
     def worked(self) -> None:
-        """Note a call that worked."""
+        """Record a call that succeeded."""
         self._calls += 1
         self._in_a_row, self._worked = 0, True
 
     def failed(self, error: CCError) -> None:
-        """Note a call that failed.
+        """Record a call that failed.
 
         :param error: one of :data:`ACCOUNT_ERRORS`
-        :raises CCError: everything fails, or is refused
+        :raises CCError: everything fails, or is rejected
         """
         self._calls += 1
         if isinstance(error, CCSessionRefused):
@@ -63,7 +63,7 @@ class Failures:
                 raise error
         elif isinstance(error, CCBusinessError) and error.status is None:
             self._worked = True
-        if not isinstance(error, CCTransientError):  # an answer, too
+        if not isinstance(error, CCTransientError):  # also an answer
             self._in_a_row = 0
             return
         if isinstance(error, CCSignInUnavailable) or error.code in (ErrorCode.TLS, *NOTHING_SENT):

@@ -1,4 +1,4 @@
-"""Work that Airflow can stop at any moment: by a time-out, raised in the main thread, or by ``on_kill``."""
+"""Work that Airflow can stop at any time: by a time-out, raised in the main thread, or by ``on_kill``."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from airflow_provider_cc.exceptions import CCError
 
 T = TypeVar("T")
 
-#: Seconds for stopped coroutines to end by themselves. A database that does not answer is not waited for.
+#: Seconds to wait for stopped coroutines to end. A database that does not answer is not waited for.
 PATIENCE = 1.0
 STOPPED = "Stopped by Airflow; staged answers are kept"
 
 
 class Interruptible:
-    """Runs one function in a thread of its own, while the main thread waits.
+    """Runs one function in a separate thread, while the main thread waits.
 
-    An event loop in the main thread would swallow what Airflow's alarm raises in one of its callbacks, and a
-    database driver would not come back from its C code until the server answers.
+    An event loop in the main thread would swallow exceptions that Airflow's alarm raises in its callbacks,
+    and a database driver would not return from its C code until the server answers.
     """
 
     def __init__(self) -> None:
-        # Of all that can be waited for, the only one that a signal handler may touch: it is reentrant.
+        # The only synchronization object that a signal handler may use, because it is reentrant.
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._task: asyncio.Task[Any] | None = None
         self._stopped = False
@@ -38,8 +38,8 @@ class Interruptible:
     def run(self, function: Callable[[], T]) -> T:
         """Run a function, and return what it returns.
 
-        A function that is not in :meth:`loop` when it is stopped is left to itself: what it works with has to
-        refuse to go on.
+        If the function is not in :meth:`loop` when it is stopped, it keeps running; the objects that it uses
+        must make it fail.
 
         :param function: the work; runs coroutines by :meth:`loop`
         :raises CCError: stopped by :meth:`stop`
@@ -56,7 +56,7 @@ class Interruptible:
         if self._stopped:
             raise CCError(STOPPED)
         context = contextvars.copy_context()
-        # A daemon: it must not keep the process when it hangs in a database.
+        # A daemon thread: it must not keep the process alive if a database hangs.
         thread = threading.Thread(target=context.run, args=(work,), daemon=True)
         try:
             thread.start()

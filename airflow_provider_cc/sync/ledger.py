@@ -1,4 +1,4 @@
-"""The ledger: one row for each run, which says who works on it, how far it is, and how it ended."""
+"""The run log: one row for each run, with its current attempt, its progress and its result."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from airflow_provider_cc.sync.counts import SPENT, Counts
 from airflow_provider_cc.sync.database import Database
 from airflow_provider_cc.sync.schema import COUNT_COLUMNS, RUN_KEY, Tables
 
-#: Staged answers that are older are read again; what runs that never ended have left is removed later.
+#: Staged answers that are older are read again; those of runs that never ended are removed later.
 MAX_AGE, LEFT_OVER = timedelta(hours=6), timedelta(days=7)
 TAKEN_OVER = "Run taken over by a newer attempt of this task; stopping this attempt"
 
 
 class Ledger:
-    """The row of one run, seen by one attempt.
+    """The row of one run, used by one attempt.
 
     :param database: the warehouse
     :param tables: the tables
-    :param key: values of :data:`~airflow_provider_cc.sync.schema.RUN_KEY`: which task instance this is
-    :param deployment: which Airflow this is: two may have the same DAG
+    :param key: values of :data:`~airflow_provider_cc.sync.schema.RUN_KEY`, which identify the task instance
+    :param deployment: identifies the Airflow deployment: two may have the same DAG
     """
 
     def __init__(self, database: Database, tables: Tables, key: dict[str, Any], deployment: str) -> None:
@@ -40,33 +40,33 @@ class Ledger:
         self.tenant: str = key["tenant"]
         self.tags = metrics.tags(key["dag_id"], key["task_id"], self.tenant)
         self.run_key: str
-        #: Batches that are staged.
+        #: Number of staged batches.
         self.commits = 0
         #: When the run began, by the database's clock.
         self.started_at: datetime
         self._now: datetime
 
     def now(self) -> datetime:
-        """Return the database's time: its clock when the attempt began, and what has passed since.
+        """Return the database's time: its clock when the attempt began, plus the time elapsed since.
 
-        It begins after the end of the tenant's last run: a clock that was set back must not make new answers
-        look older than those that the tables hold.
+        It starts after the end of the tenant's last run: a clock that was set back must not make new answers
+        look older than those in the tables.
         """
         return self._now + timedelta(seconds=time.monotonic() - self._monotonic)
 
     @property
     def answer_keys(self) -> list[str]:
-        """Under which keys the run's answers are staged."""
+        """The keys under which the run's answers are staged."""
         return [self.run_key]
 
     def begin(self, source: str) -> Counts | None:
-        """Enter the run, or take up an unfinished one with the answers that it has staged.
+        """Enter the run, or resume an unfinished one with the answers that it has staged.
 
-        Too old answers are forgotten, and so are the rejects of an attempt that failed: one cause may explain
-        both, and a run that failed for its rejects could otherwise never end well.
+        Answers that are too old are deleted. So are the rejects of a failed attempt: both may have the same
+        cause, and a run that failed because of its rejects could otherwise never succeed.
 
         :param source: what the run reads
-        :return: what earlier attempts have spent; ``None`` if this is the first
+        :return: what earlier attempts have spent; ``None`` if this is the first attempt
         """
         stage = self._tables.stage
 
@@ -113,7 +113,7 @@ class Ledger:
         self._update(connection, tries=self._try)
 
     def _forget(self, connection: sa.engine.Connection, keys: list[str], failed: bool) -> None:
-        """Forget answers that are too old; if their attempt has failed, all but the rows."""
+        """Delete answers that are too old; if their attempt failed, all answers except rows."""
         stage = self._tables.stage
         stale = stage.c.read_at < self._now - MAX_AGE
         if failed:
@@ -123,7 +123,8 @@ class Ledger:
     def _enter(self, connection: sa.engine.Connection, source: str) -> None:
         run = self._tables.run
         latest = connection.execute(sa.select(sa.func.max(run.c.started_at)).where(self._is_run())).scalar()
-        # Two runs of a task never share a start, not even if the database's clock is coarse or was set back.
+        # Two runs of a task never have the same start, even if the database's clock is coarse or was set
+        # back.
         self.started_at = (
             self._now if latest is None or self._now > latest else latest + timedelta(milliseconds=1)
         )
@@ -145,8 +146,8 @@ class Ledger:
     def hold(self, connection: sa.engine.Connection) -> Any:
         """Lock the row until the transaction ends; return its ``commits`` and ``finished_at``.
 
-        :param connection: at the beginning of a transaction: on SQLite, only a write locks
-        :raises CCError: a later attempt has taken the run over
+        :param connection: at the beginning of a transaction; on SQLite, only a write locks
+        :raises CCError: a later attempt has taken over the run
         """
         run = self._tables.run
         self._update(connection, tries=run.c.tries)
@@ -158,13 +159,13 @@ class Ledger:
         return row
 
     def seal(self, connection: sa.engine.Connection) -> None:
-        """Let nobody stage an answer until the transaction ends, by which :meth:`hold` has seen to it here.
+        """Prevent staging until the transaction ends; here, :meth:`hold` has already done so.
 
         :param connection: in the transaction that applies the run
         """
 
     def empty(self, connection: sa.engine.Connection) -> None:
-        """Delete what is staged.
+        """Delete the staged answers.
 
         :param connection: in the transaction that applies the run
         """
@@ -175,11 +176,11 @@ class Ledger:
         connection.execute(sa.delete(stage).where(stage.c.run_key.in_(keys)))
 
     def staged(self, connection: sa.engine.Connection, number: int, spent: Counts) -> None:
-        """Note that a batch is staged.
+        """Record that a batch is staged.
 
         :param connection: in the batch's transaction
-        :param number: of the batch
-        :param spent: requests, sign-ins and seconds throttled since the last batch
+        :param number: number of the batch
+        :param spent: requests, sign-ins and throttled seconds since the last batch
         """
         run = self._tables.run
         self._update(
@@ -192,28 +193,28 @@ class Ledger:
         """Close the run, with its final counts.
 
         :param connection: in the transaction that applies it
-        :param counts: over all attempts
+        :param counts: counts over all attempts
         :param complete: whether every active agent was read or rejected
         """
         self._update(connection, finished_at=self.now(), error=None, complete=complete, **_columns(counts))
 
     @contextmanager
     def noting_failure(self, counts: Counts) -> Iterator[None]:
-        """Note why an attempt fails, and let it.
+        """Record why an attempt fails, and let the exception pass.
 
-        :param counts: so far
+        :param counts: counts so far
         """
         try:
             yield
         except BaseException as error:
-            with suppress(Exception):  # what stopped the run matters more than that it is not noted
+            with suppress(Exception):  # the failure of the run matters more than that of recording it
                 self.fail(counts, str(error) if isinstance(error, CCError) else type(error).__name__)
             raise
 
     def fail(self, counts: Counts, error: str) -> None:
-        """Note why this attempt failed; the next one goes on from here.
+        """Record why this attempt failed; the next one resumes the run.
 
-        :param counts: so far
+        :param counts: counts so far
         :param error: the reason, without secrets
         """
 
@@ -224,7 +225,7 @@ class Ledger:
         self._database.transaction(work, tries=1)
 
     def reject_values(self) -> dict[str, Any]:
-        """Return what the rejects of a run have in common."""
+        """Return the values that all rejects of a run have in common."""
         return {**self._key, "rejected_at": self.started_at}
 
     @property
@@ -232,7 +233,7 @@ class Ledger:
         return f"cc: {self._tables.agent.fullname}: {self.tenant}"
 
     def lock(self, connection: sa.engine.Connection) -> None:
-        """Let no other run of the tenant be applied until the transaction ends."""
+        """Prevent other runs of the tenant from being applied until the transaction ends."""
         self._database.dialect.lock(connection, self._lock_name, self._tables.run)
 
     def _update(self, connection: sa.engine.Connection, **values: Any) -> None:

@@ -1,7 +1,7 @@
-"""What monitoring is told of a sync: metrics through Airflow's ``Stats``, spans through OpenTelemetry.
+"""Monitoring of a sync: metrics through Airflow's ``Stats``, spans through OpenTelemetry.
 
-A metric that has tags of its own, beside those of the sync, is sent once more with their values in its name,
-as Airflow does with its own: StatsD has no tags unless it is told to. ``docs/metrics.md`` lists all of them.
+A metric with tags in addition to those of the sync is sent a second time with their values in its name, as
+Airflow does with its own metrics, because StatsD has no tags by default. ``docs/metrics.md`` lists them all.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ P = ParamSpec("P")
 #: Name → value, the same for all metrics and spans of a sync.
 Tags = Mapping[str, str]
 
-#: The beginning of every name, after the deployment's own prefix.
+#: Prefix of every name, after the deployment's own prefix.
 PREFIX = "cc.sync."
-#: What becomes of an account, as :class:`~airflow_provider_cc.sync.counts.Counts` names it.
+#: Results for an account, as named in :class:`~airflow_provider_cc.sync.counts.Counts`.
 OUTCOMES = ("added", "changed", "unchanged", "reactivated", "deactivated", "rejected", "skipped")
 
 
@@ -39,12 +39,12 @@ def tags(dag_id: str, task_id: str, tenant: str) -> Tags:
 
 
 def _clean(name: str) -> str:
-    """Replace what is not allowed in a name, or would end a tag."""
+    """Replace characters that are not allowed in a name, or would end a tag."""
     return re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)
 
 
 def _never_fails(send: Callable[P, None]) -> Callable[P, None]:
-    """Let a sync succeed whose monitoring does not."""
+    """Let a sync succeed even if its monitoring fails."""
 
     @wraps(send)
     def safely(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -60,12 +60,12 @@ def _never_fails(send: Callable[P, None]) -> Callable[P, None]:
 def phase(name: str, tags: Tags) -> Iterator[None]:
     """Time a phase of a sync, and trace it as a span.
 
-    :param name: of the phase
-    :param tags: of the sync
+    :param name: name of the phase
+    :param tags: tags of the sync
     """
     tracer, parent = tracing()
     begun = time.monotonic()
-    # Not the exception itself: the text of a database's may hold the values of a row.
+    # Not the exception itself: a database error may contain the values of a row.
     with tracer.start_as_current_span(
         PREFIX + name, parent, attributes=tags, record_exception=False, set_status_on_exception=False
     ) as span:
@@ -79,11 +79,11 @@ def phase(name: str, tags: Tags) -> Iterator[None]:
 
 
 class Stopwatch:
-    """Time of a phase that is spread over another: how long all of its parts took."""
+    """Duration of a phase that is interleaved with another: the total time of its parts."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        #: Wall clock of the first part's beginning and the last part's end, in nanoseconds.
+        #: Wall-clock times of the first part's beginning and the last part's end, in nanoseconds.
         self.first = self.last = 0
 
     def __enter__(self) -> None:
@@ -97,12 +97,12 @@ class Stopwatch:
 
 @_never_fails
 def read(client: BulkClient, sign_ins: int, staging: Stopwatch, tags: Tags) -> None:
-    """Tell what an attempt has cost, at the end of its reading.
+    """Send the cost of an attempt, when it has finished reading.
 
-    :param client: that has read
-    :param sign_ins: of the attempt
-    :param staging: time of its staging
-    :param tags: of the sync
+    :param client: the client that has read
+    :param sign_ins: number of sign-ins of the attempt
+    :param staging: duration of its staging
+    :param tags: tags of the sync
     """
     for endpoint, number in client.sent.items():
         _count("requests", number, tags, endpoint=endpoint)
@@ -121,12 +121,12 @@ def read(client: BulkClient, sign_ins: int, staging: Stopwatch, tags: Tags) -> N
 
 @_never_fails
 def applied(counts: Counts, started_at: datetime, age: timedelta, tags: Tags) -> None:
-    """Tell what has become of the accounts of a run that was applied.
+    """Send the counts of a run that was applied.
 
-    :param counts: of the run
+    :param counts: counts of the run
     :param started_at: when it began
     :param age: how long ago that was
-    :param tags: of the sync
+    :param tags: tags of the sync
     """
     for outcome in OUTCOMES:
         _count("accounts", getattr(counts, outcome), tags, outcome=outcome)
@@ -135,18 +135,18 @@ def applied(counts: Counts, started_at: datetime, age: timedelta, tags: Tags) ->
 
 @_never_fails
 def freshness(started_at: datetime, age: timedelta, tags: Tags) -> None:
-    """Tell how old the last good sync is.
+    """Send how old the last successful sync is.
 
     :param started_at: when it began
     :param age: how long ago that was, by the database's clock
-    :param tags: of the sync
+    :param tags: tags of the sync
     """
     Stats.gauge(f"{PREFIX}last_success", started_at.timestamp(), tags=dict(tags))
     Stats.gauge(f"{PREFIX}age", age.total_seconds(), tags=dict(tags))
 
 
 def _count(name: str, number: int, tags: Tags, **own: str) -> None:
-    # Zeros, too: a rate needs to know where a counter began.
+    # Also send zeros: a rate needs the start of a counter.
     for full_name, all_tags in _named(name, tags, own):
         Stats.incr(full_name, number, tags=all_tags)
 
@@ -159,7 +159,7 @@ def _time(name: str, seconds: float, tags: Tags) -> None:
 
 
 def _named(name: str, tags: Tags, own: Tags) -> Iterator[tuple[str, dict[str, str]]]:
-    """Return the names under which a metric is sent, each with its tags."""
+    """Iterate over the names under which a metric is sent, each with its tags."""
     yield PREFIX + name, {**tags, **own}
     if own:
         yield ".".join((PREFIX + name, *map(_clean, own.values()))), dict(tags)

@@ -1,4 +1,4 @@
-"""Reads the pages of the directory, as many at a time as the connection allows."""
+"""Reads the pages of the directory, with as many concurrent requests as the connection allows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airflow_provider_cc.hooks.transport import BulkClient
 from airflow_provider_cc.sync import spool as states
 from airflow_provider_cc.sync.spool import Spool
 
-#: Takes what a page brings.
+#: Processes the new information on a page.
 Take = Callable[[Found], Awaitable[None]]
 
 
@@ -24,11 +24,11 @@ async def _at_once() -> None:
 class Pages:
     """The directory of a contact center.
 
-    :param client: of the contact center
-    :param spool: keeps the lines
-    :param page_size: lines to ask for on a page
-    :param concurrency: pages asked for at a time
-    :param room: waits before a page is asked for
+    :param client: client of the contact center
+    :param spool: stores the entries
+    :param page_size: entries to request per page
+    :param concurrency: number of pages requested at a time
+    :param room: waits before a page is requested
     """
 
     client: BulkClient
@@ -38,9 +38,9 @@ class Pages:
     room: Callable[[], Awaitable[None]] = _at_once
 
     async def read_all(self, take: Take | None = None) -> int:
-        """Read the whole directory; return how many lines came more than once.
+        """Read the whole directory; return the number of repeated entries.
 
-        :param take: takes what a page brings; lines that contradict each other are unsettled unless given
+        :param take: processes a page; by default, contradictory entries are marked as unsettled
         :raises CCError: it cannot be read, or not completely
         """
         directory = Directory(self.page_size, seen=self.spool)
@@ -49,7 +49,7 @@ class Pages:
         return directory.duplicates
 
     async def read_for_list(self) -> None:
-        """Read the lines of the accounts in the spool, as far as this saves requests.
+        """Read the entries of the accounts in the spool, as far as this saves requests.
 
         :raises CCError: a page cannot be read
         """

@@ -1,4 +1,4 @@
-"""What is asked about one account, and what the answers make of it."""
+"""Queries about one account, and how the answers become its row."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from airflow_provider_cc.sync.spool import UNSETTLED, Spool
 
 
 def reading_for(columns: Sequence[Column], from_directory: bool, softphones: str) -> Reading:
-    """Return which columns a source delivers, and how.
+    """Return which columns a source returns, and how.
 
     :param columns: all columns of the table
-    :param from_directory: whether the directory is the source, and not a list
+    :param from_directory: whether the source is the directory instead of a list
     :param softphones: "directory", "login_params" or "none"
     """
     by_login = [AgentLoginParams] if softphones == "login_params" else []
@@ -34,16 +34,16 @@ def reading_for(columns: Sequence[Column], from_directory: bool, softphones: str
 
 @dataclass(repr=False)
 class Questions:
-    """Asks about accounts, and returns the values of their rows.
+    """Queries accounts, and returns the values of their rows.
 
-    Every method raises a :class:`~airflow_provider_cc.exceptions.CCError` where the answer is none.
+    Every method raises a :class:`~airflow_provider_cc.exceptions.CCError` if there is no valid answer.
 
-    :param client: of the contact center
-    :param spool: has the lines of the directory that were read
+    :param client: client of the contact center
+    :param spool: contains the directory entries that were read
     :param reading: reads answers into columns, see :func:`reading_for`
     :param softphones: "directory", "login_params" or "none"
     :param passwords: account → password, for login parameters
-    :param lockout: of the contact center, loaded
+    :param lockout: rejected credentials of the contact center, loaded
     """
 
     client: BulkClient
@@ -54,7 +54,7 @@ class Questions:
     lockout: Lockout
 
     async def known(self, account: str) -> tuple[Any, ...]:
-        """Return what is to be known about an account of a list."""
+        """Return the values for an account of a list."""
         info = await self.client.call(api.query_agent_info(account))
         if self.softphones == "directory":
             return self.reading.values((info, await self._line(account)))
@@ -63,11 +63,11 @@ class Questions:
         return self.reading.values((info,))
 
     async def listed(self, account: str) -> tuple[Any, ...] | None:
-        """Return what is to be known about an account of the directory; ``None`` if it is not an agent."""
+        """Return the values for an account of the directory; ``None`` if it is not an agent."""
         return await self.of_line(await self._line(account))
 
     async def _line(self, account: str) -> DirectoryAgent:
-        """Return an account's line; what the directory has not shown, or not clearly, is asked for alone."""
+        """Return an account's entry; if it was not read, or is ambiguous, query the account individually."""
         kept = self.spool.line(account)
         if kept:
             line = api_directory.unpack(account, kept)
@@ -83,13 +83,13 @@ class Questions:
         return DirectoryAgent(account, None, None, None)
 
     async def of_line(self, line: DirectoryAgent) -> tuple[Any, ...] | None:
-        """Return what is to be known about an account whose line is known; ``None`` if it is not an agent.
+        """Return the values for an account whose entry is known; ``None`` if it is not an agent.
 
-        :param line: of the directory
+        :param line: directory entry
         """
         if line.agent_type == api_directory.NO_AGENT_TYPE:
             return None
-        if line.agent_id is None:  # which says nothing: the field is optional
+        if line.agent_id is None:  # inconclusive: the field is optional
             try:
                 info = await self.client.call(api.query_agent_info(line.account))
             except CCBusinessError as error:
@@ -103,7 +103,7 @@ class Questions:
         return self.reading.values((line,))
 
     async def _login_params(self, account: str) -> AgentLoginParams:
-        """Ask for an account's softphone with the account's own password."""
+        """Query an account's softphone with the account's own password."""
         name = api.LOGIN_PARAMS.name
         password = self.passwords.get(account)
         if not password:

@@ -1,4 +1,4 @@
-"""Asks the contact center about every account, and judges what fails."""
+"""Queries the contact center for every account, and handles failures."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ from airflow_provider_cc.sync.tally import Tally, judge
 
 log = logging.getLogger(__name__)
 
-#: So many refused directory lookups, if none has worked, mean that no more need be sent.
+#: After this many rejected directory lookups, if none has succeeded, no more are sent.
 MAX_DENIED = 10
-#: The endpoint in rejects of codes that could not be asked for.
+#: The endpoint in rejects of codes that could not be queried.
 ACCOUNT_CODE = "account_code"
 
 
@@ -50,19 +50,19 @@ ACCOUNT_CODE = "account_code"
 class Reader:
     """One attempt to read a run's accounts.
 
-    :param hook: of the contact center
-    :param staging: where answers go
-    :param spool: an open one, with the source's codes
+    :param hook: hook of the contact center
+    :param staging: where answers are staged
+    :param spool: an open spool with the source's codes
     :param reading: reads answers into columns, see :func:`~airflow_provider_cc.sync.questions.reading_for`
-    :param from_directory: whether the directory is the source, and not a list
+    :param from_directory: whether the source is the directory instead of a list
     :param softphones: "directory", "login_params" or "none"
     :param passwords: account → password, for login parameters
-    :param chunk_size: answers in a batch
-    :param max_rejects: number of rejects, or share of all accounts if a float, beyond which the run fails
-    :param close_missing: whether to look for accounts that the contact center no longer knows
-    :param min_snapshot_ratio: share of the active rows that must stay open
-    :param mine: where other tasks read the rest of the accounts: which are this one's. The spool has their
-        lines of the directory, and the whole is left for the last task to judge
+    :param chunk_size: answers per batch
+    :param max_rejects: number of rejects, or share of all accounts if a float, above which the run fails
+    :param close_missing: whether to look for accounts that the contact center no longer lists
+    :param min_snapshot_ratio: minimum share of the active rows that must stay active
+    :param mine: if other tasks read the rest of the accounts: returns whether an account is this task's. The
+        spool then has the accounts' directory entries, and the last task checks the limits of the run
     """
 
     hook: CCManagementHook
@@ -87,9 +87,9 @@ class Reader:
             self.staging, self.chunk_size, self._spent, self._before_staging, self._after_staging
         )
         self._has_staged = False
-        self._declined: set[str] = set()  # accounts of the next batches that the center may not know
+        self._declined: set[str] = set()  # accounts of the next batches that may no longer exist
         self._active: int | None = None
-        #: Accounts that the contact center no longer knows.
+        #: Number of accounts that the contact center no longer lists.
         self.gone = 0
         self._failures = Failures(self._concurrency)
         self._denied = 0
@@ -97,14 +97,13 @@ class Reader:
 
     @property
     def counts(self) -> Counts:
-        """Counts of the run; what is spent, ``SPENT``, is that of this attempt."""
+        """Counts of the run; those in ``SPENT`` are of this attempt."""
         return self._tally.counts
 
     def load(self, spooled: tuple[int, int] | None, staged: Iterable[tuple[str, str]] = ()) -> None:
-        """Take the source's accounts and what earlier attempts have read. Blocks; talks to Airflow.
+        """Load the source's accounts and what earlier attempts have read. Blocks; calls Airflow.
 
-        :param spooled: how many codes the spool was given, and how many different ones; ``None`` for the
-            directory
+        :param spooled: number of codes and of distinct codes in the spool; ``None`` for the directory
         :param staged: account and outcome of each answer that is still valid
         """
         counts = self.counts
@@ -119,7 +118,7 @@ class Reader:
                 self.spool.mark([account], outcome)
         if counts.resumed:
             log.info("Resuming: %d accounts were already processed by an earlier attempt.", counts.resumed)
-        # The connection is read and checked here: an event loop must not talk to Airflow.
+        # The connection is read and checked here: an event loop must not call Airflow.
         self.hook.sessions, self.hook.page_size  # noqa: B018
         if self.softphones == "login_params":
             self._lockout.load()
@@ -134,9 +133,9 @@ class Reader:
         self._tally.count(outcome)
 
     async def read(self) -> None:
-        """Ask about every account that has no answer yet, and stage the answers.
+        """Query every account that has no answer yet, and stage the answers.
 
-        :raises CCError: the run cannot go on; what is staged stays
+        :raises CCError: the run cannot continue; staged answers are kept
         """
         async with self.hook.bulk() as client:
             self._client = client
@@ -183,7 +182,7 @@ class Reader:
     # Accounts, one by one
 
     async def _ask(self, account: str, again: bool) -> None:
-        """Ask about an account; again if it has an answer that may not be the right one."""
+        """Query an account; ``again`` means that it has an answer that may be wrong."""
         if self._batches.is_full:
             await self._batches.room()
         try:
@@ -228,7 +227,7 @@ class Reader:
         return Pages(self._client, self.spool, self.hook.page_size, self._concurrency, room)
 
     async def _read_directory(self) -> None:
-        """Read the directory completely: plain lines become rows, the others are left to be asked for."""
+        """Read the directory completely: clear entries become rows, other accounts will be queried."""
         self.counts.duplicates = await self._pages.read_all(self._take_page)
         self._tally.all_known = True
         await self._batches.flush()
@@ -242,7 +241,7 @@ class Reader:
             self.spool.unsettle(line.account)
 
     async def _take_kept_lines(self) -> None:
-        """Take the lines that another task has read, as if they came now."""
+        """Process the entries that another task has read as if they arrived now."""
         for met_at, kept in groupby(self.spool.lines(), itemgetter(2)):
             lines = [
                 api_directory.unpack(account, body) if body else DirectoryAgent(account, None, None, None)
@@ -261,7 +260,7 @@ class Reader:
             if state in (ROW, REJECT):
                 continue
             self.counts.unique += 1
-            if state == GONE:  # and back
+            if state == GONE:  # listed again
                 self.gone -= 1
                 self.spool.mark([line.account], states.AGAIN)
                 continue
@@ -278,7 +277,7 @@ class Reader:
         self._batches.add(answers)
 
     def _outcome(self, line: Line) -> str | None:
-        """Return what becomes of a line: row, reject, nothing (""), or ``None`` if more is to be asked."""
+        """Return the outcome of an entry: row, reject, nothing (""), or ``None`` if a query is needed."""
         if isinstance(line, UnreadableLine):
             return REJECT
         if line.agent_type == api_directory.NO_AGENT_TYPE:
@@ -286,7 +285,7 @@ class Reader:
         return None if line.agent_id is None or self.softphones == "login_params" else ROW
 
     def _take_back(self, account: str, before: bytes) -> None:
-        """Have an account asked for whose line turned out to be another one."""
+        """Query an account whose entry has changed."""
         state = self.spool.states([account]).get(account)
         if state in (states.WAITING, states.AGAIN):
             return
@@ -295,10 +294,10 @@ class Reader:
         self.counts.resumed -= state is not None
         self.spool.mark([account], states.AGAIN if outcome else states.WAITING)
 
-    # Accounts that the contact center may no longer know
+    # Accounts that may no longer exist
 
     async def _close_unlisted(self) -> None:
-        """Ask for each account with an active row that has no answer."""
+        """Query each account with an active row that has no answer."""
         if self.mine is None:
             check_snapshot(self.counts.unique, await self._least_active())
         accounts = filter(self.mine or (lambda _: True), self.staging.not_seen())
@@ -315,7 +314,7 @@ class Reader:
         if not found:
             await self._close(account)
             return
-        # Perhaps it has moved from page to page; or it is no agent, which its line has said before.
+        # It may have moved between pages; or it is not an agent, as its entry showed before.
         listed = self.spool.line(account) is not None
         if listed:
             self._tally.count("", -1)
@@ -340,13 +339,13 @@ class Reader:
         self._batches.add([Answer(account, GONE, self.staging.now())])
 
     async def _look_up(self, account: str) -> list[DirectoryAgent] | None:
-        """Ask the directory for a single account; ``None`` if it cannot say."""
+        """Query the directory for a single account; ``None`` if there is no clear answer."""
         if self._denied >= MAX_DENIED and not self._lookup_worked:
             return None
         try:
             found = await self._client.call(api_directory.query_account(account))
         except CCPermissionError:
-            # Perhaps of this account only, perhaps the app key is not entitled to this interface.
+            # Either for this account only, or the app key is not entitled to this interface.
             self._denied += 1
             if self._denied == MAX_DENIED and not self._lookup_worked:
                 log.warning("Directory lookup was denied; no agents will be deactivated in this run.")
@@ -354,7 +353,7 @@ class Reader:
         except ACCOUNT_ERRORS as error:
             self._failures.failed(error)
             return None
-        except ValueError:  # an account that no request can carry
+        except ValueError:  # an account that cannot be sent
             return None
         self._failures.worked()
         self._lookup_worked = True
@@ -376,11 +375,11 @@ class Reader:
         return batch
 
     def _after_staging(self) -> None:
-        self._tally.check_rejects()  # not before: what stopped the run can be read in the staging table
+        self._tally.check_rejects()  # after staging, so that the staging table shows what stopped the run
         self._tally.log_progress()
 
     async def _confirm(self, reject: Answer) -> Answer:
-        """Find out whether an account that was declined is gone: only the directory's own word counts."""
+        """Check whether a rejected account no longer exists: only the directory's answer counts."""
         found = await self._look_up(reject.account)
         if found is None or (found and found[0].account != reject.account):
             self.counts.unconfirmed += 1
@@ -403,7 +402,7 @@ class Reader:
             )
 
     async def _least_active(self) -> float:
-        """Return how many active rows must stay open."""
+        """Return how many rows must stay active."""
         if self._active is None:
             self._active = await self._batches.call(self.staging.active_count)
         return self.min_snapshot_ratio * self._active
@@ -417,7 +416,7 @@ class Reader:
     async def _side_by_side(
         self, items: Iterable[tuple[Any, ...]], ask: Callable[..., Coroutine[Any, Any, None]]
     ) -> None:
-        """Ask about items concurrently; the first failure ends them all and is raised as it is."""
+        """Process items concurrently; the first failure ends all of them and is raised unchanged."""
         iterator = iter(items)
 
         async def worker() -> None:
@@ -430,16 +429,16 @@ class Reader:
                     group.create_task(worker())
         except BaseExceptionGroup as failures:
             first = failures.exceptions[0]
-            # A refused credential explains the others.
+            # A rejected credential explains the other failures.
             raise next((e for e in failures.exceptions if isinstance(e, CCAuthError)), first) from None
 
 
 def check_snapshot(accounts: int, least: float) -> None:
-    """Check that a directory has not lost so many accounts that it can hardly be right.
+    """Check that the directory has not lost a suspicious number of accounts.
 
-    :param accounts: how many it has
-    :param least: how many it must have
-    :raises CCError: it has fewer
+    :param accounts: number of accounts in the directory
+    :param least: minimum number
+    :raises CCError: the directory has fewer
     """
     if accounts < least:
         raise CCError(

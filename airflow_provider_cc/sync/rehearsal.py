@@ -1,4 +1,4 @@
-"""A dry run: the same statements as a real one, over a private copy of the agent table."""
+"""A dry run: the same statements as in a real run, on a private copy of the agent table."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from airflow_provider_cc.sync.schema import Tables, check, define, prepare
 
 
 class _Scratch(SQLite):
-    """A database without a name: SQLite takes its file out of the folder as soon as it is open."""
+    """A database without a name: SQLite removes its file from the folder as soon as it is open."""
 
     pool: ClassVar[type[sa.pool.Pool]] = sa.pool.StaticPool
 
@@ -38,17 +38,17 @@ def rehearsal(
 ) -> tuple[Database, Tables]:
     """Return a private database and its tables, with the tenant's agents in them.
 
-    The warehouse is only read: a right to SELECT is enough.
+    The warehouse is only read: the SELECT privilege is enough.
 
     :param warehouse: the warehouse
     :param tables: its tables
-    :param columns: what is kept of an agent
-    :param tenant: whose agents
-    :raises CCConfigError: a table that is there does not fit
+    :param columns: the columns of an agent
+    :param tenant: tenant of the agents
+    :raises CCConfigError: an existing table does not fit
     """
     scratch = Database(_Scratch(warehouse), "the dry run")
     copy = define(columns, "cc_agent", None, "cc_agent_reject", "cc_sync_run")
-    for column in copy.agent.columns:  # one that was added to a table of the user's is null at first
+    for column in copy.agent.columns:  # a column that the user added is null at first
         column.nullable = not column.primary_key
     prepare(scratch, copy)
 

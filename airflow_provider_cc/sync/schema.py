@@ -1,6 +1,6 @@
-"""The tables: agents, their history, the rejects, the ledger of runs, and staging.
+"""The tables: agents, their history, the rejects, the run log, and staging.
 
-``python -m airflow_provider_cc.sync.schema <conn_id>`` prints the statements that make them.
+``python -m airflow_provider_cc.sync.schema <conn_id>`` prints the statements that create them.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from airflow_provider_cc.sync.counts import Counts
 from airflow_provider_cc.sync.database import Database, database_of
 from airflow_provider_cc.sync.dialects.base import Dialect, UtcTime
 
-#: Which Airflow task instance a run is.
+#: Identifies the Airflow task instance of a run.
 RUN_KEY = ("dag_id", "task_id", "run_id", "map_index", "tenant")
 
-#: The ledger's columns for the counts. "unique" is a word of SQL's own, so its column has another name.
+#: The run log's columns for the counts. "unique" is a reserved word of SQL, so its column has another name.
 COUNT_COLUMNS = {
     field.name: "unique_accounts" if field.name == "unique" else field.name for field in fields(Counts)
 }
-#: Columns of the ledger and of the history that the first release did not have.
+#: Columns of the run log and the history that the first release did not have.
 LATER_COLUMNS = {
     *("throttled_seconds", "unconfirmed", "skipped", "run_key", "deployment", "agent_table", "complete"),
     *("opened_by", "closed_by"),
@@ -34,12 +34,12 @@ LATER_COLUMNS = {
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables as SQLAlchemy knows them.
+    """The tables as SQLAlchemy objects.
 
     :param agent: one row for each tenant and account
-    :param history: one row for each version of an agent, if that is wanted
+    :param history: one row for each version of an agent; ``None`` without history
     :param reject: one row for each account that could not be read in a run
-    :param run: the ledger
+    :param run: the run log
     :param stage: answers that are not applied yet
     """
 
@@ -62,11 +62,11 @@ class Tables:
 def define(columns: Sequence[Column], agent: str, history: str | None, reject: str, run: str) -> Tables:
     """Define the tables.
 
-    :param columns: what is kept of an agent
-    :param agent: name of the agent table, ``schema.name`` allowed; so for the others
+    :param columns: the columns of an agent
+    :param agent: name of the agent table; every name may be ``schema.name``
     :param history: name of the history table, or ``None``
     :param reject: name of the reject table
-    :param run: name of the ledger
+    :param run: name of the run log
     :raises ValueError: two tables of the same name, or a name of more than two parts
     """
     names = [name for name in (agent, history, reject, run) if name is not None]
@@ -101,7 +101,7 @@ def define(columns: Sequence[Column], agent: str, history: str | None, reject: s
             sa.Column("valid_from", UtcTime(), primary_key=True),
             sa.Column("valid_to", UtcTime()),
             *attributes(),
-            # The runs that wrote the beginning and the end. Stamps cannot tell: runs overlap.
+            # The runs that opened and closed the version. Timestamps do not show this, because runs overlap.
             sa.Column("opened_by", sa.String(32)),
             sa.Column("closed_by", sa.String(32)),
         )
@@ -122,7 +122,7 @@ def define(columns: Sequence[Column], agent: str, history: str | None, reject: s
             f"{agent}_stage",
             metadata,
             sa.Column("run_key", sa.String(32), primary_key=True),
-            # Wider than in the agent table: what its source delivered may be a reject for that very reason.
+            # Wider than in the agent table: a code may be rejected because it is too long.
             sa.Column("account", sa.String(250), primary_key=True),
             sa.Column("outcome", sa.String(10), nullable=False),
             sa.Column("read_at", UtcTime(), nullable=False),
@@ -135,10 +135,10 @@ def define(columns: Sequence[Column], agent: str, history: str | None, reject: s
 
 
 def ledger(name: str, metadata: sa.MetaData | None = None) -> sa.Table:
-    """Define the ledger.
+    """Define the run log.
 
-    :param name: its name, ``schema.name`` allowed
-    :param metadata: that of the tables beside it, if there are any
+    :param name: its name; may be ``schema.name``
+    :param metadata: metadata of the other tables, if any
     :raises ValueError: a name of more than two parts
     """
     return _table(
@@ -149,15 +149,15 @@ def ledger(name: str, metadata: sa.MetaData | None = None) -> sa.Table:
         sa.Column("finished_at", UtcTime()),
         sa.Column("source", sa.String(100), nullable=False),
         *(sa.Column(column, sa.Integer(), nullable=False) for column in COUNT_COLUMNS.values()),
-        # How many attempts there have been: an earlier one that is still at work finds out and gives way.
+        # Number of attempts: an earlier one that is still running finds a newer one here and stops.
         sa.Column("tries", sa.Integer(), nullable=False),
-        # How many batches are staged: tells a lost answer from a lost commit.
+        # Number of staged batches: distinguishes a lost confirmation from a lost commit.
         sa.Column("commits", sa.Integer(), nullable=False),
         sa.Column("error", sa.Text()),
-        # Which staged answers are this run's, and which Airflow it belongs to.
+        # Identify the run's staged answers, and its Airflow deployment.
         sa.Column("run_key", sa.String(32)),
         sa.Column("deployment", sa.String(250)),
-        # What the run was about: the agent table, and whether every active agent was read or rejected.
+        # Scope of the run: the agent table, and whether every active agent was read or rejected.
         sa.Column("agent_table", sa.String(250)),
         sa.Column("complete", sa.Boolean()),
     )
@@ -179,10 +179,10 @@ def _table(name: str, metadata: sa.MetaData, *parts: Any) -> sa.Table:
 
 
 def indexes(tables: Tables, dialect: Dialect) -> list[sa.Index]:
-    """Return the indexes for the questions that the README asks, and for the sync's own statements.
+    """Return the indexes for the queries in the README, and for the sync's own statements.
 
     :param tables: the tables
-    :param dialect: of the database
+    :param dialect: dialect of the database
     """
     if not dialect.indexes:
         return []
@@ -191,7 +191,7 @@ def indexes(tables: Tables, dialect: Dialect) -> list[sa.Index]:
         made = sa.Index(
             f"{table.name}_{suffix or '_'.join(names)}", *(table.c[name] for name in names), **only
         )
-        table.indexes.discard(made)  # it goes with a table that the sync creates, not with every one
+        table.indexes.discard(made)  # only tables that the sync creates get it
         return made
 
     agent, history = tables.agent, tables.history
@@ -207,7 +207,7 @@ def indexes(tables: Tables, dialect: Dialect) -> list[sa.Index]:
 
 
 def _creation(dialect: Dialect, tables: Tables, table: sa.Table, **options: bool) -> list[Any]:
-    """Return the statements that make a table with its indexes."""
+    """Return the statements that create a table with its indexes."""
     if table is tables.agent:
         table.dialect_kwargs.update(dialect.agent_options)
     return dialect.create(
@@ -216,11 +216,11 @@ def _creation(dialect: Dialect, tables: Tables, table: sa.Table, **options: bool
 
 
 def statements(dialect: Dialect, tables: Tables, absent: Sequence[sa.Table], sql: Any) -> Iterator[str]:
-    """Iterate over the statements that make tables and their indexes.
+    """Iterate over the statements that create tables and their indexes.
 
-    :param dialect: of the database
+    :param dialect: dialect of the database
     :param tables: all tables
-    :param absent: those to make
+    :param absent: the tables to create
     :param sql: SQLAlchemy's dialect
     """
     made = [_creation(dialect, tables, table) for table in absent]
@@ -229,14 +229,13 @@ def statements(dialect: Dialect, tables: Tables, absent: Sequence[sa.Table], sql
 
 
 def prepare(database: Database, tables: Tables) -> None:
-    """Create the tables that are absent, with their indexes, and check those that are there.
+    """Create missing tables, with their indexes, and check existing ones.
 
-    A table that is there is only looked at, but for columns that the ledger or the history lacks since an
-    earlier release.
+    Existing tables are not changed, except that the run log and the history get columns of a newer release.
 
     :param database: the warehouse
     :param tables: the tables
-    :raises CCConfigError: something does not fit, or may not be created; the text has the statements
+    :raises CCConfigError: a table does not fit or cannot be created; the text has the statements
     """
 
     def work(connection: sa.engine.Connection) -> None:
@@ -252,7 +251,7 @@ def prepare(database: Database, tables: Tables) -> None:
                 connection.exec_driver_sql(_add_column(connection, database.dialect, column))
         check(connection, database.dialect, tables.present())
 
-    database.engine  # noqa: B018 - a connection that fails shows here
+    database.engine  # noqa: B018 - a connection failure is raised here
     try:
         database.transaction(work)
     except CCConfigError:
@@ -280,13 +279,13 @@ def check(
     tables: Sequence[sa.Table],
     may_lack: Collection[str] = (),
 ) -> None:
-    """Check that tables that are there have the columns, types and keys that the sync needs.
+    """Check that existing tables have the columns, types and keys that the sync needs.
 
-    :param connection: to the database
-    :param dialect: of the database
+    :param connection: connection to the database
+    :param dialect: dialect of the database
     :param tables: the tables
-    :param may_lack: names of columns that need not be there
-    :raises CCConfigError: one does not fit; the text has the statements that change it
+    :param may_lack: names of columns that may be missing
+    :raises CCConfigError: a table does not fit; the text has the statements that change it
     """
     for table in tables:
         name = connection.dialect.identifier_preparer.format_table(table)
@@ -303,7 +302,7 @@ def check(
 def _problems(
     connection: sa.engine.Connection, dialect: Dialect, table: sa.Table, may_lack: Collection[str]
 ) -> Iterator[tuple[str, str]]:
-    """Iterate over what does not fit, each with the statement that changes it."""
+    """Iterate over the problems, each with the statement that fixes it."""
     sql = connection.dialect
     quote = sql.identifier_preparer
     name = quote.format_table(table)
@@ -329,26 +328,26 @@ def _problems(
 
 
 def is_there(connection: sa.engine.Connection, table: sa.Table) -> bool:
-    """Whether there is a table, or a view, of this name.
+    """Whether a table or view of this name exists.
 
-    :param connection: to the database
+    :param connection: connection to the database
     :param table: the table
     """
     return sa.inspect(connection).has_table(table.name, schema=table.schema)
 
 
 def _missing(connection: sa.engine.Connection, table: sa.Table) -> list[sa.Column[Any]]:
-    # By a query, since not every dialect can be asked for a table's columns.
+    # By a query, because not every dialect can list a table's columns.
     nothing = connection.execute(sa.select(sa.text("*")).select_from(table).limit(0))
-    found = {str(name).lower() for name in nothing.keys()}  # noqa: SIM118 - a result, no dict
+    found = {str(name).lower() for name in nothing.keys()}  # noqa: SIM118 - a result, not a dict
     return [column for column in table.columns if column.name.lower() not in found]
 
 
 def _later_columns(
     connection: sa.engine.Connection, dialect: Dialect, table: sa.Table
 ) -> list[sa.Column[Any]]:
-    """Return what a table of an earlier release lacks; nothing if the table is another one altogether."""
-    # By the catalog, since the role may not be allowed to read the table.
+    """Return the columns missing from a table of an earlier release; none if it is an unrelated table."""
+    # From the catalog, because the role may not be allowed to read the table.
     found = dialect.columns(connection, table)
     missing = [column for column in table.columns if column.name.lower() not in found]
     return missing if {column.name for column in missing} <= LATER_COLUMNS else []
@@ -361,7 +360,7 @@ def _add_column(connection: sa.engine.Connection, dialect: Dialect, column: sa.C
 
 
 def main() -> None:
-    """Print the statements that make tables and views in the database of a connection; change nothing."""
+    """Print the statements that create the tables and views in a connection's database; change nothing."""
     from airflow_provider_cc.sync.views import views
 
     parser = argparse.ArgumentParser(

@@ -1,4 +1,4 @@
-"""Account codes as sources deliver them: shown as a number in the UI, checked before anything is sent."""
+"""Account codes from a source: displayed as a number in the UI, checked before anything is sent."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from airflow_provider_cc.api.management import MAX_ACCOUNT, MAX_ACCOUNT_CODE
 from airflow_provider_cc.api.protocol import text_argument
 from airflow_provider_cc.sync.spool import BAD, WAITING, Spool, batches
 
-#: Codes read, and spooled, at a time.
+#: Number of codes read and spooled at a time.
 BATCH = 10_000
 
 
 class AccountList:
-    """A list of account codes that shows as a number: the UI keeps rendered fields, and need not keep these.
+    """A list of account codes that is displayed as a number, because the UI stores rendered fields.
 
-    :param codes: what a list or an XComArg delivered
+    :param codes: value of a list or an XComArg
     :raises ValueError: it is not a list
     """
 
@@ -39,11 +39,11 @@ class AccountList:
 
 
 def spool_codes(codes: Iterable[Any], spool: Spool) -> tuple[int, int]:
-    """Put codes into the spool, those that can be asked for and those that cannot.
+    """Put codes into the spool, both those that can be queried and those that cannot.
 
     :param codes: texts or whole numbers
-    :param spool: an empty one
-    :return: how many there were, and how many different ones
+    :param spool: an empty spool
+    :return: number of codes, and number of distinct codes
     """
     requested = unique = 0
     for batch in batches(codes, BATCH):
@@ -64,7 +64,7 @@ def rows_of_one_column(rows: Generator[Any, None, None]) -> Iterator[Any]:
     """Iterate over the only column of a query.
 
     :param rows: its rows
-    :raises ValueError: there are more columns
+    :raises ValueError: there is more than one column
     """
     with closing(rows):
         for row in rows:
@@ -88,7 +88,7 @@ def _reason_against(code: Any) -> str | None:
 
 
 def _shown(code: Any) -> str:
-    """Return a bad code as Python writes it, so that it is unlike any good one and databases accept it."""
+    """Return the repr of an invalid code: it differs from any valid code, and databases accept it."""
     text = "<NULL>" if code is None else repr(code)
     if len(text) <= MAX_ACCOUNT:
         return text

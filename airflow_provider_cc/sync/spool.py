@@ -1,4 +1,4 @@
-"""What a reader has to remember, in a private temporary file: constant memory for any number of accounts."""
+"""A reader's accounts in a private temporary file: constant memory for any number of accounts."""
 
 from __future__ import annotations
 
@@ -11,34 +11,35 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-#: Accounts handled at a time.
+#: Number of accounts handled at a time.
 BATCH = 1000
 
-#: To be asked for · to be asked for, although this run has an answer · not to be asked for: a bad code ·
+#: To be queried · to be queried, although this run has an answer · not to be queried: an invalid code ·
 #: answered by an earlier attempt.
 WAITING, AGAIN, BAD, ROW, REJECT, GONE = "waiting", "again", "bad", "row", "reject", "gone"
 
-#: In place of a line: there are several.
+#: In place of an entry: there are several.
 UNSETTLED = b""
 
 
 class Spool:
-    """Accounts, each once, in the order they came, and lines of the directory; used by one thread at a time.
+    """Distinct accounts in order of arrival, and directory entries; used by one thread at a time.
 
-    The file holds account codes, agent IDs and softphone numbers, never a password, and is gone with the run.
+    The file contains account codes, agent IDs and softphone numbers, never a password, and disappears with
+    the run.
 
-    :param clock: returns the time, in seconds, at which a line is met
+    :param clock: returns the time, in seconds, at which an entry arrives
     """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.clock = clock
 
     def __enter__(self) -> Spool:
-        # A database without a name is a file that SQLite takes out of its folder as soon as it is open: an
-        # attempt that is killed leaves nothing, either. Several threads use it, one after the other.
+        # A database without a name is a file that SQLite removes from its folder as soon as it is open, so
+        # even a killed attempt leaves no file. Several threads use it, one after the other.
         self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._db.executescript(
-            # It need not survive a crash: no journal, no waiting for the disk.
+            # It need not survive a crash, so use no journal and do not wait for the disk.
             """
             PRAGMA journal_mode = OFF;
             PRAGMA synchronous = OFF;
@@ -59,12 +60,12 @@ class Spool:
         self._db.close()
 
     def add(self, codes: Iterable[str], state: str = WAITING, reason: str | None = None) -> int:
-        """Keep accounts that are not there yet.
+        """Add accounts that are not there yet.
 
         :param codes: accounts
         :param state: one of the states above
-        :param reason: why a bad code is bad
-        :return: how many were new
+        :param reason: why a code is invalid
+        :return: number of new accounts
         """
         before = self._db.total_changes
         rows = ((code, state, reason) for code in codes)
@@ -72,16 +73,16 @@ class Spool:
         return self._db.total_changes - before
 
     def mark(self, codes: Collection[str], state: str) -> None:
-        """Change the state of accounts, or keep them.
+        """Change the state of accounts, adding those that are not there yet.
 
         :param codes: accounts
-        :param state: their state from now on
+        :param state: their new state
         """
         update = "ON CONFLICT DO UPDATE SET state = excluded.state"
         self._write("INSERT INTO account (code, state)", [(code, state) for code in codes], update)
 
     def states(self, codes: Collection[str]) -> dict[str, str]:
-        """Return the states of those accounts that are kept.
+        """Return the states of those accounts that are there.
 
         :param codes: accounts
         """
@@ -96,11 +97,11 @@ class Spool:
         return int(count)
 
     def bad(self) -> Iterator[tuple[str, str]]:
-        """Iterate over the codes that cannot be asked for, each with the reason."""
+        """Iterate over the codes that cannot be queried, each with the reason."""
         yield from self._db.execute("SELECT code, reason FROM account WHERE state = ? ORDER BY id", (BAD,))
 
     def waiting(self) -> Iterator[tuple[str, bool]]:
-        """Iterate over accounts to be asked for, in the order they came, and whether they have an answer."""
+        """Iterate over accounts to be queried, in order of arrival, and whether they have an answer."""
         last = 0
         query = "SELECT id, code, state FROM account WHERE id > ? AND state IN (?, ?) ORDER BY id LIMIT ?"
         while rows := self._db.execute(query, (last, WAITING, AGAIN, BATCH)).fetchall():
@@ -109,7 +110,7 @@ class Spool:
                 yield code, state == AGAIN
 
     def meet(self, lines: dict[str, bytes], number: int) -> dict[str, tuple[int, bytes]]:
-        """Keep lines of the directory, as :class:`airflow_provider_cc.api.directory.SeenLines` says."""
+        """Store directory entries, as described in :class:`airflow_provider_cc.api.directory.SeenLines`."""
         known = {code: (met, body) for code, met, body in self._select("code, pass, body FROM line", lines)}
         now = self.clock()
         news = [
@@ -121,25 +122,25 @@ class Spool:
         return known
 
     def keep(self, lines: Iterable[tuple[str, bytes, float]]) -> None:
-        """Keep lines that another spool has met.
+        """Store entries of another spool.
 
-        :param lines: account, packed line and time of each, as :meth:`lines` returns them
+        :param lines: account, packed entry and time of each, from :meth:`lines`
         """
         self._write("INSERT INTO line", ((code, 1, body, met_at) for code, body, met_at in lines))
 
     def lines(self) -> Iterator[tuple[str, bytes, float]]:
-        """Iterate over all lines in the order they were met: account, packed line, and when."""
+        """Iterate over all entries in order of arrival: account, packed entry and time."""
         yield from self._db.execute("SELECT code, body, met_at FROM line ORDER BY met_at, code")
 
     def line_count(self) -> int:
-        """Return how many accounts have a line."""
+        """Return how many accounts have an entry."""
         (count,) = self._db.execute("SELECT COUNT(*) FROM line").fetchone()
         return int(count)
 
     def all(self) -> Iterator[tuple[str, str | None, bytes | None, float]]:
-        """Iterate over the accounts in the order they came.
+        """Iterate over the accounts in order of arrival.
 
-        :return: account, why it is bad, its packed line, and when that was met; ``None`` and 0 where not
+        :return: account, why it is invalid, its packed entry, and when that arrived; ``None`` and 0 if absent
         """
         yield from self._db.execute(
             "SELECT code, reason, body, coalesce(met_at, 0)"
@@ -147,7 +148,7 @@ class Spool:
         )
 
     def _write(self, insert: str, rows: Iterable[tuple[Any, ...]], conflict: str = "") -> None:
-        """Insert rows, many by one statement: SQLite gives the interpreter away at each, and waits for it."""
+        """Insert many rows per statement, because SQLite releases the interpreter lock for each statement."""
         for batch in batches(rows, BATCH):
             row = f"({','.join('?' * len(batch[0]))})"
             values = list(chain.from_iterable(batch))
@@ -159,14 +160,14 @@ class Spool:
             yield from self._db.execute(f"SELECT {columns} WHERE code IN ({marks})", batch)
 
     def unsettle(self, code: str) -> None:
-        """Keep that an account has several lines, none of which counts.
+        """Record that an account has several entries, none of which counts.
 
         :param code: account
         """
         self._db.execute("UPDATE line SET body = ? WHERE code = ?", (UNSETTLED, code))
 
     def line(self, code: str) -> bytes | None:
-        """Return an account's packed line, :data:`UNSETTLED`, or ``None`` if there is none.
+        """Return an account's packed entry, :data:`UNSETTLED`, or ``None`` if there is none.
 
         :param code: account
         """
@@ -175,10 +176,10 @@ class Spool:
 
 
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Cut any number of items into lists.
+    """Split any number of items into lists.
 
     :param items: the items
-    :param size: of each list but the last
+    :param size: size of each list except the last
     """
     iterator = iter(items)
     while batch := list(islice(iterator, size)):

@@ -1,4 +1,4 @@
-"""Staging: each answer as it arrived, kept until the whole run is applied."""
+"""Staging: stores each answer as it arrives, until the whole run is applied."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from airflow_provider_cc.sync.ledger import Ledger
 from airflow_provider_cc.sync.metrics import Stopwatch
 from airflow_provider_cc.sync.schema import Tables
 
-#: The endpoint of rejects whose answer the database cannot hold.
+#: The endpoint of rejects whose answer the database cannot store.
 WAREHOUSE = "warehouse"
-#: Accounts looked up at a time: for each page the database may go through all that is staged.
+#: Accounts looked up at a time: for each page, the database may scan all staged answers.
 _PAGE = 50_000
 #: Largest whole number of an INTEGER column.
 _MAX_INTEGER = 2**31 - 1
@@ -28,8 +28,8 @@ class Staging:
 
     :param database: the warehouse
     :param tables: the tables
-    :param run: the run's row in the ledger
-    :param delivered: the columns that the source delivers, in the order of an answer's values
+    :param run: the run's row in the run log
+    :param delivered: the columns that the source returns, in the order of an answer's values
     """
 
     def __init__(self, database: Database, tables: Tables, run: Ledger, delivered: Sequence[str]) -> None:
@@ -41,18 +41,18 @@ class Staging:
         self._names = ("run_key", "account", "outcome", "read_at", "endpoint", "code", "message", *delivered)
         self._limits = [_limit(tables.agent.c[name].type) for name in delivered]
         self._encoding = database.transaction(database.dialect.encoding)
-        #: When an answer is read that arrives now.
+        #: Returns the timestamp of an answer that arrives now.
         self.now = run.now
-        #: What metrics say whose they are, and how long staging took.
+        #: Tags of the metrics, and how long staging took.
         self.tags, self.clock = run.tags, Stopwatch()
 
     def append(self, answers: Sequence[Answer], spent: Counts, replaced: Collection[str] = ()) -> None:
-        """Stage answers; an answer that the database cannot hold is staged as a reject.
+        """Stage answers; an answer that the database cannot store is staged as a reject.
 
         :param answers: at most one for each account
-        :param spent: requests, sign-ins and seconds throttled since the last batch
-        :param replaced: accounts among them that may have an answer already, which is forgotten
-        :raises CCError: a later attempt has taken the run over
+        :param spent: requests, sign-ins and throttled seconds since the last batch
+        :param replaced: accounts among them that may already have an answer, which is deleted
+        :raises CCError: a later attempt has taken over the run
         """
         number = self._run.commits + 1
         rows = [self._row(answer) for answer in answers]
@@ -60,7 +60,7 @@ class Staging:
 
         def work(connection: sa.engine.Connection) -> None:
             if self._run.hold(connection).commits == number:
-                return  # the commit of an earlier try went through; only its answer was lost
+                return  # an earlier attempt was committed; only its confirmation was lost
             if replaced:
                 connection.execute(sa.delete(stage).where(self._is_mine(), stage.c.account.in_(replaced)))
             if rows:
@@ -84,7 +84,7 @@ class Staging:
     def active_among(self, accounts: Sequence[str]) -> set[str]:
         """Return those accounts that have an active row.
 
-        :param accounts: at most some thousands of them
+        :param accounts: at most a few thousand
         """
         query = sa.select(self._agent.c.account).where(
             self._is_active(), self._agent.c.account.in_(list(accounts))
@@ -96,7 +96,7 @@ class Staging:
     def not_seen(self) -> Iterator[str]:
         """Iterate over the accounts with an active row and no staged answer.
 
-        In pages, and nothing stays open between them: on SQLite, who reads keeps others from writing.
+        Reads pages, with nothing open between them: on SQLite, a reader blocks writers.
         """
         agent, stage = self._agent, self._stage
         answered = sa.select(stage.c.account).where(self._is_mine(), stage.c.account == agent.c.account)
@@ -132,7 +132,7 @@ class Staging:
         return (self._run.run_key, account[:250], answer.outcome, answer.read_at, *texts, *values)
 
     def _problem(self, answer: Answer) -> str | None:
-        """Return why the database cannot hold an answer, if so."""
+        """Return why the database cannot store an answer, or ``None`` if it can."""
         if answer.outcome == "reject":
             return None
         for name, limit, value in zip(self._delivered, self._limits, answer.values, strict=False):
@@ -153,13 +153,13 @@ class Staging:
         return None
 
     def _held(self, text: str) -> str:
-        """Return a text with what the database's encoding lacks written as escapes."""
+        """Return a text in which characters that the database's encoding lacks are escaped."""
         encoding = self._encoding or "utf-8"
         return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _limit(kind: Any) -> int | None:
-    """Return how many characters, or which number, a column holds at most."""
+    """Return the maximum number of characters, or the maximum value, of a column."""
     if isinstance(kind, sa.Integer) and not isinstance(kind, sa.BigInteger):
         return _MAX_INTEGER
     return getattr(kind, "length", None)

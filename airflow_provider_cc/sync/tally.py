@@ -1,4 +1,4 @@
-"""Counts what becomes of the accounts, logs it, and ends a run that rejects too many."""
+"""Counts and logs the results for accounts, and ends a run that rejects too many."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow_provider_cc.sync.counts import Counts
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two log lines on the progress.
+#: Seconds between two log lines about the progress.
 LOG_EVERY = 10.0
 #: Outcome of an account → its count; none means that it is not an agent.
 _COUNTED_AS = {ROW: "synced", REJECT: "rejected", GONE: "rejected", "": "skipped"}
@@ -38,14 +38,14 @@ class Tally:
     def count(self, outcome: str, by: int = 1) -> None:
         """Count accounts by their outcome.
 
-        :param outcome: of :mod:`airflow_provider_cc.sync.answers`; empty for accounts that are not agents
-        :param by: how many
+        :param outcome: from :mod:`airflow_provider_cc.sync.answers`; empty for accounts that are not agents
+        :param by: number of accounts
         """
         name = _COUNTED_AS[outcome]
         setattr(self.counts, name, getattr(self.counts, name) + by)
 
     def reject(self, account: str, error: Any, read_at: datetime) -> Answer:
-        """Return the answer about an account that could not be read, and note the reason.
+        """Return the answer for an account that could not be read, and record the reason.
 
         :param account: sign-in account
         :param error: has endpoint, code and text
@@ -57,7 +57,7 @@ class Tally:
     def check_rejects(self) -> None:
         """Check that not too many accounts were rejected.
 
-        :raises CCError: there are, as soon as this is certain
+        :raises CCError: too many were rejected; raised as soon as this is certain
         """
         if self.all_known or not isinstance(self._max_rejects, float):
             try:
@@ -97,13 +97,13 @@ class Tally:
 
 
 def judge(counts: Counts, max_rejects: float, gone: int, refusal: CCError | None = None) -> None:
-    """Judge a run, once all is read.
+    """Check a run, when everything is read.
 
-    :param counts: of the run
-    :param max_rejects: number of rejects, or share of all accounts if a float, beyond which it fails
-    :param gone: accounts that the contact center no longer knows
-    :param refusal: how calls were refused, if they were
-    :raises CCError: all accounts were rejected, or too many; or the counts do not add up
+    :param counts: counts of the run
+    :param max_rejects: number of rejects, or share of all accounts if a float, above which it fails
+    :param gone: number of accounts that the contact center no longer lists
+    :param refusal: how calls were rejected, if they were
+    :raises CCError: all accounts were rejected, or too many; or the counts do not reconcile
     """
     if counts.unique and counts.rejected == counts.unique and not gone:
         raise refusal or CCError(f"all {counts.unique} accounts were rejected")
@@ -114,9 +114,9 @@ def judge(counts: Counts, max_rejects: float, gone: int, refusal: CCError | None
 def check_rejects(counts: Counts, max_rejects: float) -> None:
     """Check that not too many accounts were rejected.
 
-    :param counts: of the run
+    :param counts: counts of the run
     :param max_rejects: number of rejects, or share of all accounts if a float
-    :raises CCError: there are
+    :raises CCError: too many were rejected
     """
     limit = max_rejects
     if isinstance(limit, float):

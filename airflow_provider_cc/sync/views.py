@@ -14,7 +14,7 @@ from airflow_provider_cc.sync.database import Database
 from airflow_provider_cc.sync.dialects.base import Dialect
 from airflow_provider_cc.sync.schema import Tables, is_there
 
-#: An active agent is a finding when its last answer is so many days older than the tenant's latest one.
+#: An active agent is a finding if its last answer is this many days older than the tenant's latest answer.
 DAYS = 1
 
 
@@ -22,7 +22,7 @@ class CreateView(DDLElement):
     """``CREATE VIEW``.
 
     :param view: name and schema
-    :param query: what it shows
+    :param query: the query that defines it
     """
 
     inherit_cache = False
@@ -39,9 +39,9 @@ def _create_view(element: CreateView, compiler: Any, **_: Any) -> str:
 
 
 def views(dialect: Dialect, tables: Tables) -> Iterator[CreateView]:
-    """Iterate over the statements that make the views; their names begin with the agent table's.
+    """Iterate over the statements that create the views; their names begin with that of the agent table.
 
-    :param dialect: of the database
+    :param dialect: dialect of the database
     :param tables: the tables
     """
     queries = {"coverage": _coverage(dialect, tables), "finding": _finding(dialect, tables.agent)}
@@ -52,11 +52,11 @@ def views(dialect: Dialect, tables: Tables) -> Iterator[CreateView]:
 
 
 def create_views(database: Database, tables: Tables) -> None:
-    """Create the views that are absent; those that are there are not touched.
+    """Create missing views; existing ones are not changed.
 
     :param database: the warehouse
-    :param tables: the tables, which are there
-    :raises CCConfigError: they may not be created; the text has the statements
+    :param tables: the tables, which must exist
+    :raises CCConfigError: the views cannot be created; the text has the statements
     """
 
     def absent(connection: sa.engine.Connection) -> list[CreateView]:
@@ -79,14 +79,14 @@ def create_views(database: Database, tables: Tables) -> None:
 
 
 def _at(dialect: Dialect, history: sa.Table) -> Any:
-    """Return the versions, half-open and never without an end: a moment picks one of each agent."""
+    """Return the versions as half-open intervals that always have an end: one per agent at any time."""
     end = sa.func.coalesce(history.c.valid_to, sa.literal_column(dialect.far_future)).label("valid_to")
     attributes = (history.c[name] for name in _attributes(history))
     return sa.select(history.c.tenant, history.c.account, history.c.valid_from, end, *attributes)
 
 
 def _change(history: sa.Table) -> Any:
-    """Return what changed: one row for each column, from a version to the next one, or to none."""
+    """Return the changes: one row for each column that differs between a version and the next one, if any."""
     names = _attributes(history)
     other = history.alias("other")
     same = sa.and_(other.c.tenant == history.c.tenant, other.c.account == history.c.account)
@@ -130,13 +130,13 @@ def _change(history: sa.Table) -> Any:
 
 
 def _coverage(dialect: Dialect, tables: Tables) -> Any:
-    """Return the time from each complete run to the next one; the last one has no end yet.
+    """Return the periods from each complete run to the next one; the last one has no end yet.
 
-    Accounts are read at any moment of a run. So what the first run saw is known from its end on, and an
-    interval ends where the next run begins: what that one sees is later.
+    A run may read an account at any time between its start and end. So the first period begins at the end of
+    the first run, and a period ends where the next run begins, because that run reads later values.
     """
     run = tables.run
-    # Runs of an earlier release do not say; one that read the directory and confirmed all was complete.
+    # Earlier releases did not record this; a run that read the directory and confirmed all was complete.
     earlier = sa.and_(
         run.c.complete.is_(None),
         run.c.source == "directory",
@@ -173,7 +173,7 @@ def _coverage(dialect: Dialect, tables: Tables) -> Any:
 
 
 def _finding(dialect: Dialect, agent: sa.Table) -> Any:
-    """Return active agents that share a softphone number or an agent ID, or that no run sees any more."""
+    """Return active agents that share a softphone number or an agent ID, or that runs no longer see."""
     shared = [name for name in ("softphone_number", "agent_id") if name in agent.c]
     latest = sa.func.max(agent.c.synced_at).over(partition_by=agent.c.tenant)
     seen = (
