@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 HELP = "Check a connection against its contact center: read-only, with at most one sign-in."
-#: Name → what argparse and Airflow make an argument of.
+#: Name → definition of the argument, for argparse and Airflow.
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "conn_id": {"help": "connection of type cc_management, cc_gateway, cc_isales or cc_agent"},
     "--report": {"metavar": "FILE", "help": "write an anonymous report for an issue; - prints it"},
@@ -23,7 +23,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 
 
 class WrongUsage(Exception):
-    """The arguments do not fit."""
+    """The arguments are invalid."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -31,11 +31,11 @@ def run(options: argparse.Namespace) -> int:
 
     :param options: values of the arguments
     :return: 0 if nothing failed, 1 if a check failed
-    :raises WrongUsage: there is no such connection, or the file for the certificate cannot be made
+    :raises WrongUsage: there is no such connection, or the file for the certificate cannot be created
     """
     if options.save_ca is not None and (options.save_ca.exists() or not options.save_ca.parent.is_dir()):
         raise WrongUsage(f"--save-ca: {options.save_ca} already exists, or its folder does not")
-    # Read connections as Airflow's own commands do, also from its database.
+    # Read connections as Airflow's own commands do, including from its database.
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
     # Airflow logs while it is imported here; standard output is for the result only.
     with contextlib.redirect_stdout(sys.stderr):
@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def airflow_commands() -> list[Any]:
-    """Return the command ``airflow cc doctor``; Airflow asks for it whenever any of its commands starts."""
+    """Return the command ``airflow cc doctor``; Airflow calls this whenever any of its commands starts."""
     from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand
 
     doctor = ActionCommand(
@@ -73,7 +73,7 @@ def airflow_commands() -> list[Any]:
 
 
 def _run_in_airflow(options: argparse.Namespace) -> None:
-    """Run, and end the process: Airflow takes no notice of what a command returns."""
+    """Run, and end the process, because Airflow ignores the return value of a command."""
     try:
         code = run(options)
     except WrongUsage as error:

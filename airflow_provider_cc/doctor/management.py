@@ -31,7 +31,7 @@ def check_accounts(exam: Examination) -> None:
 
 
 def check_login_params(exam: Examination) -> None:
-    """Send an empty body, so that no account and no password is tried."""
+    """Send an empty body, so that no account or password is sent."""
     empty = Call(api.LOGIN_PARAMS, b"{}", lambda *_: None, api.LOGIN_PARAMS.path)
     answer = read_at_path(exam, "login_params_path", empty)
     if answer is not None:
@@ -39,7 +39,7 @@ def check_login_params(exam: Examination) -> None:
 
 
 def check_directory(exam: Examination) -> None:
-    """Read the first page and one line of the second, which shows page size and numbering."""
+    """Read the first page and one entry of the second, which shows page size and numbering."""
     answer = read_at_path(exam, "directory_path", query_page(0, PAGE_SIZE))
     if answer is None:
         return

@@ -35,7 +35,7 @@ class CertificateFiles(NamedTuple):
 def provide_certificates(directory: Path, kind: str = "signed") -> CertificateFiles:
     """Return the certificates of a directory; create them if needed.
 
-    The authority's private key is never written: nobody can issue further certificates in its name.
+    The authority's private key is never written, so no further certificates can be issued in its name.
 
     :param directory: created if missing
     :param kind: kind of certificate, as in `Settings.certificate`; each kind has its own subdirectory

@@ -1,4 +1,4 @@
-"""The lines of the directory, and all that can be unusual about them."""
+"""The entries of the directory, with all configurable irregularities."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _ALL = 2**31
 
 
 class DirectoryLines:
-    """Cuts pages out of the directory as the settings say.
+    """Builds the pages of the directory according to the settings.
 
-    :param site: whose agents and settings
+    :param site: provides the agents and settings
     """
 
     def __init__(self, site: Site) -> None:
@@ -24,7 +24,7 @@ class DirectoryLines:
         self._pages_asked = 0
 
     def of(self, account: str) -> tuple[list[dict[str, Any]], Any]:
-        """Give the lines of one account, and the total."""
+        """Return the entries of one account, and the total."""
         settings = self._site.settings
         if settings.directory_filter == "ignored":
             return self.page(settings.first_page, settings.max_page_size, None)
@@ -36,7 +36,7 @@ class DirectoryLines:
         return rows, len(rows)
 
     def page(self, number: int, size: int, types: Collection[int] | None) -> tuple[list[dict[str, Any]], Any]:
-        """Give the lines of a page, and the total."""
+        """Return the entries of a page, and the total."""
         settings = self._site.settings
         self._pages_asked += 1
         step = size if settings.larger_pages == "lost" else min(size, settings.max_page_size)
@@ -61,7 +61,7 @@ class DirectoryLines:
         return rows, totals[settings.directory_total]
 
     def _cut(self, start: int, count: int, types: Collection[int] | None) -> tuple[list[dict[str, Any]], int]:
-        """Give so many lines from a place on, and how many there are."""
+        """Return `count` entries from a position on, and the total number."""
         also = self._site.settings.directory_also
         places = sorted(also)
         before = bisect_left(places, start)

@@ -22,19 +22,19 @@ from airflow_provider_cc.simulator.exchange import (
 from airflow_provider_cc.simulator.site import Sessions, Site
 
 BASE = "/agentgateway/resource/"
-#: The configuration interface lists no more agents than this; its form is inferred, and has no pages.
+#: Maximum number of agents that the configuration interface lists; its format is inferred and has no pages.
 LISTED_AGENTS = 1000
 _JSON_UTF8 = "application/json;charset=utf-8"
 _LOWEST_AGENT, _HIGHEST_AGENT = 101, 999_999
-#: A VDN account is the VDN ID and 100000, on later pages also and 1000000.
+#: A VDN account is the VDN ID plus 100000; on later pages of the manual also plus 1000000.
 _HIGHEST_CONFIG_ID = 1_999_999
 _LOGIN_FIELDS = frozenset({"agentId", "password"})
 _SWITCHES = ("autoanswer", "autoenteridle", "releasephone")
 _SIGN_IN_FIELDS = frozenset({"password", "phonenum", "agenttype", "status", *_SWITCHES})
-#: The statuses that an agent can sign in with, and the event that tells of each.
+#: The statuses that an agent can sign in with, and the event for each.
 _BUSY, _IDLE, _WRAP_UP = 3, 4, 5
 _STATUS_EVENTS = {_BUSY: "AgentState_Busy", _IDLE: "AgentState_Ready", _WRAP_UP: "AgentState_Work"}
-#: So many signed-out agents are told from those that never signed in.
+#: Number of signed-out agents that are distinguished from those that never signed in.
 _REMEMBERED_SIGN_OUTS = 10_000
 
 

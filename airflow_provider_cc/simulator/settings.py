@@ -72,18 +72,19 @@ class Settings:
     :param missing_account_code: returnCode of queryAgentInfoByAccount for an account that does not exist
     :param max_page_size: largest pageSize of the directory
     :param larger_pages: a larger pageSize is a business failure (HTTP 500), or is reduced to the largest one;
-        or pages are cut but numbered as if they were not, so that the lines cut off are on no page
+        or pages are cut but numbered as if they were not, so that no page has the entries that were cut off
     :param first_page: number of the first page
-    :param page_zero: with a `first_page` of 1, page 0 is the first page, too, is empty, or is refused
-    :param directory_total: what `total` is: the number of lines, as a number or as text; that of this page's
-        lines; zero; or the number of lines and one more, or one fewer, with each page requested
-    :param directory_order: order of lines: always the same, another one for each page number, or another one
-        for each request
-    :param directory_overlap: number of lines of each page that are also on the next one
-    :param directory_also: further lines, by their place in the directory; a query for their account has them
-    :param directory_filter: a query for one account is answered; or is answered by the whole directory; or by
-        the first line, whichever account that is
-    :param letter_case: whether accounts that differ in letter case only are two accounts
+    :param page_zero: with a `first_page` of 1, page 0 is also the first page, is empty, or is refused
+    :param directory_total: value of `total`: the number of entries, as a number or as text; the number of
+        entries on this page; zero; or a number that grows or shrinks by one with each page requested
+    :param directory_order: order of entries: always the same, another one for each page number, or another
+        one for each request
+    :param directory_overlap: number of entries of each page that are also on the next one
+    :param directory_also: additional entries, by their position in the directory; a query for their account
+        returns them
+    :param directory_filter: a query for one account works, returns the whole directory, or always returns the
+        first entry
+    :param letter_case: whether accounts that differ only in letter case are two accounts
     :param directory_omits: fields that directory replies omit. The vendor's samples have neither `workNo` nor
         `total`; its tables have both
     :param sip_servers: sipServerInfo of queryAgentLoginParams

@@ -129,13 +129,14 @@ class Simulator:
         try:
             await self._stopping.wait()
         finally:
-            # A connection just accepted takes a moment to reach the runner, which then closes it with the
-            # others. Were the listening socket closed first, asyncio would lose it, open, in between.
+            # A newly accepted connection needs a short time to reach the runner, which closes it with the
+            # others. If the listening socket were closed first, asyncio would lose this connection, still
+            # open.
             self._loop.remove_reader(self._socket)
             await asyncio.sleep(_LAST_ACCEPT_SECONDS)
             transports = [connection.transport for connection in server.connections]
             await runner.cleanup()
-            # TLS takes leave and waits for the client's leave, which one that has nothing to ask never reads.
+            # TLS sends a closing alert and waits for the client's, which an idle client never sends.
             for transport in transports:
                 if transport is not None:
                     transport.abort()
@@ -173,7 +174,7 @@ class Simulator:
     def connections(self) -> dict[str, dict[str, Any]]:
         """Return Airflow connections to all systems, by connection ID, in Airflow's JSON format.
 
-        `cc_agent_default` is the first agent of the directory, and absent when there is none.
+        `cc_agent_default` is the first agent of the directory, and missing if there is none.
         """
         settings = self.settings
         verify = {} if self.ca_file is None else {"verify": self.ca_file}
@@ -268,7 +269,7 @@ class Simulator:
     def status_of(self, agent_id: int) -> int:
         """Return the status that an agent signed in with: 3 busy, 4 idle, 5 wrap-up.
 
-        KeyError when the agent is not signed in.
+        Raises KeyError if the agent is not signed in.
         """
         return self._in_server(self._server.gateway.signed_in)[agent_id]
 

@@ -1,9 +1,8 @@
-"""A run that several tasks share: one prepares it, some read a shard of the accounts each, one applies all.
+"""A run that several tasks share: one prepares it, several read a shard of the accounts each, one applies it.
 
-They share the ledger's row and the staging table. There each shard has keys of its own: for pages of the
-accounts that it is to read, and for its answers; and the run has a key for one row per shard, its state. So
-nothing about an account goes through Airflow, and a database that has the tables for a single task needs no
-further one.
+They share the row in the run log and the staging table. In staging, each shard has its own keys: for pages of
+the accounts to read, and for its answers. The run also has a key for one row per shard with its state. So no
+account data goes through Airflow, and no tables are needed beyond those for a single task.
 """
 
 from __future__ import annotations
@@ -24,35 +23,35 @@ from airflow_provider_cc.sync.ledger import MAX_AGE, TAKEN_OVER, Ledger
 from airflow_provider_cc.sync.schema import COUNT_COLUMNS, Tables
 from airflow_provider_cc.sync.spool import BAD, Spool, batches
 
-#: Characters of a page of accounts: MySQL's TEXT holds 65,535 bytes.
+#: Characters per page of accounts: MySQL's TEXT can store 65,535 bytes.
 _PAGE = 50_000
 #: Pages written at a time.
 _AT_A_TIME = 20
-#: What is staged under a key: answers, pages of accounts, or states.
+#: Kinds of staged data, part of a key: answers, pages of accounts, or states.
 _ANSWERS, _PAGES, _STATES = "a", "p", "s"
-#: The state of the task that prepares, in place of a shard's number.
+#: In place of a shard's number: the state of the task that prepares.
 _PREPARED = -1
 _NAMES = ("run_key", "account", "outcome", "read_at", "endpoint", "code", "message")
 
 
 def shard_of(account: str, shards: int) -> int:
-    """Return which shard an account belongs to: the same one on every worker.
+    """Return the shard of an account, which is the same on every worker.
 
     :param account: sign-in account
-    :param shards: how many there are
+    :param shards: number of shards
     """
     return crc32(account.encode(errors="surrogatepass")) % shards
 
 
 class State(msgspec.Struct, frozen=True):
-    """How far a shard is.
+    """State of a shard.
 
-    :param accounts: different accounts of the whole run
-    :param attempt: which attempt works on it
-    :param commits: batches that this attempt has staged
-    :param spent: by all attempts
-    :param counts: of the shard, once it is read
-    :param gone: accounts in it that the contact center no longer knows
+    :param accounts: number of distinct accounts of the whole run
+    :param attempt: number of the current attempt
+    :param commits: number of batches that this attempt has staged
+    :param spent: what all attempts have spent
+    :param counts: counts of the shard, after it is read
+    :param gone: number of its accounts that the contact center no longer lists
     """
 
     accounts: int
@@ -64,9 +63,9 @@ class State(msgspec.Struct, frozen=True):
 
 
 class SharedRun(Ledger):
-    """The row of a run that several tasks share, seen by the one that prepares or applies it.
+    """The row of a run that several tasks share, used by the one that prepares or applies it.
 
-    :param shards: how many tasks read
+    :param shards: number of tasks that read
     """
 
     def __init__(
@@ -78,23 +77,23 @@ class SharedRun(Ledger):
 
     @property
     def answer_keys(self) -> list[str]:
-        """Under which keys the answers of all shards are staged."""
+        """The keys under which the answers of all shards are staged."""
         return [self._key_of(_ANSWERS, number) for number in range(self.shards)]
 
     def _key_of(self, what: str, number: int = 0) -> str:
-        """Return a key in staging that begins like the run's, and has as many characters."""
-        # A run whose number of shards is changed between two attempts begins again.
+        """Return a key in staging that begins like the run's key, and has the same length."""
+        # If the number of shards changes between two attempts, the run starts over.
         return f"{self.run_key[:22]}{what}{self.shards:04}{number:05}"
 
     # The task that prepares
 
     def share_out(self, spool: Spool, from_directory: bool, accounts: int, counts: Counts) -> None:
-        """Share the accounts out to the shards.
+        """Divide the accounts among the shards.
 
-        :param spool: has them
-        :param from_directory: whether all lines in it are to be read, or the accounts of a list
-        :param accounts: how many there are
-        :param counts: of this attempt
+        :param spool: contains the accounts
+        :param from_directory: whether to read all directory entries in it, or the accounts of a list
+        :param accounts: number of accounts
+        :param counts: counts of this attempt
         """
         pages = [self._key_of(_PAGES, number) for number in range(self.shards)]
 
@@ -126,7 +125,7 @@ class SharedRun(Ledger):
     # The task that applies
 
     def open_to_apply(self) -> Counts | None:
-        """Take up the run to apply it; if that was done by an earlier attempt, return the counts.
+        """Resume the run to apply it; if an earlier attempt has already done so, return the counts.
 
         :raises CCError: there is no such run
         """
@@ -147,7 +146,7 @@ class SharedRun(Ledger):
         return self._database.transaction(work)
 
     def collect(self) -> tuple[Counts, int]:
-        """Return the counts of all shards, and how many accounts are gone.
+        """Return the counts of all shards, and the number of accounts that no longer exist.
 
         :raises CCError: a shard is not read completely
         """
@@ -167,10 +166,10 @@ class SharedRun(Ledger):
         return counts, sum(state.gone for state in self._states.values())
 
     def seal(self, connection: sa.engine.Connection) -> None:
-        """Let no attempt of a shard stage an answer until the transaction ends.
+        """Prevent all attempts of shards from staging answers until the transaction ends.
 
         :param connection: in the transaction that applies the run
-        :raises CCError: one has begun again since :meth:`collect`
+        :raises CCError: a shard was started again since :meth:`collect`
         """
         if self._locked_states(connection) != self._states:
             raise CCError("A shard is being read again; the run cannot be applied before it is complete")
@@ -179,7 +178,7 @@ class SharedRun(Ledger):
         return _read_states(connection, self._tables.stage, self._key_of(_STATES))
 
     def empty(self, connection: sa.engine.Connection) -> None:
-        """Delete all that the tasks have shared: attempts that are still at work find that they are late.
+        """Delete all data that the tasks have shared, which also stops attempts that are still running.
 
         :param connection: in the transaction that applies the run
         """
@@ -188,10 +187,10 @@ class SharedRun(Ledger):
 
 
 class Shard(SharedRun):
-    """One shard of a run, seen by an attempt to read it.
+    """One shard of a run, used by an attempt to read it.
 
-    :param number: of the shard, from 0
-    :param shards: how many there are
+    :param number: number of the shard, from 0
+    :param shards: number of shards
     """
 
     def __init__(
@@ -207,15 +206,15 @@ class Shard(SharedRun):
         self.number = number
         self._attempt = uuid.uuid4().hex
         self._state: State
-        #: Different accounts of the whole run.
+        #: Number of distinct accounts of the whole run.
         self.accounts = 0
 
     def has(self, account: str) -> bool:
-        """Whether an account is one of this shard's."""
+        """Whether an account belongs to this shard."""
         return shard_of(account, self.shards) == self.number
 
     def begin_shard(self) -> Counts:
-        """Take up the shard, with the answers that earlier attempts have staged.
+        """Resume the shard, with the answers that earlier attempts have staged.
 
         :return: what they have spent
         :raises CCError: the run is not prepared
@@ -239,12 +238,12 @@ class Shard(SharedRun):
         return self._database.transaction(work)
 
     def load(self, spool: Spool, from_directory: bool) -> int:
-        """Put the shard's accounts into a spool, with their lines; return how many are to be asked for.
+        """Put the shard's accounts and their directory entries into a spool; return the number to process.
 
-        A line that is too old is left out: its account is asked for.
+        An entry that is too old is left out, so its account is queried.
 
-        :param spool: an empty one
-        :param from_directory: whether the lines are the source, and not a list
+        :param spool: an empty spool
+        :param from_directory: whether the source is the directory instead of a list
         """
         stage, oldest = self._tables.stage, (self._now - MAX_AGE).timestamp()
         mine = stage.c.run_key == self._key_of(_PAGES, self.number)
@@ -268,7 +267,7 @@ class Shard(SharedRun):
         """Lock the shard until the transaction ends; return its state.
 
         :param connection: at the beginning of a transaction
-        :raises CCError: a later attempt has taken it over, or the run was applied
+        :raises CCError: a later attempt has taken over the shard, or the run was applied
         """
         state = self._locked_state(connection)
         if state is None or state.attempt != self._attempt:
@@ -277,20 +276,20 @@ class Shard(SharedRun):
         return state
 
     def staged(self, connection: sa.engine.Connection, number: int, spent: Counts) -> None:
-        """Note that a batch is staged.
+        """Record that a batch is staged.
 
-        :param connection: in the batch's transaction, which holds the shard
-        :param number: of the batch
+        :param connection: in the batch's transaction, which has locked the shard
+        :param number: number of the batch
         :param spent: requests and sign-ins since the last batch
         """
         state = msgspec.structs.replace(self._state, commits=number, spent=self._state.spent + spent)
         self._write(connection, state)
 
     def complete(self, counts: Counts, gone: int) -> None:
-        """Note that the shard is read.
+        """Record that the shard is read.
 
-        :param counts: of the shard
-        :param gone: accounts in it that the contact center no longer knows
+        :param counts: counts of the shard
+        :param gone: number of its accounts that the contact center no longer lists
         """
 
         def work(connection: sa.engine.Connection) -> None:
@@ -301,14 +300,14 @@ class Shard(SharedRun):
         self._database.transaction(work)
 
     def fail(self, counts: Counts, error: str) -> None:
-        """Note in the ledger why this attempt failed; the next one goes on from here.
+        """Record in the run log why this attempt failed; the next one resumes the shard.
 
-        :param counts: of the shard; the ledger takes none, as it has those of the run
+        :param counts: counts of the shard; not written to the run log, which has those of the run
         :param error: the reason, without secrets
         """
 
         def work(connection: sa.engine.Connection) -> None:
-            # First the ledger's row, then the shard's: the other tasks lock them in this order, too.
+            # First the row in the run log, then the shard's: the other tasks lock them in the same order.
             self._update(connection, error=f"shard {self.number}: {error}"[:2000])
             self._write(connection, msgspec.structs.replace(self.hold(connection), spent=_spent(counts)))
 
@@ -342,7 +341,7 @@ def _read_states(
 
 
 def _spent(counts: Counts) -> Counts:
-    """Return only what an attempt hands on to the next one."""
+    """Return only the counts that an attempt passes on to the next one."""
     return Counts(**{name: getattr(counts, name) for name in SPENT})
 
 
@@ -350,7 +349,7 @@ def _encoded(state: State) -> str:
     return msgspec.json.encode(state).decode()
 
 
-#: An account, why it is bad, its packed line of the directory, and when that was read.
+#: An account, why it is invalid, its packed directory entry, and when that was read.
 _Item = tuple[str, str | None, str | None, float]
 
 
@@ -367,7 +366,7 @@ def _lines(spool: Spool) -> Iterator[_Item]:
 def _paged(items: Iterable[_Item], shards: int) -> Iterator[tuple[int, int, str]]:
     """Iterate over the pages of all shards: shard, number of the page, and its text.
 
-    As JSON in ASCII, which every database holds, whatever characters an account has.
+    The text is JSON in ASCII, which every database can store, regardless of the characters of an account.
     """
     waiting: list[list[str]] = [[] for _ in range(shards)]
     sizes, numbers = [0] * shards, [0] * shards

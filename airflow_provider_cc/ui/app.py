@@ -1,4 +1,4 @@
-"""Serves the page, to users who are signed in, and about DAGs that they may read."""
+"""Serves the page to signed-in users, with the DAGs that they may read."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from airflow_provider_cc.ui.runs import (
 
 @dataclass(frozen=True)
 class Overview:
-    """Every table and tenant that a user may know of.
+    """Every table and tenant that a user may see.
 
     :param now: the server's clock
     :param tables: their status
@@ -54,9 +54,9 @@ class History:
 
 
 def create_app() -> FastAPI:
-    """Return the page's server, which Airflow mounts without guarding it."""
+    """Return the page's server, which Airflow mounts without access control."""
     app = FastAPI(
-        dependencies=[Depends(get_user)],  # of every route, also of those to come: 401 unless signed in
+        dependencies=[Depends(get_user)],  # for all routes, including future ones: 401 unless signed in
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
@@ -94,7 +94,7 @@ def create_app() -> FastAPI:
 
 
 def _headers(page: str) -> dict[str, str]:
-    """Let the page load nothing from elsewhere, nothing inline but its own style, in no frame but Airflow's.
+    """Restrict the page: no external content, nothing inline except its own style, only in Airflow's frames.
 
     :param page: the HTML
     """
@@ -111,17 +111,17 @@ def _headers(page: str) -> dict[str, str]:
 
 
 def _readable(session: Session, user: BaseUser, dag_id: str | None) -> set[str]:
-    """Return the DAGs with a sync that a user may read, their task instances and XComs included.
+    """Return the DAGs with a sync that a user may read, including their task instances and XComs.
 
-    :param session: of the metadata database
-    :param user: who asks
-    :param dag_id: look at this one only
+    :param session: session of the metadata database
+    :param user: the signed-in user
+    :param dag_id: consider only this DAG
     """
     dag_ids = dags_with_syncs(session, dag_id)
     if not dag_ids:
         return set()
     manager = get_auth_manager()
-    # This knows of teams; a question about one DAG would have to name its team.
+    # This considers teams; a query about one DAG would have to specify its team.
     dag_ids &= manager.get_authorized_dag_ids(user=user, method="GET", session=session)
     return {
         dag_id

@@ -1,7 +1,7 @@
-"""Tells Airflow's UI of the page; loaded by every part of Airflow, so it imports next to nothing.
+"""Adds the page to Airflow's UI; loaded by every part of Airflow, so it imports almost nothing.
 
-Airflow finds it by the entry point ``airflow.plugins``: plugins that a provider's info names are loaded only
-where ``[core] lazy_discover_providers`` is off.
+Airflow finds it by the entry point ``airflow.plugins``, because plugins in the provider info are loaded only
+if ``[core] lazy_discover_providers`` is off.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from airflow_provider_cc.compat import UI_HAS_PAGES, AirflowPlugin
 
 NAME = "Contact center sync"
 
-#: Where the page is, below Airflow's own address. Relative: the UI resolves it against its base URL.
+#: Path of the page, relative to Airflow's base URL, against which the UI resolves it.
 PREFIX = "contact_center_sync"
 
 
 class ContactCenterSyncPlugin(AirflowPlugin):
-    """A menu entry and a tab at each task; nothing where Airflow's UI has no place for pages."""
+    """A menu entry and a tab for each task; nothing if Airflow's UI does not support pages."""
 
     name = "contact_center_sync"
 
     @cached_property
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
-        """The page's server; made when the API server asks, which alone has FastAPI."""
+        """The page's server; created on request by the API server, because only that has FastAPI."""
         if not UI_HAS_PAGES:
             return []
         from airflow_provider_cc.ui.app import create_app

@@ -1,4 +1,4 @@
-"""What Airflow's metadata database knows of the syncs: the state of their tasks and what these returned."""
+"""Syncs in Airflow's metadata database: the state of their tasks and what the tasks returned."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from airflow_provider_cc.sync.counts import Counts
 from airflow_provider_cc.transfers.agents_to_sql import SYNC_KEY
 from airflow_provider_cc.ui.advice import advice
 
-#: Runs of each sync in the overview, and of one sync.
+#: Number of runs of each sync in the overview, and on the page of one sync.
 OVERVIEW_RUNS, SYNC_RUNS = 30, 100
 
-#: What is taken from what a task returned: numbers of these names, whatever else a subclass returns.
+#: Numbers that are read from a task's return value; anything else that a subclass returns is ignored.
 _NUMBERS = (*(each.name for each in fields(Counts)), "seconds", "active")
 
 
@@ -29,7 +29,7 @@ class Reason:
     """Why accounts were rejected.
 
     :param reason: ``endpoint: code``
-    :param accounts: how many
+    :param accounts: number of accounts
     :param advice: what to do about it
     """
 
@@ -60,9 +60,9 @@ class Run:
     :param task_id: the task
     :param run_id: the DAG run
     :param map_index: -1 unless the task is mapped
-    :param target: what it writes to; none if it failed before it said so
-    :param state: of the task, as Airflow calls it
-    :param attempts: how often Airflow has started it
+    :param target: what it writes to; ``None`` if it failed before this was known
+    :param state: Airflow's state of the task
+    :param attempts: number of times that Airflow has started it
     :param started: when its latest attempt began
     :param ended: when it ended
     :param dry_run: whether it wrote nothing
@@ -85,7 +85,7 @@ class Run:
 
     @property
     def wrote(self) -> bool:
-        """Whether the table is as the contact center was then."""
+        """Whether the run brought the table up to date."""
         return self.state == "success" and not self.dry_run
 
 
@@ -93,9 +93,9 @@ class Run:
 class Point:
     """A run in the history of a target.
 
-    :param state: of the task
+    :param state: state of the task
     :param started: when its latest attempt began
-    :param active: active agents after it; none if it did not write
+    :param active: active agents after it; ``None`` if it did not write
     """
 
     state: str | None
@@ -108,8 +108,8 @@ class Status:
     """How up to date a target is.
 
     :param target: what is written to
-    :param latest: its newest run, whatever became of it
-    :param synced: its newest run that wrote, if there is one
+    :param latest: its latest run, in any state
+    :param synced: its latest run that wrote, if any
     :param history: its runs, newest first
     :param syncs: a run of each sync that writes to it
     """
@@ -124,10 +124,10 @@ class Status:
 def dags_with_syncs(session: Session, dag_id: str | None = None) -> set[str]:
     """Return the IDs of the DAGs that have a sync.
 
-    :param session: of the metadata database
-    :param dag_id: look at this one only
+    :param session: session of the metadata database
+    :param dag_id: consider only this DAG
     """
-    # The key of an XCom is indexed, the operator of a task instance is not; and a subclass has another name.
+    # The key of an XCom is indexed, but not the operator of a task instance; and a subclass has another name.
     syncs = sa.select(XComModel.dag_id).where(XComModel.key == SYNC_KEY).distinct()
     return set(session.scalars(syncs if dag_id is None else syncs.where(XComModel.dag_id == dag_id)))
 
@@ -139,13 +139,13 @@ def latest_runs(
     task_id: str | None = None,
     map_index: int | None = None,
 ) -> list[Run]:
-    """Return the latest runs of each sync, by one query, newest first.
+    """Return the latest runs of each sync, with one query, newest first.
 
-    :param session: of the metadata database
-    :param dag_ids: the DAGs to look at
-    :param each: how many of each sync; of a mapped task, of each of its indexes
-    :param task_id: only the syncs of this name
-    :param map_index: only those of this index
+    :param session: session of the metadata database
+    :param dag_ids: the DAGs to consider
+    :param each: number of runs of each sync; for a mapped task, of each map index
+    :param task_id: only syncs with this task ID
+    :param map_index: only those with this map index
     """
     if not dag_ids:
         return []
@@ -191,9 +191,9 @@ def latest_runs(
 
 
 def by_target(runs: Iterable[Run]) -> list[Status]:
-    """Tell the status of each target, in the order of their names.
+    """Return the status of each target, sorted by name.
 
-    :param runs: newest first; one that did not say what it writes to goes with the others of its sync
+    :param runs: newest first; a run whose target is unknown is grouped with the other runs of its sync
     """
     runs = list(runs)
     known = {_sync(run): run.target for run in reversed(runs) if run.target}
@@ -245,7 +245,7 @@ def _run(row: Any) -> Run:
 
 
 def _dictionary(value: Any) -> dict[str, Any]:
-    """Return the value of an XCom; empty if it is no dictionary, or kept outside of the database."""
+    """Return the value of an XCom; empty if it is not a dictionary, or stored outside the database."""
     if isinstance(value, str):
         try:
             value = json.loads(value)

@@ -1,4 +1,4 @@
-"""What databases do differently, one class for each; only this package knows which database it is."""
+"""Differences between databases, one class for each; only this package depends on the database."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from airflow_provider_cc.sync.dialects.postgresql import PostgreSQL
 from airflow_provider_cc.sync.dialects.snowflake import Snowflake
 from airflow_provider_cc.sync.dialects.sqlite import SQLite
 
-#: The databases that are supported: one more is one more class.
+#: The supported databases.
 DIALECTS: dict[str, type[Dialect]] = {
     kind.name: kind for kind in (PostgreSQL, SQLite, DuckDB, MySQL, Snowflake)
 }
 
-#: The entry points of other packages that add a database, each named like its connections' type, or like
-#: SQLAlchemy's dialect.
+#: Entry points of other packages that add a database, each named after its connection type or SQLAlchemy's
+#: dialect.
 GROUP = "airflow_provider_cc.dialects"
 
 __all__ = ["DIALECTS", "GROUP", "Dialect", "find"]
 
 
 def find(name: str) -> type[Dialect] | None:
-    """Return the dialect of that name, of this package or of another one.
+    """Return the dialect with this name, from this package or another one.
 
     :param name: connection type, or SQLAlchemy's name of a dialect
     """

@@ -32,17 +32,17 @@ class DuckDB(Dialect):
     schema = "main"
     #: An open DuckDB file is locked, so it is opened for each transaction.
     pool = sa.pool.NullPool
-    #: An update of an indexed column is a deletion and an insertion there, which breaks the primary key.
+    #: DuckDB updates an indexed column by deleting and inserting the row, which violates the primary key.
     indexes = False
 
     def connect(self) -> Any:
-        """Open a connection in the wrapping that the driver wants."""
+        """Open a connection in the wrapper that the driver expects."""
         from duckdb_engine import ConnectionWrapper
 
         return ConnectionWrapper(self.hook.get_conn())
 
     def lock(self, connection: sa.engine.Connection, name: str, runs: sa.Table | None = None) -> None:
-        """Do nothing: the open file is the lock against other processes, and a conflict is tried again."""
+        """Do nothing: the open file locks out other processes, and transactions are retried on conflict."""
 
     def append(
         self,
@@ -51,7 +51,7 @@ class DuckDB(Dialect):
         names: Sequence[str],
         rows: Sequence[tuple[Any, ...]],
     ) -> None:
-        """Insert rows as lists, one for each column: a row at a time takes a hundred times as long."""
+        """Insert rows as lists, one for each column: single rows take a hundred times as long."""
         quote = connection.dialect.identifier_preparer
         lists = ", ".join(
             f"unnest(CAST(? AS {table.c[name].type.compile(dialect=connection.dialect)}[]))" for name in names
@@ -70,7 +70,7 @@ class DuckDB(Dialect):
             cursor.execute(statement, values)
 
     def columns(self, connection: sa.engine.Connection, table: sa.Table) -> dict[str, Any]:
-        """Ask DuckDB's own views: SQLAlchemy would ask for catalogs of PostgreSQL's."""
+        """Query DuckDB's own views: SQLAlchemy would query PostgreSQL's catalogs."""
         rows = connection.execute(
             sa.text(f"SELECT column_name, data_type FROM duckdb_columns() WHERE {_HERE}"),  # noqa: S608 - a constant
             _place(table),
@@ -78,7 +78,7 @@ class DuckDB(Dialect):
         return {name.lower(): _TYPES.get(kind.partition("(")[0], sa.types.NullType()) for name, kind in rows}
 
     def keys(self, connection: sa.engine.Connection, table: sa.Table) -> list[Sequence[str | None]]:
-        """Ask DuckDB's own views."""
+        """Query DuckDB's own views."""
         found = (
             "SELECT constraint_column_names FROM duckdb_constraints()"
             " WHERE constraint_type IN ('PRIMARY KEY', 'UNIQUE')"

@@ -1,4 +1,4 @@
-"""For databases that accept a key and do not enforce it."""
+"""For databases that accept a key but do not enforce it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import sqlalchemy as sa
 
 
 def keep_latest(connection: sa.engine.Connection, stage: sa.Table, run_key: str) -> None:
-    """Remove all staged answers of a run but the latest one of each account.
+    """Remove all staged answers of a run except the latest one of each account.
 
-    Equal rows cannot be told apart, so those to keep are copied before all others are deleted.
+    Equal rows cannot be distinguished, so those to keep are copied before all others are deleted.
 
-    :param connection: in a transaction that no other one of the run can overlap
+    :param connection: a connection in a transaction that no other transaction of the run can overlap
     :param stage: the staging table
     :param run_key: the run
     """

@@ -1,4 +1,4 @@
-"""MariaDB and MySQL, by MySQL Connector/Python or mysqlclient."""
+"""MariaDB and MySQL, with MySQL Connector/Python or mysqlclient."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from airflow_provider_cc.sync.dialects import mysql_statements as ours
 from airflow_provider_cc.sync.dialects.base import Dialect, UtcTime
 
-#: A text that is too long is an error, and a statement sees what has been committed before it.
+#: A text that is too long causes an error, and a statement sees what has been committed before it.
 _SESSION = (
     "SET sql_mode = concat(@@sql_mode, ',STRICT_ALL_TABLES'), time_zone = '+00:00'",
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
 )
-#: Conflicts, shutdowns, and connections that were lost or cannot be opened at the moment.
+#: Conflicts, shutdowns, and connections that were lost or temporarily cannot be opened.
 _MAY_PASS = {1020, 1040, 1047, 1053, 1203, 1205, 1213, 1927, 2002, 2003, 2005, 2006, 2013, 2055, 4031}
 _VALUE = re.compile("(entry|value:?) '.*' for ")
 _COLUMNS = sa.table(
@@ -39,16 +39,16 @@ class MySQL(Dialect):
         self.schema = hook.schema or hook.get_connection(hook.get_conn_id()).schema
 
     def adjust(self, sql: Any) -> None:
-        """Have tables written that do not depend on the server's settings."""
+        """Create tables that do not depend on the server's settings."""
         ours.adjust(sql)
 
     def driver(self) -> str:
-        """Find out which driver the hook uses."""
+        """Return the driver that the hook uses."""
         package = self.package().lower()
         return f"{self.name}+{'mysqlconnector' if package == 'mysql' else package}"
 
     def connect(self) -> Any:
-        """Open a connection for all characters, with cursors of the usual kind."""
+        """Open a connection for all characters, with ordinary cursors."""
         connection = self.open()
         if hasattr(connection, "set_character_set"):  # mysqlclient
             connection.set_character_set("utf8mb4")
@@ -62,14 +62,14 @@ class MySQL(Dialect):
         return connection
 
     def lock(self, connection: sa.engine.Connection, name: str, runs: sa.Table | None = None) -> None:
-        """Take a lock of the session, and have the session end with the transaction."""
+        """Take a lock of the session, and end the session with the transaction."""
         connection.detach()
         name_here = sa.func.sha2(sa.func.concat_ws(".", sa.func.database(), name), 256)
         while connection.execute(sa.select(sa.func.get_lock(name_here, 10))).scalar_one() != 1:
-            pass  # 10 seconds are over
+            pass  # 10 seconds have passed
 
     def now(self, connection: sa.engine.Connection) -> datetime:
-        """Return the clock in UTC, whatever the server's time zone."""
+        """Return the clock in UTC, regardless of the server's time zone."""
         moment: datetime = connection.execute(sa.select(sa.func.utc_timestamp(sa.text("6")))).scalar_one()
         return moment.replace(tzinfo=UTC)
 
@@ -78,18 +78,18 @@ class MySQL(Dialect):
         return sa.func.timestampdiff(sa.text("MICROSECOND"), begin, end, type_=sa.Float()) / 3.6e9
 
     def may_pass(self, error: sa.exc.DBAPIError) -> bool:
-        """Look at the error code."""
+        """Check the error code."""
         code = getattr(error.orig, "errno", None) or (error.orig and error.orig.args[0])
         return error.connection_invalidated or code in _MAY_PASS
 
     def reason(self, error: BaseException) -> str:
-        """Leave out the values that some errors quote."""
+        """Omit the values that some errors quote."""
         return _VALUE.sub(r"\1 *** for ", super().reason(error))
 
     def create(
         self, table: sa.Table, indexes: Sequence[sa.Index], if_not_exists: bool = False
     ) -> list[CreateTable | CreateIndex]:
-        """Create all by one statement, since each one commits."""
+        """Create everything with one statement, because each statement commits."""
         table.info["indexes"] = indexes
         return [CreateTable(table, if_not_exists=if_not_exists)]
 
@@ -98,16 +98,16 @@ class MySQL(Dialect):
         return ours.key(table)
 
     def column_type(self, column: sa.Column[Any], sql: sa.engine.Dialect) -> str:
-        """Give texts a collation, as the table may have any."""
+        """Give texts a collation, because the table's default may be any."""
         return super().column_type(column, sql) + f" {ours.TEXT}" * isinstance(column.type, sa.String)
 
     def change_type(self, column: sa.Column[Any], sql: sa.engine.Dialect) -> str:
-        """Name all that is to be kept, too."""
+        """Repeat the attributes that must be kept."""
         name, kind = sql.identifier_preparer.quote(column.name), self.column_type(column, sql)
         return f"MODIFY {name} {kind}" + " NOT NULL" * (not column.nullable)
 
     def columns(self, connection: sa.engine.Connection, table: sa.Table) -> dict[str, Any]:
-        """Add the collations: SQLAlchemy tells one only where it is not the table's."""
+        """Add the collations: SQLAlchemy returns a collation only if it is not the table's default."""
         found, column = super().columns(connection, table), _COLUMNS.c
         place = (column.table_schema == (table.schema or sa.func.database()), column.table_name == table.name)
         query = sa.select(column.column_name, column.collation_name).where(*place)
@@ -116,7 +116,7 @@ class MySQL(Dialect):
         return found
 
     def differs_in_type(self, wanted: sa.Column[Any], found: Any) -> bool:
-        """Insist on microseconds, and on a collation in which different texts differ."""
+        """Require microseconds, and a collation in which different texts differ."""
         if isinstance(wanted.type, UtcTime):
             return getattr(found, "fsp", None) != 6
         if isinstance(wanted.type, sa.String):

@@ -1,4 +1,4 @@
-"""PostgreSQL, by psycopg 2 or 3, also through PgBouncer in transaction mode."""
+"""PostgreSQL, with psycopg 2 or 3, also through PgBouncer in transaction mode."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from sqlalchemy.dialects.postgresql import JSONB
 from airflow_provider_cc.exceptions import CCConfigError
 from airflow_provider_cc.sync.dialects.base import Dialect, driver_cursor
 
-#: Types whose values have a plain text form for COPY. A subclass of the operator may have added any other.
+#: Types whose values have a plain text form for COPY. A subclass of the operator may have added other types.
 _PLAIN = (sa.Boolean, sa.Date, sa.DateTime, sa.Integer, sa.Numeric, sa.String, sa.types.TypeDecorator)
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 #: Codes of conflicts, shutdowns and too many connections; texts of refused connections, which have no code.
 _MAY_PASS = re.compile("08...|40001|40P01|55P03|57P0[123]|53300")
 _BUSY = re.compile("starting up|shutting down|recovery mode|too many|connection slots|terminating")
-#: All rows of a page have the same moment.
+#: All rows of a page have the same timestamp.
 _moment = lru_cache(64)(datetime.isoformat)
-#: Rows from which on hash joins are the only right plan, whatever statistics say.
+#: From this number of rows on, hash joins are the only good plan, regardless of statistics.
 _MANY, _PLAN = 1000, (("work_mem", "64MB"), ("enable_nestloop", "off"))
 
 
@@ -36,7 +36,7 @@ class PostgreSQL(Dialect):
     agent_options: ClassVar = {"postgresql_with": {"fillfactor": 50}}
 
     def driver(self) -> str:
-        """Find out which driver the hook uses, and that the server is no other one of the same protocol."""
+        """Return the driver that the hook uses, after checking that the server is really PostgreSQL."""
         connection = self._first = self.connect()
         with connection.cursor() as cursor:
             cursor.execute("SELECT version()")
@@ -47,12 +47,12 @@ class PostgreSQL(Dialect):
         return f"{self.name}+{type(connection).__module__.partition('.')[0]}"
 
     def connect(self) -> Any:
-        """Open a connection as the hook does, without what would be in SQLAlchemy's or PgBouncer's way."""
+        """Open a connection as the hook does, without settings that break SQLAlchemy or PgBouncer."""
         connection = self.open()
         if hasattr(connection, "prepare_threshold"):  # psycopg 3
             from psycopg.rows import tuple_row
 
-            # A statement prepared by one transaction is not there for the next one, behind PgBouncer.
+            # Behind PgBouncer, a statement prepared in one transaction does not exist in the next one.
             connection.prepare_threshold, connection.row_factory = None, tuple_row
         else:
             connection.cursor_factory = None
@@ -88,7 +88,7 @@ class PostgreSQL(Dialect):
     def before_apply(
         self, connection: sa.engine.Connection, stage: sa.Table, run_keys: Sequence[str], rows: int
     ) -> None:
-        """Choose the plan: neither staging nor tables that were just filled have statistics yet."""
+        """Choose the plan: staging and tables that were just filled have no statistics yet."""
         if rows >= _MANY:
             connection.execute(sa.select(*(sa.func.set_config(*setting, True) for setting in _PLAN)))
 
@@ -97,7 +97,7 @@ class PostgreSQL(Dialect):
         return sa.cast(column, JSONB) if isinstance(column.type, sa.JSON) else column
 
     def may_pass(self, error: sa.exc.DBAPIError) -> bool:
-        """Look at the error code; without one, the connection was refused or lost."""
+        """Check the error code; without one, the connection was refused or lost."""
         code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
         if code:
             return _MAY_PASS.fullmatch(code) is not None
@@ -106,7 +106,7 @@ class PostgreSQL(Dialect):
         return not refused and isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError)
 
     def encoding(self, connection: sa.engine.Connection) -> str | None:
-        """Return the encoding of the database, which may know few of the world's letters."""
+        """Return the encoding of the database, which may lack many characters."""
         name: str = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
         return None if name in ("UTF8", "SQL_ASCII") else codecs.lookup(name.replace("WIN", "cp")).name
 

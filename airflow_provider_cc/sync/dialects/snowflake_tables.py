@@ -1,4 +1,4 @@
-"""How tables are written for Snowflake; imported only where its SQLAlchemy dialect is installed."""
+"""Statements for Snowflake's tables; imported only if its SQLAlchemy dialect is installed."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _IN_UTC = (
 
 
 class TableCompiler(SnowflakeDDLCompiler):
-    """Tables without keys: nothing would enforce one, but other tools might rely on one."""
+    """Tables without keys: Snowflake would not enforce them, but other tools might rely on them."""
 
     def visit_primary_key_constraint(self, constraint: Any, **kw: Any) -> None:
         """Write nothing."""
 
 
 class TypeCompiler(SnowflakeTypeCompiler):
-    """Moments keep their zone, and JSON is text: a row of values, unlike a query, cannot hold a VARIANT."""
+    """Timestamps have a time zone, and JSON is text, because a row of values cannot contain a VARIANT."""
 
     def visit_datetime(self, type_: Any, **kw: Any) -> str:
-        """Write the type of a moment."""
+        """Write the type of a timestamp."""
         return "TIMESTAMP_TZ" if type_.timezone else "TIMESTAMP_NTZ"
 
     def visit_JSON(self, type_: Any, **kw: Any) -> str:
@@ -36,18 +36,18 @@ class TypeCompiler(SnowflakeTypeCompiler):
 
 
 def replacement(column: sa.Column[Any], kind: str, quote: Any) -> str:
-    """Return what ``ALTER TABLE`` is told, and the statements after that, to give a column another type.
+    """Return the ``ALTER TABLE`` clause and the statements after it that change a column's type.
 
     :param column: the column as it should be
     :param kind: its type
-    :param quote: SQLAlchemy's, for names
+    :param quote: SQLAlchemy's function to quote names
     """
     table, name, old = quote.format_table(column.table), quote.quote(column.name), f"{column.name}_old"
     value = _IN_UTC.format(old) if isinstance(column.type, UtcTime) else f"CAST({old} AS {kind})"
     steps = (
         f"RENAME COLUMN {name} TO {old}",
         f"ALTER TABLE {table} ADD COLUMN {name} {kind}",
-        f"UPDATE {table} SET {name} = {value}",  # noqa: S608 - names of the schema's own
+        f"UPDATE {table} SET {name} = {value}",  # noqa: S608 - names from the schema
         f"ALTER TABLE {table} DROP COLUMN {old}",
     )
     return "; ".join(steps)

@@ -12,7 +12,7 @@ from airflow_provider_cc.sync.dialects.base import Dialect
 
 
 class _Compiler(SQLiteCompiler):
-    """SQLAlchemy 1.4 does not know that SQLite has ``UPDATE … FROM``."""
+    """Adds ``UPDATE … FROM``, which SQLAlchemy 1.4 does not support for SQLite."""
 
     def update_from_clause(
         self, update_stmt: Any, from_table: Any, extra_froms: Any, from_hints: Any, **kw: Any
@@ -23,7 +23,7 @@ class _Compiler(SQLiteCompiler):
 
 
 class SQLite(Dialect):
-    """SQLite: one writer at a time, no time zones, no types to speak of."""
+    """SQLite: one writer at a time, no time zones, hardly any types."""
 
     name = "sqlite"
     schema = "main"
@@ -32,11 +32,11 @@ class SQLite(Dialect):
     far_future = "'9999-01-01 00:00:00.000000'"
 
     def adjust(self, sql: Any) -> None:
-        """Have it write ``UPDATE … FROM``."""
+        """Enable ``UPDATE … FROM``."""
         sql.statement_compiler = _Compiler
 
     def lock(self, connection: sa.engine.Connection, name: str, runs: sa.Table | None = None) -> None:
-        """Lock the file: there is no smaller lock."""
+        """Lock the whole file; SQLite has no smaller lock."""
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     def now(self, connection: sa.engine.Connection) -> datetime:
@@ -53,5 +53,5 @@ class SQLite(Dialect):
         return "locked" in str(error.orig) or "busy" in str(error.orig)
 
     def differs_in_type(self, wanted: sa.Column[Any], found: Any) -> bool:
-        """Accept every type: a column takes any value, and moments are written in UTC."""
+        """Accept every type: a column accepts any value, and timestamps are written in UTC."""
         return False
