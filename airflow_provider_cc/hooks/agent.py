@@ -194,7 +194,7 @@ class AgentSession:
             mask_secret(session.token)
             self.guid, self._worked = session.token, False
         log.info("Agent %d is signed in.", self.agent_id)
-        if self._ended.is_set():  # killed meanwhile
+        if self._ended.is_set():  # killed in the meantime
             self.end_at_once()
             raise CCError(f"agent {self.agent_id}: the task is being stopped")
 

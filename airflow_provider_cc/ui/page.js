@@ -145,8 +145,8 @@ function chart(runs) {
 function overview({ tables, now }) {
   if (!tables.length) {
     return [html("p", {}, asked.has("task_id")
-      ? "This task is no contact center sync, or has not run yet."
-      : "No contact center sync has run yet, or you may not read its DAG.")];
+      ? "This task is not a contact center sync, or it has not run yet."
+      : "No contact center sync has run yet, or you do not have access to its DAG.")];
   }
   const columns = [
     ["Table"], ["Tenant"], ["Synced", "short"], ["Latest run", "short"], ["Active agents", "number"], ["Added", "number"],
@@ -177,7 +177,7 @@ function reasons(runs) {
 }
 
 function history({ runs, now }) {
-  if (!runs.length) return [html("p", {}, "There is no such sync, or you may not read its DAG.")];
+  if (!runs.length) return [html("p", {}, "There is no such sync, or you do not have access to its DAG.")];
   const [latest] = runs;
   const target = runs.find((run) => run.target)?.target;
   const throttled = runs.some((run) => run.counts.throttled_seconds !== undefined);
@@ -212,8 +212,8 @@ function history({ runs, now }) {
 
 async function get(what, query) {
   const reply = await fetch(`api/${what}?${new URLSearchParams(query)}`);
-  if (reply.status === 401) throw new Error("You are not signed in any more. Reload Airflow.");
-  if (!reply.ok) throw new Error(`Airflow answers HTTP ${reply.status}. Its API server's log says why.`);
+  if (reply.status === 401) throw new Error("You are no longer signed in. Reload Airflow.");
+  if (!reply.ok) throw new Error(`Airflow returned HTTP ${reply.status}. See the log of its API server.`);
   return reply.json();
 }
 

@@ -210,10 +210,10 @@ def test_a_line_of_the_directory_need_not_be_an_agent(number):
 @pytest.mark.parametrize(
     ("row", "where"),
     [
-        ({}, "(page 0, line 2)"),
-        ({"userAccount": ""}, "(page 0, line 2)"),
-        ({"userAccount": True}, "(page 0, line 2)"),
-        ({"userAccount": "a" * 101}, "(page 0, line 2)"),
+        ({}, "(page 0, entry 2)"),
+        ({"userAccount": ""}, "(page 0, entry 2)"),
+        ({"userAccount": True}, "(page 0, entry 2)"),
+        ({"userAccount": "a" * 101}, "(page 0, entry 2)"),
         ({"userAccount": "b", "workNo": "x"}, "b"),
         ({"userAccount": "b", "agentType": []}, "b"),
         ({"userAccount": "b", "sipAccount": {}}, "b"),

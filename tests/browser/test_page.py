@@ -91,7 +91,7 @@ def test_what_tables_and_reasons_are_called_stays_text(ui: WebInterface) -> None
 
     reasons = frame.get_by_role("table", name="Reasons of rejects").locator("tbody tr")
     expect(reasons).to_have_count(2)
-    expect(reasons.first).to_contain_text("Nothing to do if that is intended")
+    expect(reasons.first).to_contain_text("If intended, no action is needed")
     expect(reasons.last).to_contain_text(MALICE)
     expect(frame.locator("img:not([role])")).to_have_count(0)
 
@@ -142,5 +142,6 @@ def test_a_dag_that_may_not_be_read_shows_nothing(ui: WebInterface, user: str) -
 
     ui.page.goto(f"{ui.url}/contact_center_sync/?dag_id=south_hourly&task_id=sync&map_index=-1")
 
-    shown = "The last 40 runs" if user == "admin" else "There is no such sync, or you may not read its DAG."
+    refused = "There is no such sync, or you do not have access to its DAG."
+    shown = "The last 40 runs" if user == "admin" else refused
     expect(ui.page.get_by_text(shown)).to_be_visible()

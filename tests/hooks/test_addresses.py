@@ -119,7 +119,7 @@ def test_no_address_for_tokens_takes_the_secret_elsewhere_in_the_clear(cc, recon
         assert failure.value.code == "HTTP 404"
         return
     assert type(failure.value) is CCConfigError
-    assert "extra token_url must be a path that begins with / or an https address" in str(failure.value)
+    assert "extra token_url must be a path that begins with / or an https URL" in str(failure.value)
     assert cc.stats.requests() == 0
 
 

@@ -155,7 +155,7 @@ def test_a_role_without_create_in_public_gets_the_statements(
     with pytest.raises(CCConfigError, match=r"schema public.*CREATE TABLE cc_agent ") as caught:
         Bench()
     owner = Database(f"postgresql+psycopg2://cc@127.0.0.1:{connection['port']}/postgres", connection)
-    owner.execute(*str(caught.value).partition("may run: ")[2].split("; "))
+    owner.execute(*str(caught.value).partition("privileges run: ")[2].split("; "))
     owner.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO writer")
     assert Bench().sync("one", {"ann": 1}).added == 1
 

@@ -173,7 +173,7 @@ def test_pages_that_overlap_without_a_total_fail(start: Start, store: MemoryStor
 @pytest.mark.parametrize("total", ["lines", "absent", "page", "zero", "growing"])
 def test_an_order_that_differs_from_page_to_page_fails(start: Start, store: MemoryStore, total: str) -> None:
     center = start(directory_order="by_page", **TOTALS.get(total, {"directory_total": total}))
-    with pytest.raises(CCResponseError, match=r"incomplete: [1-9]\d* (of \d+ lines|lines came)"):
+    with pytest.raises(CCResponseError, match=r"incomplete: [1-9]\d* (of \d+ entries|entries were)"):
         read(store)
     found, again = listed()
     assert "incomplete" in again
@@ -367,7 +367,7 @@ def test_a_line_that_cannot_be_read_is_a_reject(start: Start, store: MemoryStore
     assert store.rows == expected(center)
     assert store.rejects == {
         "odd": (DIRECTORY, "unexpected_format"),
-        "(page 0, line 6)": (DIRECTORY, "unexpected_format"),
+        "(page 0, entry 6)": (DIRECTORY, "unexpected_format"),
     }
     assert (counts.unique, counts.rejected) == (22, 2)
 

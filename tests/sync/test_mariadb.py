@@ -366,7 +366,7 @@ def writer(usual: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Databas
 def test_a_role_that_may_not_create_gets_the_statements(writer: Database) -> None:
     with pytest.raises(CCConfigError, match="CREATE command denied to user 'writer'") as caught:
         Bench()
-    writer.execute(*str(caught.value).partition("may run: ")[2].split("; "))
+    writer.execute(*str(caught.value).partition("privileges run: ")[2].split("; "))
     assert Bench().sync("one", {"ann": 1, "Ann": 2}).added == 2
 
 

@@ -447,7 +447,7 @@ def test_a_list_may_not_close_more_than_the_ratio_allows(
     center, accounts = synced
     for account in accounts[:7]:
         center.remove_agent(account)
-    with pytest.raises(CCError, match="7 of 12 active accounts are gone"):
+    with pytest.raises(CCError, match="7 of 12 active accounts no longer exist"):
         read(store, accounts, softphones="none", max_rejects=1.0)
     counts = read(MemoryStore(store.active), accounts[:6], softphones="none", max_rejects=1.0)
     assert counts.rejected == 6

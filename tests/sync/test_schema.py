@@ -154,7 +154,7 @@ def test_what_may_not_be_created_is_told_with_its_statements(
     _as("writer", roles, monkeypatch)
     with pytest.raises(CCConfigError, match="permission denied") as caught:
         Bench()
-    statements = str(caught.value).partition("may run: ")[2].split("; ")
+    statements = str(caught.value).partition("privileges run: ")[2].split("; ")
     assert [re.search(r"(TABLE|ON) (\w+)", text)[2] for text in statements] == [  # type: ignore[index]
         "cc_agent_reject",
         "cc_sync_run",

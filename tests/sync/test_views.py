@@ -330,7 +330,7 @@ def test_a_role_that_may_not_create_views_gets_the_statements(
         )
         with pytest.raises(CCConfigError, match="permission denied for schema public") as caught:
             create_views(database, tables)
-        needed = str(caught.value).partition("may run: ")[2].split("; ")
+        needed = str(caught.value).partition("privileges run: ")[2].split("; ")
         assert len(needed) == 4
         postgres_database.execute(*needed)
         create_views(database, tables)

@@ -83,5 +83,5 @@ def test_a_table_that_does_not_fit_is_named(
 
     (end,) = said(log)
     assert "cc_agent" in end
-    assert "What is staged" not in end
+    assert "Staged answers" not in end
     assert "What to do: fix what the error names" in log.text

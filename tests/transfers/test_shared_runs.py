@@ -237,7 +237,7 @@ def test_an_attempt_that_comes_late_writes_nothing(
 
     assert counts["added"] == 60
     assert database.query("SELECT COUNT(*) FROM cc_agent_stage") == [(0,)]
-    with pytest.raises(CCError, match="clear the group's first task"):
+    with pytest.raises(CCError, match="Clear the group's first task"):
         group.read(0)
     assert group.apply()["added"] == 60  # an attempt that was killed after its commit
 
@@ -437,7 +437,7 @@ def test_too_many_shards_are_mentioned_once(
 
     Group(TABLES).run()
 
-    told = "a task takes longer to start than it saves: set shards to 1"
+    told = "starting a task takes longer than it saves: set shards to 1"
     assert len([message for message in log.messages if told in message]) == 1
 
 
