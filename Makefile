@@ -32,7 +32,7 @@ $(shell mkdir -p $(TMPDIR))
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
-help: ## list what can be made
+help: ## list all targets
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-14s %s\n", $$1, $$2 }'
 	@echo
 	@echo "AIRFLOW=2.11.2 make test  …with another Airflow: $(AIRFLOWS)"
@@ -47,16 +47,16 @@ ui: $(READY) ## the same in Airflow's web interface, with PostgreSQL, until Ctrl
 	@$(BIN)/python -m scripts.ui
 
 .PHONY: interfaces
-interfaces: $(READY) ## call each of the five interfaces once against the simulator, and show what comes back
+interfaces: $(READY) ## call each of the five interfaces once against the simulator, and show the replies
 	@$(BIN)/python -m scripts.interfaces 2>/dev/null
 
 .PHONY: test
-test: $(READY) $(UV) ## run all tests but the browser's and the long ones; TESTS="…" chooses some
+test: $(READY) $(UV) ## run all tests except browser tests and long tests; TESTS="…" chooses some
 	$(servers)
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(TESTS)
 
 .PHONY: test-hard
-test-hard: $(READY) $(UV) ## run the tests that take long; HARD="…" chooses some
+test-hard: $(READY) $(UV) ## run the long tests; HARD="…" chooses some
 	$(servers)
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest --timeout 3600 $(or $(HARD),tests/hard tests/system/hard tests/hostile \
 	  tests/transfers/test_all_or_nothing.py tests/transfers/test_resume.py tests/transfers/test_stopping.py)
@@ -74,7 +74,7 @@ test-cluster: .venv/cluster/ready ## run a sync on Celery with three workers, on
 	ACCOUNTS=$(or $(ACCOUNTS),20000) .venv/cluster/bin/python -m pytest --verbose tests/cluster
 
 .PHONY: test-snowflake
-test-snowflake: .venv/snowflake/ready ## run what depends on the database with Snowflake's client, by fakesnow
+test-snowflake: .venv/snowflake/ready ## run the database tests with Snowflake's client, against fakesnow
 	@echo "Of $(ON_SNOWFLAKE), what is about each database:"
 	WAREHOUSE=snowflake .venv/snowflake/bin/python -m pytest --verbose --numprocesses auto --dist worksteal $(ON_SNOWFLAKE)
 
@@ -92,21 +92,21 @@ test-matrix: ## run all tests on every Airflow and Python, and write docs/versio
 	@$(INTERPRETER) -m scripts.matrix $(ONLY)
 
 .PHONY: bench
-bench: .venv/bench/ready ## measure beside a bare client and write docs/benchmarks.md; SUITES="…" chooses some
+bench: .venv/bench/ready ## measure side by side with a bare client, and write docs/benchmarks.md; SUITES="…" chooses some
 	.venv/bench/bin/python -m benchmarks $(SUITES)
 
 .PHONY: venv
 venv: $(READY) ## set up the environment that the other targets use
 
 .PHONY: lint
-lint: $(READY) ## check style and words, and that imports point downwards
+lint: $(READY) ## check style, words and import directions
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/codespell --dictionary - --dictionary scripts/words.txt
 	$(BIN)/lint-imports --no-logo --cache-dir .cache/import-linter
 
 .PHONY: format
-format: $(READY) ## put the source into the form that lint checks
+format: $(READY) ## format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
@@ -115,11 +115,11 @@ types: $(READY) ## check types
 	$(BIN)/mypy
 
 .PHONY: docs
-docs: .venv/docs/ready ## build the documentation's site into .cache/site/html, strictly
+docs: .venv/docs/ready ## build the documentation site into .cache/site/html, in strict mode
 	@.venv/docs/bin/python -m scripts.site
 
 .PHONY: docs-serve
-docs-serve: .venv/docs/ready ## show the site at http://127.0.0.1:8000 and keep up with changes, until Ctrl-C
+docs-serve: .venv/docs/ready ## serve the site at http://127.0.0.1:8000 and reload changes, until Ctrl-C
 	@.venv/docs/bin/python -m scripts.site serve
 
 .PHONY: build
@@ -129,13 +129,13 @@ build: $(UV) ## build the wheel and the source archive into dist/
 	@ls dist
 
 .PHONY: release-check
-release-check: build .venv/release/ready ## build, and check what was built as an index and an installer will
+release-check: build .venv/release/ready ## build the packages, and check them as an index and an installer would
 	.venv/release/bin/twine check --strict dist/*
 	.venv/release/bin/check-wheel-contents dist/*.whl
 	.venv/release/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 .PHONY: audit
-audit: .venv/audit/ready ## compare the pinned requirements with published vulnerabilities; needs the internet
+audit: .venv/audit/ready ## compare the pinned requirements with published vulnerabilities; needs internet access
 	.venv/audit/bin/pip-audit --strict --disable-pip --no-deps --progress-spinner off \
 	  $(patsubst %,--requirement %,$(wildcard requirements/*.txt))
 
@@ -144,11 +144,11 @@ tag-check: ## check that TAG=v1.2.3 names this version, and that the changelog h
 	@$(INTERPRETER) -m scripts.tag $(TAG)
 
 .PHONY: screenshots
-screenshots: $(READY) ## renew the pictures in the documentation; needs Chromium
+screenshots: $(READY) ## update the pictures in the documentation; needs Chromium
 	@$(BIN)/python -m scripts.screenshots
 
 .PHONY: requirements
-requirements: $(UV) ## renew the pinned requirements of every Airflow version
+requirements: $(UV) ## update the pinned requirements of every Airflow version
 	for version in $(AIRFLOWS); do \
 	  more=; [ $$version != 3.3.2 ] || more="--group lint --group browser"; \
 	  $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
@@ -173,7 +173,7 @@ requirements: $(UV) ## renew the pinned requirements of every Airflow version
 	  --no-header --no-annotate --no-emit-index-url --group audit --output-file requirements/audit.txt
 
 .PHONY: ci
-ci: ## everything that a change must pass
+ci: ## run everything that a change must pass
 	.ci/run
 
 .PHONY: clean
