@@ -53,7 +53,7 @@ interfaces: $(READY) ## call each of the five interfaces once against the simula
 .PHONY: test
 test: $(READY) $(UV) ## run all tests but the browser's and the long ones; TESTS="…" chooses some
 	$(servers)
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(TESTS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder $(TESTS)
 
 .PHONY: test-hard
 test-hard: $(READY) $(UV) ## run the tests that take long; HARD="…" chooses some
@@ -76,7 +76,7 @@ test-cluster: .venv/cluster/ready ## run a sync on Celery with three workers, on
 .PHONY: test-snowflake
 test-snowflake: .venv/snowflake/ready ## run what depends on the database with Snowflake's client, by fakesnow
 	@echo "Of $(ON_SNOWFLAKE), what is about each database:"
-	WAREHOUSE=snowflake .venv/snowflake/bin/python -m pytest --verbose --numprocesses auto --dist worksteal $(ON_SNOWFLAKE)
+	WAREHOUSE=snowflake .venv/snowflake/bin/python -m pytest --verbose --numprocesses auto --dist loadgroup --no-loadscope-reorder $(ON_SNOWFLAKE)
 
 .PHONY: test-browser
 test-browser: $(READY) $(UV) ## run the tests of Airflow's web interface; they need Chromium
