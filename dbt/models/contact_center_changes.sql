@@ -1,0 +1,2 @@
+SELECT {{ contracted() }}
+FROM {{ source('contact_center', 'agent_change') }}
