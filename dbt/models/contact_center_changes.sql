@@ -1,2 +1,2 @@
-SELECT {{ contracted() }}
+SELECT {{ contract_columns() }}
 FROM {{ source('contact_center', 'agent_change') }}

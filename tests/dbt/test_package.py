@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,13 @@ import pytest
 
 from airflow_provider_cc.simulator import Simulator
 from tests.conftest import CHECKOUT
-from tests.docs.pages import blocks
+from tests.docs.pages import blocks, section
 from tests.transfers.conftest import Sync
 from tests.transfers.database import Database
 
 #: Airflow and dbt want different releases of the same packages, so dbt has an environment of its own.
-DBT = os.environ.get("DBT", str(CHECKOUT / ".venv" / "dbt" / "bin" / "dbt"))
-ANN, BOB, CARL = "agent000001", "agent000002", "agent000003"
-TENANT = "cc_management_default"
-GAP, AFTER = "in a gap that no complete run covers", "after the last complete sync"
+DBT = CHECKOUT / ".venv" / "dbt" / "bin" / "dbt"
+ANN, BOB, CARL, DORA = "agent000001", "agent000002", "agent000003", "agent000004"
 #: Which columns of which tables are moments.
 MOMENTS = {
     "cc_agent": ("first_seen_at", "changed_at", "synced_at"),
@@ -40,39 +39,31 @@ class Project:
 
     folder: Path
 
-    def dbt(self, *arguments: str, succeeds: bool = True) -> str:
-        settings = {
-            "DBT_PROFILES_DIR": str(self.folder),
-            "DBT_PROJECT_DIR": str(self.folder),
-            "DO_NOT_TRACK": "1",
-            "HOME": str(self.folder),
-        }
-        command = [DBT, "--no-use-colors", "--warn-error", *arguments]
+    def dbt(self, *arguments: str, succeeds: bool = True) -> None:
+        settings = {"DBT_PROFILES_DIR": str(self.folder), "DO_NOT_TRACK": "1", "HOME": str(self.folder)}
         done = subprocess.run(
-            command, cwd=self.folder, env=os.environ | settings, capture_output=True, text=True, check=False
+            [DBT, "--no-use-colors", "--warn-error", *arguments],
+            cwd=self.folder,
+            env=os.environ | settings,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert (done.returncode == 0) == succeeds, done.stdout + done.stderr
-        return done.stdout
 
-    def results(self, file: str = "run_results") -> dict[str, str]:
-        """Return what became of each node in the last run, by its name."""
-        told = json.loads((self.folder / "target" / f"{file}.json").read_text())["results"]
-        return {result["unique_id"].split(".")[2]: result["status"] for result in told}
+    def failed(self, results: str) -> set[str]:
+        """Return what failed in the last run."""
+        told = json.loads((self.folder / "target" / results).read_text())["results"]
+        return {each["unique_id"] for each in told if each["status"] not in ("success", "pass")}
 
 
 @pytest.fixture
 def project(database: Database, tmp_path: Path) -> Project:
-    """Give the project that the page shows, with a log of calls."""
+    """Give the project that the page shows."""
     folder = tmp_path / "project"
     (folder / "models").mkdir(parents=True)
-    packages, variables = (block.code for block in blocks("yaml") if "dbt.md" in str(block))
-    (folder / "packages.yml").write_text(packages.replace("../airflow-provider-cc", str(CHECKOUT)))
-    (folder / "dbt_project.yml").write_text(
-        f"name: calls\nprofile: warehouse\nflags: {{send_anonymous_usage_stats: false}}\n{variables}"
-    )
-    models = (block.code for block in blocks("sql", "part") if "dbt.md" in str(block))
-    for name, model in zip(("call_log", "call_agent"), models, strict=True):
-        (folder / "models" / f"{name}.sql").write_text(model)
+    packages, variables, contract = (block.code for block in blocks("yaml", "dbt"))
+    call_log, call_agent = (block.code for block in blocks("sql", "dbt"))
     if database.kind == "duckdb":
         target = {"type": "duckdb", "path": database.connection["host"], "schema": "main"}
     else:
@@ -80,13 +71,22 @@ def project(database: Database, tmp_path: Path) -> Project:
         target = {"type": "postgres", "dbname": "postgres", "schema": "public", "password": ""}
         target |= {name: database.connection[field] for name, field in names.items()}
     profile = {"warehouse": {"target": "test", "outputs": {"test": {**target, "threads": 1}}}}
-    (folder / "profiles.yml").write_text(json.dumps(profile))
+    flags = {"send_anonymous_usage_stats": False}
+    for name, content in {
+        "packages.yml": packages.replace("../airflow-provider-cc", str(CHECKOUT)),
+        "dbt_project.yml": f"name: calls\nprofile: warehouse\nflags: {flags}\n{variables}",
+        "profiles.yml": json.dumps(profile),
+        "models/models.yml": contract,
+        "models/call_log.sql": call_log,
+        "models/call_agent.sql": call_agent,
+    }.items():
+        (folder / name).write_text(content)
     return Project(folder)
 
 
 @pytest.fixture
-def calls(database: Database, center: Simulator, sync: Sync) -> Sequence[tuple[int, str]]:
-    """Two runs, five hours and no time ago, between which agents change; calls, and the verdict on each."""
+def verdicts(database: Database, center: Simulator, sync: Sync) -> Sequence[tuple[int, str]]:
+    """Sync five hours ago and twice now, with changes in between; return calls, and the verdict on each."""
     settings: dict[str, Any] = {"history_table": "cc_agent_history", "create_views": True}
     number = center.agent(ANN).softphone_number
     sync(accounts=[*center.accounts(), "nobody"], **settings)
@@ -95,47 +95,74 @@ def calls(database: Database, center: Simulator, sync: Sync) -> Sequence[tuple[i
         database.execute(f"UPDATE {table} SET {moved}")
     center.change_agent(ANN, softphone_number="555")
     center.change_agent(BOB, softphone_number=number)
+    center.change_agent(DORA, softphone_number="555")
     center.remove_agent(CARL)
     sync(**settings)
     sync(**settings)
-    edges = "SELECT started_at, finished_at FROM cc_sync_run ORDER BY started_at"
-    (begun, ended), (second, _), (third, finished) = database.query(edges)
-    hour = timedelta(hours=1)
-    log: list[tuple[datetime, str, str]] = [
-        (begun - hour, number, GAP),
-        (ended + hour, number, GAP),
-        (third - (third - second) / 100, number, "exact"),
-        (third - (third - second) / 100, "999", "number without an owner"),
-        (finished, number, AFTER),
+    (first, ended), (second, _), (third, finished) = runs(database)
+    hour, between = timedelta(hours=1), third - (third - second) / 100
+    calls = [
+        (first - hour, number, "in a gap that no complete run covers"),
+        (ended + hour, number, "in a gap that no complete run covers"),
+        (between, number, "exact"),
+        (between, "555", "two owners in the window"),
+        (between, "999", "number without an owner"),
+        (finished, number, "after the last complete sync"),
     ]
-    database.execute(
-        "CREATE TABLE call_records (id INTEGER, called VARCHAR(64), began TIMESTAMP WITH TIME ZONE)"
-    )
-    database.execute(
-        "INSERT INTO call_records VALUES (:id, :called, :began)",
-        rows=[{"id": id_, "called": called, "began": began} for id_, (began, called, _) in enumerate(log)],
-    )
-    return [(id_, verdict) for id_, (_, _, verdict) in enumerate(log)]
+    kind = "TIMESTAMP WITH TIME ZONE"
+    database.execute(f"CREATE TABLE call_records (id INTEGER, called VARCHAR(64), began {kind})")
+    rows = [{"id": id_, "called": called, "began": began} for id_, (began, called, _) in enumerate(calls)]
+    database.execute("INSERT INTO call_records VALUES (:id, :called, :began)", rows=rows)
+    return [(id_, verdict) for id_, (_, _, verdict) in enumerate(calls)]
+
+
+def runs(database: Database) -> list[tuple[datetime, datetime]]:
+    return database.query("SELECT started_at, finished_at FROM cc_sync_run ORDER BY started_at")
+
+
+def rows(database: Database, table: str, where: str = "") -> list[tuple[Any, ...]]:
+    def plain(value: Any) -> Any:
+        return float(value) if isinstance(value, Decimal) else value
+
+    found = database.query(f"SELECT * FROM {table} {where}")
+    return sorted((tuple(map(plain, row)) for row in found), key=repr)
 
 
 @pytest.mark.parametrize("database", ["duckdb", "postgres"], indirect=True)
-def test_the_package_on_tables_of_a_sync(
-    database: Database, calls: Sequence[tuple[int, str]], project: Project
+def test_what_is_right_passes_and_what_is_wrong_fails(
+    database: Database, verdicts: Sequence[tuple[int, str]], project: Project
 ) -> None:
+    moment = str(runs(database)[0][1] + timedelta(hours=1))
     project.dbt("deps")
-    project.dbt("build")
-    assert set(project.results().values()) == {"success", "pass"}
+    project.dbt("build", "--vars", json.dumps({"cc_as_of": moment}))
     project.dbt("source", "freshness")
 
-    def rows(table: str, where: str = "") -> list[tuple[Any, ...]]:
-        return sorted(database.query(f"SELECT * FROM {table} {where}"), key=repr)
+    for model, view in {"changes": "change", "coverage": "coverage", "findings": "finding"}.items():
+        expected = rows(database, f"cc_agent_{view}")
+        assert expected
+        assert rows(database, f"contact_center_{model}") == expected
+    then = rows(database, "contact_center_agents_as_of")
+    assert then == rows(database, "cc_agent_at", f"WHERE valid_from <= '{moment}' AND valid_to > '{moment}'")
+    assert len(then) == 12
+    assert database.query("SELECT call_id, verdict FROM call_agent ORDER BY call_id") == verdicts
 
-    assert rows("contact_center_changes") == rows("cc_agent_change")
-    now = rows("contact_center_agents_as_of")
-    assert now == rows("cc_agent_at", "WHERE valid_to > CURRENT_TIMESTAMP")
-    assert len(now) == 11
-    verdicts = database.query("SELECT call_id, verdict FROM call_agent ORDER BY call_id")
-    assert verdicts == calls
-    for model, view in (("coverage", "coverage"), ("findings", "finding")):
-        assert repr(rows(f"contact_center_{model}")) == repr(rows(f"cc_agent_{view}"))
-    print(rows("contact_center_coverage"), rows("contact_center_findings"))
+    # The query of the page and that of the macro are one.
+    compiled = (project.folder / "target/compiled/calls/models/call_agent.sql").read_text()
+    query = section("docs/attribution.md", "## The query").partition("AS\n")[2].partition("```")[0]
+    bare = re.sub(r'"\w+"\."\w+"\."(\w+)"', r"\1", compiled)
+    assert bare.split() == query.replace("'cc_management_default' AS tenant", "tenant").split()
+
+    database.execute(
+        f"INSERT INTO cc_agent_history (tenant, account, valid_from)"
+        f" SELECT tenant, account, valid_from - INTERVAL '1 hour' FROM cc_agent_history"
+        f" WHERE account = '{ANN}' AND valid_to IS NULL",
+        "INSERT INTO cc_agent_history (tenant, account, valid_from) VALUES ('t', 'orphan', '2026-01-01')",
+        "UPDATE cc_sync_run SET tenant = 'stopped' WHERE source = 'accounts'",
+    )
+    project.dbt("build", succeeds=False)
+    tests = {
+        test.split(".")[2].partition("_contact_center")[0] for test in project.failed("run_results.json")
+    }
+    assert tests == {"source_key_is_in", "source_no_overlapping_versions", "unique_key"}
+    project.dbt("source", "freshness", succeeds=False)
+    assert project.failed("sources.json") == {"source.contact_center.contact_center.agent_coverage"}

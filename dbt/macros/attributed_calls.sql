@@ -4,7 +4,7 @@
     called: softphone_number or agent_id
     max_hours: how far apart two complete runs may be
 #}
-{% macro attributed(call_log, called='softphone_number', max_hours=3) %}
+{% macro attributed_calls(call_log, called='softphone_number', max_hours=3) %}
 WITH moment AS (
     SELECT call_id, tenant, {{ called }} AS called, started_at,
            NULL AS covered_from
