@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -24,13 +23,24 @@ from tests.transfers.database import Database
 #: Airflow and dbt want different releases of the same packages, so dbt has an environment of its own.
 DBT = CHECKOUT / ".venv" / "dbt" / "bin" / "dbt"
 ANN, BOB, CARL, DORA = "agent000001", "agent000002", "agent000003", "agent000004"
-#: Which columns of which tables are moments.
-MOMENTS = {
-    "cc_agent": ("first_seen_at", "changed_at", "synced_at"),
-    "cc_agent_history": ("valid_from", "valid_to"),
-    "cc_agent_reject": ("rejected_at",),
-    "cc_sync_run": ("started_at", "finished_at"),
+TABLES = {
+    "table": "dwh.cc_agent",
+    "history_table": "dwh.cc_agent_history",
+    "reject_table": "dwh.cc_agent_reject",
+    "run_table": "dwh.cc_sync_run",
 }
+#: Which columns of them are moments.
+MOMENTS = {
+    "table": ("first_seen_at", "changed_at", "synced_at"),
+    "history_table": ("valid_from", "valid_to"),
+    "reject_table": ("rejected_at",),
+    "run_table": ("started_at", "finished_at"),
+}
+#: Calls that name an agent ID, which the page has no snippet for.
+CALLS_BY_ID = (
+    "SELECT id AS call_id, 'cc_management_default' AS tenant, began AS started_at, agent_id FROM call_records"
+)
+BY_ID = "{{ contact_center.attributed_calls(ref('calls_by_id'), called='agent_id') }}"
 
 
 @dataclass(frozen=True)
@@ -52,9 +62,9 @@ class Project:
         assert (done.returncode == 0) == succeeds, done.stdout + done.stderr
 
     def failed(self, results: str) -> set[str]:
-        """Return what failed in the last run."""
+        """Return what failed in the last run, without what was therefore skipped."""
         told = json.loads((self.folder / "target" / results).read_text())["results"]
-        return {each["unique_id"] for each in told if each["status"] not in ("success", "pass")}
+        return {each["unique_id"] for each in told if each["status"] in ("fail", "error")}
 
 
 @pytest.fixture
@@ -79,26 +89,28 @@ def project(database: Database, tmp_path: Path) -> Project:
         "models/models.yml": contract,
         "models/call_log.sql": call_log,
         "models/call_agent.sql": call_agent,
+        "models/calls_by_id.sql": CALLS_BY_ID,
+        "models/call_agent_by_id.sql": BY_ID,
     }.items():
         (folder / name).write_text(content)
     return Project(folder)
 
 
 @pytest.fixture
-def verdicts(database: Database, center: Simulator, sync: Sync) -> Sequence[tuple[int, str]]:
+def verdicts(database: Database, center: Simulator, sync: Sync) -> list[tuple[int, str]]:
     """Sync five hours ago and twice now, with changes in between; return calls, and the verdict on each."""
-    settings: dict[str, Any] = {"history_table": "cc_agent_history", "create_views": True}
-    number = center.agent(ANN).softphone_number
-    sync(accounts=[*center.accounts(), "nobody"], **settings)
-    for table, columns in MOMENTS.items():
+    number, bobs_id = center.agent(ANN).softphone_number, center.agent(BOB).agent_id
+    database.execute("CREATE SCHEMA dwh")
+    sync(accounts=[*center.accounts(), "nobody"], create_views=True, **TABLES)
+    for argument, columns in MOMENTS.items():
         moved = ", ".join(f"{column} = {column} - INTERVAL '5 hours'" for column in columns)
-        database.execute(f"UPDATE {table} SET {moved}")
+        database.execute(f"UPDATE {TABLES[argument]} SET {moved}")
     center.change_agent(ANN, softphone_number="555")
     center.change_agent(BOB, softphone_number=number)
     center.change_agent(DORA, softphone_number="555")
     center.remove_agent(CARL)
-    sync(**settings)
-    sync(**settings)
+    sync(**TABLES)
+    sync(**TABLES)
     (first, ended), (second, _), (third, finished) = runs(database)
     hour, between = timedelta(hours=1), third - (third - second) / 100
     calls = [
@@ -109,15 +121,17 @@ def verdicts(database: Database, center: Simulator, sync: Sync) -> Sequence[tupl
         (between, "999", "number without an owner"),
         (finished, number, "after the last complete sync"),
     ]
-    kind = "TIMESTAMP WITH TIME ZONE"
-    database.execute(f"CREATE TABLE call_records (id INTEGER, called VARCHAR(64), began {kind})")
+    database.execute(
+        "CREATE TABLE call_records"
+        " (id INTEGER, called VARCHAR(64), began TIMESTAMP WITH TIME ZONE, agent_id INTEGER)"
+    )
     rows = [{"id": id_, "called": called, "began": began} for id_, (began, called, _) in enumerate(calls)]
-    database.execute("INSERT INTO call_records VALUES (:id, :called, :began)", rows=rows)
+    database.execute(f"INSERT INTO call_records VALUES (:id, :called, :began, {bobs_id})", rows=rows)
     return [(id_, verdict) for id_, (_, _, verdict) in enumerate(calls)]
 
 
 def runs(database: Database) -> list[tuple[datetime, datetime]]:
-    return database.query("SELECT started_at, finished_at FROM cc_sync_run ORDER BY started_at")
+    return database.query("SELECT started_at, finished_at FROM dwh.cc_sync_run ORDER BY started_at")
 
 
 def rows(database: Database, table: str, where: str = "") -> list[tuple[Any, ...]]:
@@ -130,7 +144,7 @@ def rows(database: Database, table: str, where: str = "") -> list[tuple[Any, ...
 
 @pytest.mark.parametrize("database", ["duckdb", "postgres"], indirect=True)
 def test_what_is_right_passes_and_what_is_wrong_fails(
-    database: Database, verdicts: Sequence[tuple[int, str]], project: Project
+    database: Database, verdicts: list[tuple[int, str]], project: Project
 ) -> None:
     moment = str(runs(database)[0][1] + timedelta(hours=1))
     project.dbt("deps")
@@ -138,13 +152,17 @@ def test_what_is_right_passes_and_what_is_wrong_fails(
     project.dbt("source", "freshness")
 
     for model, view in {"changes": "change", "coverage": "coverage", "findings": "finding"}.items():
-        expected = rows(database, f"cc_agent_{view}")
+        expected = rows(database, f"dwh.cc_agent_{view}")
         assert expected
         assert rows(database, f"contact_center_{model}") == expected
     then = rows(database, "contact_center_agents_as_of")
-    assert then == rows(database, "cc_agent_at", f"WHERE valid_from <= '{moment}' AND valid_to > '{moment}'")
+    assert then == rows(
+        database, "dwh.cc_agent_at", f"WHERE valid_from <= '{moment}' AND valid_to > '{moment}'"
+    )
     assert len(then) == 12
     assert database.query("SELECT call_id, verdict FROM call_agent ORDER BY call_id") == verdicts
+    by_id = database.query("SELECT account, verdict FROM call_agent_by_id WHERE call_id = 2")
+    assert by_id == [(BOB, "exact")]
 
     # The query of the page and that of the macro are one.
     compiled = (project.folder / "target/compiled/calls/models/call_agent.sql").read_text()
@@ -153,16 +171,20 @@ def test_what_is_right_passes_and_what_is_wrong_fails(
     assert bare.split() == query.replace("'cc_management_default' AS tenant", "tenant").split()
 
     database.execute(
-        f"INSERT INTO cc_agent_history (tenant, account, valid_from)"
-        f" SELECT tenant, account, valid_from - INTERVAL '1 hour' FROM cc_agent_history"
+        f"INSERT INTO dwh.cc_agent_history (tenant, account, valid_from)"
+        f" SELECT tenant, account, valid_from - INTERVAL '1 hour' FROM dwh.cc_agent_history"
         f" WHERE account = '{ANN}' AND valid_to IS NULL",
-        "INSERT INTO cc_agent_history (tenant, account, valid_from) VALUES ('t', 'orphan', '2026-01-01')",
-        "UPDATE cc_sync_run SET tenant = 'stopped' WHERE source = 'accounts'",
+        "INSERT INTO dwh.cc_agent_history (tenant, account, valid_from) VALUES ('t', 'orphan', '2026-01-01')",
+        "UPDATE dwh.cc_sync_run SET tenant = 'stopped' WHERE source = 'accounts'",
+    )
+    contract = project.folder / "models" / "models.yml"
+    contract.write_text(
+        contract.read_text().replace("agent_id, data_type: integer", "agent_id, data_type: text")
     )
     project.dbt("build", succeeds=False)
-    tests = {
-        test.split(".")[2].partition("_contact_center")[0] for test in project.failed("run_results.json")
+    names = {
+        name.split(".")[2].partition("_contact_center")[0] for name in project.failed("run_results.json")
     }
-    assert tests == {"source_key_is_in", "source_no_overlapping_versions", "unique_key"}
+    assert names == {"source_key_is_in", "source_no_overlapping_versions", "unique_key", "call_agent"}
     project.dbt("source", "freshness", succeeds=False)
     assert project.failed("sources.json") == {"source.contact_center.contact_center.agent_coverage"}
