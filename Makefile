@@ -78,6 +78,10 @@ test-snowflake: .venv/snowflake/ready ## run what depends on the database with S
 	@echo "Of $(ON_SNOWFLAKE), what is about each database:"
 	WAREHOUSE=snowflake .venv/snowflake/bin/python -m pytest --verbose --numprocesses auto --dist loadgroup --no-loadscope-reorder $(ON_SNOWFLAKE)
 
+.PHONY: test-dbt
+test-dbt: $(READY) .venv/dbt/ready ## run the dbt package on tables that a sync wrote
+	$(BIN)/python -m pytest --numprocesses 2 tests/dbt
+
 .PHONY: test-browser
 test-browser: $(READY) $(UV) ## run the tests of Airflow's web interface; they need Chromium
 	$(BIN)/python -m pytest tests/browser
@@ -171,6 +175,8 @@ requirements: $(UV) ## renew the pinned requirements of every Airflow version
 	  --no-header --no-annotate --no-emit-index-url --group docs --output-file requirements/docs.txt
 	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
 	  --no-header --no-annotate --no-emit-index-url --group audit --output-file requirements/audit.txt
+	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
+	  --no-header --no-annotate --no-emit-index-url --group dbt --output-file requirements/dbt.txt
 
 .PHONY: ci
 ci: ## everything that a change must pass
