@@ -82,6 +82,15 @@ def warehouse(folder: Path) -> Iterator[dict[str, str]]:
         yield {"AIRFLOW_CONN_WAREHOUSE": connection}
 
 
+def dsn(connection: str) -> str:
+    """Return what psycopg connects by.
+
+    :param connection: Airflow's connection to the warehouse, as JSON
+    """
+    to = json.loads(connection)
+    return f"host={to['host']} port={to['port']} user={to['login']} dbname={to['schema']}"
+
+
 def measure(environment: dict[str, str], name: str, **options: Any) -> dict[str, Any]:
     """Measure a variant in a process of its own.
 
