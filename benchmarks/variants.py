@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import aiohttp
 
 from airflow_provider_cc.sync.metrics import Stopwatch
-from benchmarks.center import DIRECTORY, INFO, accounts, address, dsn, token_request
+from benchmarks.center import DIRECTORY, INFO, accounts, address, busy, dsn, token_request
 
 Work = Callable[[], dict[str, Any] | None]
 
@@ -197,7 +197,6 @@ def step(
     :param ready: a folder; with it, begin only when this process and those of all other shards have met there
     :param arguments: of the group
     """
-    import psutil
     from airflow.providers.common.compat.sdk import DAG
 
     from airflow_provider_cc.compat import BaseHook, get_variable
@@ -215,10 +214,6 @@ def step(
     instance = SimpleNamespace(run_id=run_id, map_index=-1 if shard is None else shard)
     if ready:
         _meet(Path(ready), shards)
-
-    def busy() -> float:
-        times = psutil.cpu_times()
-        return sum(times) - times.idle - times.iowait - times.guest - times.guest_nice  # guests count as user
 
     def work() -> dict[str, Any]:
         begun, before = time.time(), busy()
