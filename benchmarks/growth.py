@@ -22,6 +22,8 @@ WORTH_A_TASK = 5_000
 #: Lines on a page of the directory, and seconds until it is there.
 PAGE, LATENCY = 100, 0.05
 HOUR = 3_600
+#: The part that more shards make faster.
+_WORKERS = "the workers' rate"
 
 ACCOUNTS = (100_000, 1_000_000, 10_000_000)
 
@@ -114,7 +116,7 @@ def limits(plan: Plan) -> list[tuple[str, float]]:
     """
     figures = plan.figures
     shares = {
-        "the workers' rate": plan.accounts / (plan.shards * figures.rate),
+        _WORKERS: plan.accounts / (plan.shards * figures.rate),
         "the contact center": plan.accounts / VENDOR_RATE,
         "`prepare`": plan.seconds["prepare"],
         "`apply`": plan.seconds["apply"],
@@ -124,7 +126,7 @@ def limits(plan: Plan) -> list[tuple[str, float]]:
 
 #: What to do about a part that takes too long.
 _REMEDIES = {
-    "the workers' rate": "more shards, and `max_concurrency` with them",
+    _WORKERS: "more shards, and `max_concurrency` with them",
     "the contact center": "sync [from the directory](sync.md), or less often",
     "`prepare`": "[several groups](#several-groups)",
     "`apply`": "[several groups](#several-groups)",
@@ -157,20 +159,24 @@ def projection(figures: Figures, accounts: tuple[int, ...] = ACCOUNTS) -> str:
         ("rows in Airflow's database", [f"{_metadata(plan.shards, figures):,.0f}" for plan in plans]),
         ("with one task, gives way first", [_first(plan) for plan in alone]),
         ("what to do", [_remedy(plan) for plan in alone]),
-        ("with the shards above, gives way next", [_first(plan) for plan in plans]),
-        ("what to do then", [_remedy(plan) for plan in plans]),
+        ("with more shards, gives way next", [_first(plan, _WORKERS) for plan in plans]),
+        ("what to do then", [_remedy(plan, _WORKERS) for plan in plans]),
     ]
     head = ("", *(f"{number:,} accounts" for number in accounts))
     return markdown.table(head, [(name, *cells) for name, cells in rows])
 
 
-def _first(plan: Plan) -> str:
-    part, share = limits(plan)[0]
+def _slowest(plan: Plan, but: str) -> tuple[str, float]:
+    return next((part, share) for part, share in limits(plan) if part != but)
+
+
+def _first(plan: Plan, but: str = "") -> str:
+    part, share = _slowest(plan, but)
     return f"{part}: {share:.0%} of an hour"
 
 
-def _remedy(plan: Plan) -> str:
-    part, share = limits(plan)[0]
+def _remedy(plan: Plan, but: str = "") -> str:
+    part, share = _slowest(plan, but)
     return _REMEDIES[part] if share > READ_SECONDS / HOUR else "nothing"
 
 

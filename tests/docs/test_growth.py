@@ -82,9 +82,9 @@ def test_every_number_of_the_table() -> None:
             "the workers' rate: 278% of an hour",
         ],
         "what to do": ["nothing", "more shards, and `max_concurrency` with them"],
-        "with the shards above, gives way next": [
-            "the workers' rate: 3% of an hour",
-            "the workers' rate: 46% of an hour",
+        "with more shards, gives way next": [
+            "the contact center: 0% of an hour",
+            "the contact center: 37% of an hour",
         ],
         "what to do then": ["nothing", "nothing"],
     }
