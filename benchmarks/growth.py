@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from benchmarks import markdown
 
-#: Queries a second for a whole system. The vendor documents it for CC-Gateway (15,000 in 2 s), and nothing
-#: for CC-Management, which a sync asks: an assumption there.
+#: Queries a second for a whole system. The vendor documents it for CC-Gateway (15,000 in 2 s). For
+#: CC-Management, which a sync queries, no such limit is known: there it is an assumption.
 VENDOR_RATE = 15_000 / 2
 #: Seconds in which the shards are to read all accounts: half of an hourly schedule, so that a shard that
 #: fails can be read again, and all be applied.
