@@ -62,9 +62,10 @@ def pytest_unconfigure() -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with the tests that take longest, so that no worker waits for another's at the end.
 
-    Tests that share a fixture of their module stay on one worker (``--dist loadgroup``). With
-    ``WAREHOUSE=snowflake``, run what is about each database, and what is about Snowflake alone: its client needs
-    an older SQLAlchemy than Airflow has otherwise, and so an environment of its own.
+    Tests that share a fixture of their module stay on one worker (``--dist loadgroup``).
+
+    With ``WAREHOUSE=snowflake``, run what is about each database, and what is about Snowflake alone: its client
+    needs an older SQLAlchemy than Airflow has otherwise, and so an environment of its own.
     """
     if os.environ.get("WAREHOUSE") == "snowflake":
         found = len(items)
