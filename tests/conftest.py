@@ -64,8 +64,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     Tests that share a fixture of their module stay on one worker (``--dist loadgroup``).
 
-    With ``WAREHOUSE=snowflake``, run what is about each database, and what is about Snowflake alone: its client
-    needs an older SQLAlchemy than Airflow has otherwise, and so an environment of its own.
+    With ``WAREHOUSE=snowflake``, run what is about each database, and what is about Snowflake alone: its
+    client needs an older SQLAlchemy than Airflow has otherwise, and so an environment of its own.
     """
     if os.environ.get("WAREHOUSE") == "snowflake":
         found = len(items)
