@@ -53,7 +53,7 @@ interfaces: $(READY) ## call each of the five interfaces once against the simula
 .PHONY: test
 test: $(READY) $(UV) ## run all tests except browser tests and long tests; TESTS="…" chooses some
 	$(servers)
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(TESTS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder $(TESTS)
 
 .PHONY: test-hard
 test-hard: $(READY) $(UV) ## run the long tests; HARD="…" chooses some
@@ -76,7 +76,11 @@ test-cluster: .venv/cluster/ready ## run a sync on Celery with three workers, on
 .PHONY: test-snowflake
 test-snowflake: .venv/snowflake/ready ## run the database tests with Snowflake's client, against fakesnow
 	@echo "Of $(ON_SNOWFLAKE), what is about each database:"
-	WAREHOUSE=snowflake .venv/snowflake/bin/python -m pytest --verbose --numprocesses auto --dist worksteal $(ON_SNOWFLAKE)
+	WAREHOUSE=snowflake .venv/snowflake/bin/python -m pytest --verbose --numprocesses auto --dist loadgroup --no-loadscope-reorder $(ON_SNOWFLAKE)
+
+.PHONY: test-dbt
+test-dbt: $(READY) .venv/dbt/ready ## run the dbt package on tables that a sync wrote
+	$(BIN)/python -m pytest --numprocesses 2 tests/dbt
 
 .PHONY: test-browser
 test-browser: $(READY) $(UV) ## run the tests of Airflow's web interface; they need Chromium
@@ -171,6 +175,8 @@ requirements: $(UV) ## update the pinned requirements of every Airflow version
 	  --no-header --no-annotate --no-emit-index-url --group docs --output-file requirements/docs.txt
 	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
 	  --no-header --no-annotate --no-emit-index-url --group audit --output-file requirements/audit.txt
+	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
+	  --no-header --no-annotate --no-emit-index-url --group dbt --output-file requirements/dbt.txt
 
 .PHONY: ci
 ci: ## run everything that a change must pass

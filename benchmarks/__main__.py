@@ -1,4 +1,4 @@
-"""Measure, and write the table in docs/benchmarks.md: `python -m benchmarks [SUITE …]`."""
+"""Measure, and write the tables in the documentation: `python -m benchmarks [SUITE …]`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import suites
+from benchmarks import scale, suites
 from benchmarks.center import CHECKOUT
 
 PAGE = CHECKOUT / "docs" / "benchmarks.md"
 
-SUITES: dict[str, Callable[[Path, int], str]] = {
+#: Each returns its table; or, if it writes into several pages, the name of each with its table.
+SUITES: dict[str, Callable[[Path, int], str | dict[str, str]]] = {
     "accounts": suites.accounts_by_query,
     "cpu": suites.cpu,
     "directory": suites.directory,
@@ -24,6 +25,7 @@ SUITES: dict[str, Callable[[Path, int], str]] = {
     "task": suites.real_task,
     "memory": suites.memory,
     "rate": suites.rate_limit,
+    "scale": scale.scale,
     "today": suites.what_users_do_today,
 }
 
@@ -42,21 +44,25 @@ def main() -> None:
     os.environ |= {"AIRFLOW_HOME": str(folder / "airflow"), "BENCH_FOLDER": str(folder)}
     for name in options.suites or SUITES:
         print(f"== {name}", flush=True)
-        _enter(name, SUITES[name](folder, options.rounds))
+        found = SUITES[name](folder, options.rounds)
+        for page, table in (found if isinstance(found, dict) else {PAGE.name: found}).items():
+            _enter(name, table, PAGE.with_name(page))
 
 
-def _enter(name: str, table: str) -> None:
-    """Put a suite's table into the page, in place of its last one."""
+def _enter(name: str, table: str, file: Path) -> None:
+    """Put a suite's table into a page, in place of its last one."""
     print(table, flush=True)
     day = datetime.datetime.now(tz=datetime.UTC).date()
-    stamp = f"Measured {day}, {_machine()}: `make bench SUITES={name}`."
+    size = os.environ.get(scale.SIZE)  # a trial must not pass for the real figures
+    smaller = f" {scale.SIZE}={size}" if name == "scale" and size else ""
+    stamp = f"Measured {day}, {_machine()}: `make bench SUITES={name}{smaller}`."
     begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-    page = PAGE.read_text()
+    page = file.read_text()
     block = f"{begin}\n{table}\n\n{stamp}\n{end}"
     page, found = re.subn(f"{begin}.*?{end}", lambda _: block, page, flags=re.DOTALL)
     if not found:
-        raise SystemExit(f"{PAGE} has no place for {name}: {begin}{end}")
-    PAGE.write_text(page)
+        raise SystemExit(f"{file} has no place for {name}: {begin}{end}")
+    file.write_text(page)
 
 
 def _machine() -> str:

@@ -82,6 +82,24 @@ def warehouse(folder: Path) -> Iterator[dict[str, str]]:
         yield {"AIRFLOW_CONN_WAREHOUSE": connection}
 
 
+def dsn(connection: str) -> str:
+    """Return what psycopg connects by.
+
+    :param connection: Airflow's connection to the warehouse, as JSON
+    """
+    to = json.loads(connection)
+    return f"host={to['host']} port={to['port']} user={to['login']} dbname={to['schema']}"
+
+
+def busy() -> float:
+    """Return the seconds that the machine's CPUs have not been idle, since it was started."""
+    import psutil  # not by all that is measured
+
+    times = psutil.cpu_times()
+    guests = times.guest + times.guest_nice  # these are in the times of users, too
+    return float(sum(times) - guests - times.idle - times.iowait)
+
+
 def measure(environment: dict[str, str], name: str, **options: Any) -> dict[str, Any]:
     """Measure a variant in a process of its own.
 

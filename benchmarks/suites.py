@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks import markdown
 from benchmarks.center import center, measure, warehouse
 from scripts.airflow_home import AirflowHome
 from scripts.mariadb import mariadb
@@ -37,12 +38,6 @@ def _ratio(found: Rounds, name: str, base: str, key: str) -> float:
     return median(one[key] / other[key] for one, other in zip(found[name], found[base], strict=True))
 
 
-def _table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    cells = [list(map(str, head)), *(list(map(str, row)) for row in rows)]
-    lines = ["| " + " | ".join(row) + " |" for row in cells]
-    return "\n".join([lines[0], "|" + " --- |" * len(cells[0]), *lines[1:]])
-
-
 def accounts_by_query(folder: Path, rounds: int) -> str:
     """20,000 accounts by single queries, 50 ± 10 ms away, 64 at a time, into PostgreSQL."""
     count = 20_000
@@ -62,7 +57,7 @@ def accounts_by_query(folder: Path, rounds: int) -> str:
                 "unchanged second run": sync,
             },
         )
-    return _table(
+    return markdown.table(
         ("", "accounts/s", "of raw's rate", "bar"),
         [
             (name, f"{count / median(one['seconds'] for one in found[name]):,.0f}", f"{ratio:.3f}", bar)
@@ -93,7 +88,7 @@ def cpu(folder: Path, rounds: int) -> str:
             },
         )
     bars = {"raw client": "", "writing replaced by a sink": "≤ 1.25", "into PostgreSQL": "≤ 1.6"}
-    return _table(
+    return markdown.table(
         ("", "CPU s", "× raw", "bar"),
         [
             (
@@ -132,7 +127,7 @@ def directory(folder: Path, rounds: int) -> str:
         rate = agents / median(one["seconds"] for one in found[name])
         ratio = 1 / _ratio(found, name, "bare COPY and merge", "seconds")
         rows.append((name, f"{rate:,.0f}", f"{ratio:.2f}", "≥ 1.0" if "bare" not in name else ""))
-    return _table(("", "agents/s", "of COPY and merge", "bar"), rows)
+    return markdown.table(("", "agents/s", "of COPY and merge", "bar"), rows)
 
 
 def stage_and_apply(folder: Path, rounds: int) -> str:
@@ -149,7 +144,7 @@ def stage_and_apply(folder: Path, rounds: int) -> str:
             for count in sizes.get(name, (20_000,)):
                 rows += _applied(name, place, count, rounds)
     head = ("database", "rows", "run", "staged/s", "applied/s", "µs a row", "of COPY and upsert")
-    return _table(head, rows)
+    return markdown.table(head, rows)
 
 
 def _file(folder: Path, kind: str) -> dict[str, str]:
@@ -222,7 +217,7 @@ def real_task(folder: Path, rounds: int) -> str:
             {"from the environment": lambda _: task(given), "from Airflow's database": lambda _: task(kept)},
         )
     ratio = 1 / _ratio(found, "from Airflow's database", "from the environment", "seconds")
-    return _table(
+    return markdown.table(
         ("connections", "accounts/s", "ratio", "bar"),
         [
             (name, f"{count / median(one['seconds'] for one in figures):,.0f}", shown, bar)
@@ -261,7 +256,7 @@ def memory(folder: Path, rounds: int) -> str:
         )
     growth = median(peak - less for peak, less in zip(peaks["many"], peaks["few"], strict=True))
     rows.append((f"growth from {few:,} to {many:,}", f"{growth:.1f}", "bar: < 20"))
-    return _table(("", "peak MB", ""), rows)
+    return markdown.table(("", "peak MB", ""), rows)
 
 
 def rate_limit(folder: Path, rounds: int) -> str:
@@ -289,7 +284,7 @@ def rate_limit(folder: Path, rounds: int) -> str:
         "throttled s, each",
         "lost (bar: 0)",
     )
-    return _table(head, rows)
+    return markdown.table(head, rows)
 
 
 def _paced(figures: list[dict[str, Any]], limit: int) -> tuple[object, ...]:
@@ -342,7 +337,7 @@ def what_users_do_today(folder: Path, rounds: int) -> str:
         seconds = median(one["seconds"] for one in found[name])
         spent = median(one["cpu"] for one in found[name]) / count * 1e3
         rows.append((name, f"{count:,}", f"{count / seconds:,.0f}", f"{spent:.2f}" if spent else "–"))
-    return _table(("", "accounts", "accounts/s", "CPU ms per account"), rows)
+    return markdown.table(("", "accounts", "accounts/s", "CPU ms per account"), rows)
 
 
 _EXPANDED = """

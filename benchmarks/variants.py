@@ -8,14 +8,16 @@ import datetime
 import json
 import os
 import ssl
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import aiohttp
 
 from airflow_provider_cc.sync.metrics import Stopwatch
-from benchmarks.center import DIRECTORY, INFO, accounts, address, token_request
+from benchmarks.center import DIRECTORY, INFO, accounts, address, busy, dsn, token_request
 
 Work = Callable[[], dict[str, Any] | None]
 
@@ -155,6 +157,81 @@ class Sink:
         return iter(())
 
 
+def sync_in_phases(**arguments: Any) -> Work:
+    """Run the operator's whole `execute`; tell the seconds of its phases, and the size of staging.
+
+    :param arguments: of the operator
+    """
+    import psycopg
+
+    from airflow_provider_cc.sync import metrics
+
+    told: dict[str, Any] = {}
+    timed = metrics.phase
+    size = "SELECT pg_total_relation_size(%s)"
+
+    @contextlib.contextmanager
+    def noted(name: str, tags: metrics.Tags) -> Iterator[None]:
+        if name == "apply":
+            with psycopg.connect(_dsn()) as connection:
+                (told["staged"],) = connection.execute(size, [f"{arguments['table']}_stage"]).fetchone() or ()
+        begun = time.perf_counter()
+        with timed(name, tags):
+            yield
+        told[name] = time.perf_counter() - begun
+
+    metrics.phase = noted
+    run = sync(**arguments)
+    return lambda: {**(run() or {}), **told}
+
+
+def step(
+    task: str, run_id: str, shards: int, shard: int | None = None, ready: str = "", **arguments: Any
+) -> Work:
+    """Run the `execute` of one task of `cc_agents_sync`, as a worker does.
+
+    :param task: prepare, read or apply
+    :param run_id: the same for all tasks of a run
+    :param shards: how many tasks read
+    :param shard: which one this is
+    :param ready: a folder; with it, begin only when this process and those of all other shards have met there
+    :param arguments: of the group
+    """
+    from airflow.providers.common.compat.sdk import DAG
+
+    from airflow_provider_cc.compat import BaseHook, get_variable
+    from airflow_provider_cc.transfers.agents_to_sql import cc_agents_sync
+
+    with DAG("bench", schedule=None) as dag:
+        cc_agents_sync("sync", shards=shards, sql_conn_id="warehouse", **arguments)
+    operator: Any = dag.get_task(f"sync.{task}")
+    if shard is not None:
+        operator = operator.unmap({"shard": shard})
+    # As for `sync`: what is imported late.
+    BaseHook.get_hook("warehouse")
+    BaseHook.get_connection(operator.cc_conn_id)
+    get_variable("nothing")
+    instance = SimpleNamespace(run_id=run_id, map_index=-1 if shard is None else shard)
+    if ready:
+        _meet(Path(ready), shards)
+
+    def work() -> dict[str, Any]:
+        begun, before = time.time(), busy()
+        result = operator.execute({"ti": instance})
+        return {"result": result, "begun": begun, "ended": time.time(), "busy": [before, busy()]}
+
+    return work
+
+
+def _meet(folder: Path, processes: int) -> None:
+    (folder / str(os.getpid())).touch()
+    deadline = time.monotonic() + 120
+    while len(list(folder.iterdir())) < processes:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{processes} processes did not all start")
+        time.sleep(0.01)
+
+
 def http_hook_loop(count: int) -> Work:
     """Ask by `HttpHook` in a loop, as a `@task` does, and insert row by row at the end."""
     from airflow.providers.http.hooks.http import HttpHook
@@ -271,8 +348,6 @@ def paced(count: int, table: str) -> Work:
     :param count: accounts
     :param table: agent table, which is also the tenant
     """
-    import time
-
     from airflow_provider_cc.hooks.rate_limit import RateLimiter
 
     accepted: list[float] = []
@@ -322,8 +397,6 @@ def stage_and_apply(rows: int, changed: int, table: str, history: bool = True) -
     :param table: agent table
     :param history: whether to keep versions
     """
-    import time
-
     from airflow_provider_cc.sync.answers import ROW, Answer
     from airflow_provider_cc.sync.apply import Application
     from airflow_provider_cc.sync.columns import AGENT_COLUMNS
@@ -372,8 +445,6 @@ def copy_and_upsert(rows: int, table: str) -> Work:
     """Do what comes closest by hand: `COPY` into a temporary table, `INSERT … ON CONFLICT DO UPDATE`."""
     import psycopg
 
-    to = json.loads(os.environ["AIRFLOW_CONN_WAREHOUSE"])
-    where = f"host={to['host']} port={to['port']} user={to['login']} dbname={to['schema']}"
     columns = ("agent_id", "agent_type", "agent_status", "softphone_number", "is_active")
     times = ("first_seen_at", "changed_at", "synced_at")
     create = (
@@ -391,7 +462,7 @@ def copy_and_upsert(rows: int, table: str) -> Work:
     )
 
     def work() -> None:
-        with psycopg.connect(where) as connection:
+        with psycopg.connect(_dsn()) as connection:
             connection.execute(create)
             connection.execute(index)
             connection.execute(f"CREATE TEMP TABLE arrived (LIKE {table}) ON COMMIT DROP")
@@ -401,6 +472,10 @@ def copy_and_upsert(rows: int, table: str) -> Work:
             connection.execute(upsert + updates)
 
     return work
+
+
+def _dsn() -> str:
+    return dsn(os.environ["AIRFLOW_CONN_WAREHOUSE"])
 
 
 def _padded(first: int, end: int) -> Iterator[str]:

@@ -11,6 +11,7 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
+import yaml
 from sqlalchemy.dialects import postgresql
 
 from airflow_provider_cc import exceptions
@@ -287,3 +288,15 @@ def test_versions() -> None:
     (python,) = re.findall(r'requires-python = ">=([\d.]+)"', project)
     assert f"Airflow {least} or later" in told
     assert f"Python {python} or later" in told
+
+
+def test_variables_and_models_of_the_dbt_package() -> None:
+    variables = yaml.safe_load(page("dbt/dbt_project.yml"))["vars"]
+    table = tables(section("docs/dbt.md", "## Variables"))[0][1:]
+    assert [code_words(row[0]) for row in table] == [[name] for name in variables]
+    defaults = [[] if value is None else [str(value)] for value in variables.values()]
+    assert [code_words(row[1]) for row in table] == defaults
+
+    models = yaml.safe_load(page("dbt/models/models.yml"))["models"]
+    told = [code_words(row[0])[0] for row in tables(section("docs/dbt.md", "## Models"))[0][1:]]
+    assert told == [model["name"] for model in models]

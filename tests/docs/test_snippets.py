@@ -183,4 +183,4 @@ def _uses(code: str) -> Iterator[tuple[str, str]]:
 
 def test_every_block_says_how_it_is_run() -> None:
     assert {block.mark for block in blocks("python")} == {"", "airflow", "pytest", "part"}
-    assert {block.mark for block in blocks("sql")} == {"", "schema"}
+    assert {block.mark for block in blocks("sql")} == {"", "schema", "dbt"}

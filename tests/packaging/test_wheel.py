@@ -62,13 +62,13 @@ def test_wheel_has_the_package_and_the_example_dags_and_nothing_else(wheel: Path
 
 
 @pytest.mark.slow
-def test_source_archive_has_what_the_wheel_is_made_of_and_nothing_else(wheel: Path) -> None:
+def test_source_archive_has_what_the_wheel_is_made_of_and_the_dbt_package(wheel: Path) -> None:
     (archive,) = wheel.parent.glob("*.tar.gz")
     with tarfile.open(archive) as opened:
         names = {name.partition("/")[2] for name in opened.getnames()}
 
     made_of = {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"}
-    assert names == _tracked("airflow_provider_cc", "dags") | made_of | {"PKG-INFO", ".gitignore"}
+    assert names == _tracked("airflow_provider_cc", "dags", "dbt") | made_of | {"PKG-INFO", ".gitignore"}
 
 
 @pytest.mark.slow

@@ -1,0 +1,2 @@
+SELECT {{ contract_columns() }}
+FROM {{ source('contact_center', 'agent_change') }}
