@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from scripts.ports import free_port
 
@@ -69,6 +69,7 @@ class AirflowHome:
         self.directory = directory
         self.python = python
         self.log = directory / "airflow.log"
+        self._commands: tuple[IO[str], IO[str]] | None = None
         directory.mkdir(parents=True, exist_ok=True)
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")},
@@ -113,8 +114,22 @@ class AirflowHome:
         :param must_succeed: raise where it does not
         :return: its exit code
         """
+        code = self._run(arguments)
+        if code and must_succeed:
+            raise AirflowFailed(f"airflow {' '.join(arguments)} failed, see {self.log}\n{self.log_end()}")
+        return code
+
+    def _run(self, arguments: Sequence[str]) -> int:
+        if self._commands is not None:
+            orders, answers = self._commands
+            print(
+                json.dumps({"arguments": arguments, "environment": self.environment}), file=orders, flush=True
+            )
+            if not (code := answers.readline()):
+                raise AirflowFailed(f"airflow {' '.join(arguments)} ended, see {self.log}\n{self.log_end()}")
+            return int(code)
         with self.log.open("ab") as log:
-            code = subprocess.run(
+            return subprocess.run(
                 [self.python, "-m", "airflow", *arguments],
                 cwd=self.directory,  # Python looks for packages there: not in the folder of the caller
                 env=self.environment,
@@ -124,9 +139,29 @@ class AirflowHome:
                 timeout=_COMMAND_SECONDS,
                 check=False,
             ).returncode
-        if code and must_succeed:
-            raise AirflowFailed(f"airflow {' '.join(arguments)} failed, see {self.log}\n{self.log_end()}")
-        return code
+
+    @contextlib.contextmanager
+    def one_process(self) -> Iterator[None]:
+        """Run all commands in one process until the end of the ``with`` block, without a start for each."""
+        with (
+            self.log.open("ab") as log,
+            subprocess.Popen(
+                [self.python, CHECKOUT / "scripts" / "airflow_commands.py"],
+                cwd=self.directory,
+                env=self.environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            ) as process,
+        ):
+            orders, answers = cast("tuple[IO[str], IO[str]]", (process.stdin, process.stdout))
+            self._commands = orders, answers
+            try:
+                yield
+            finally:
+                self._commands = None
+                orders.close()  # the process then ends
 
     def run_dag(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> Run:
         """Run a DAG once, from beginning to end, with ``airflow dags test``.

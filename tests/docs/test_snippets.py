@@ -95,12 +95,15 @@ def test_blocks_are_dags_that_airflow_runs(
     airflow = AirflowHome(tmp_path / "airflow", environment, dags=folder)
     airflow.migrate(template=migrated_database)
 
-    for dag_id in (dag_id for number in range(len(found)) for dag_id in _dag_bag_ids(folder, number)):
-        run = airflow.run_dag(dag_id)
+    with airflow.one_process():
+        for dag_id in (dag_id for number in range(len(found)) for dag_id in _dag_bag_ids(folder, number)):
+            run = airflow.run_dag(dag_id)
 
-        assert run.state == "success", run.log
-        (counts,) = (run.xcoms[key] for key in run.xcoms if key[0] in ("sync_agents", "sync_agents.apply"))
-        assert counts["synced"] >= 3
+            assert run.state == "success", run.log
+            (counts,) = (
+                run.xcoms[key] for key in run.xcoms if key[0] in ("sync_agents", "sync_agents.apply")
+            )
+            assert counts["synced"] >= 3
     assert sqlite_database.query("SELECT COUNT(*) FROM cc_agent") == [(40,)]
     assert sqlite_database.query("SELECT COUNT(*) FROM cc_agent_history") == [(40,)]
 

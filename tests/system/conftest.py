@@ -50,6 +50,31 @@ def center(certificates: Path) -> Iterator[Simulator]:
         yield simulator
 
 
+@pytest.fixture(scope="session")
+def _example_dags(tmp_path_factory: pytest.TempPathFactory, migrated_database: Path) -> Iterator[AirflowHome]:
+    home = AirflowHome(tmp_path_factory.mktemp("example_dags") / "airflow", {})
+    home.migrate(template=migrated_database)
+    with home.one_process():
+        yield home
+
+
+@pytest.fixture
+def example_dags(_example_dags: AirflowHome) -> Iterator[Callable[..., AirflowHome]]:
+    """Let the Airflow of all example DAGs know a contact center and, if given, a warehouse."""
+    before = dict(_example_dags.environment)
+
+    def connect(
+        center: Simulator, warehouse: Warehouse | None = None, extra: Mapping[str, str] | None = None
+    ) -> AirflowHome:
+        _example_dags.environment |= {**center.environment(), **(extra or {})}
+        if warehouse is not None:
+            _example_dags.environment["AIRFLOW_CONN_WAREHOUSE"] = json.dumps(warehouse.connection)
+        return _example_dags
+
+    yield connect
+    _example_dags.environment = before
+
+
 @pytest.fixture
 def airflow_home(tmp_path: Path, migrated_database: Path) -> Callable[..., AirflowHome]:
     """Make Airflows that know a contact center and, if given, a warehouse under the id ``warehouse``."""

@@ -15,6 +15,8 @@ from tests.system.warehouse import Warehouse
 
 MakeAirflow = Callable[..., AirflowHome]
 
+pytestmark = pytest.mark.xdist_group("example_dags")  # one Airflow for all of them
+
 
 Sync = Callable[[], None]
 
@@ -34,10 +36,10 @@ def sync(center: Simulator, duckdb_warehouse: Warehouse, monkeypatch: pytest.Mon
 
 
 def test_each_change_is_taken_once(
-    center: Simulator, duckdb_warehouse: Warehouse, airflow_home: MakeAirflow, sync: Sync
+    center: Simulator, duckdb_warehouse: Warehouse, example_dags: MakeAirflow, sync: Sync
 ) -> None:
     """By a DAG that runs twice, with two syncs in between."""
-    airflow = airflow_home(center, duckdb_warehouse)
+    airflow = example_dags(center, duckdb_warehouse)
     first, second, third = center.accounts(limit=3)
     number, other = (center.agent(account).softphone_number for account in (first, second))
 
@@ -64,14 +66,14 @@ def test_each_change_is_taken_once(
 
 
 def test_a_finding_fails_the_check(
-    center: Simulator, duckdb_warehouse: Warehouse, airflow_home: MakeAirflow, sync: Sync
+    center: Simulator, duckdb_warehouse: Warehouse, example_dags: MakeAirflow, sync: Sync
 ) -> None:
     first, second = center.accounts(limit=2)
     number = center.agent(second).softphone_number
     center.change_agent(first, softphone_number=number)
     sync()
 
-    run = airflow_home(center, duckdb_warehouse).run_dag("cc_agent_findings")
+    run = example_dags(center, duckdb_warehouse).run_dag("cc_agent_findings")
 
     assert (run.state, run.tasks) == ("failed", {("check_agents", -1): "failed"}), run.log
     assert "Check: shared_softphone_numbers" in run.log

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ MakePipe = Callable[..., Pipe]
 
 
 @pytest.fixture
-def make_pipe(airflow_home: Callable[..., AirflowHome], tmp_path: Path) -> MakePipe:
+def make_pipe(airflow_home: Callable[..., AirflowHome], tmp_path: Path) -> Iterator[MakePipe]:
     """Make Airflows that know a contact center and a destination, of which the last argument tells."""
 
     def make(center: Simulator, name: str, connection: Callable[[Path], dict[str, Any]]) -> Pipe:
@@ -78,9 +79,11 @@ def make_pipe(airflow_home: Callable[..., AirflowHome], tmp_path: Path) -> MakeP
             "PYTHONPATH": os.pathsep.join([str(tmp_path / "start"), *filter(None, sys.path)]),
         }
         airflow = airflow_home(center, extra=environment)
+        processes.enter_context(airflow.one_process())
         return Pipe(airflow, target, tmp_path / "kept" / str(tmp_path / "data")[1:])
 
-    return make
+    with ExitStack() as processes:
+        yield make
 
 
 def truth(center: Simulator) -> list[tuple[Any, ...]]:

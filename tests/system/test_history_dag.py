@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from airflow_provider_cc.simulator import Simulator
 from scripts.airflow_home import AirflowHome
 from tests.system.warehouse import Warehouse
@@ -12,14 +14,16 @@ DAG = "cc_agent_history"
 SYNC, CHECK = ("sync_agents", -1), ("no_softphone_belongs_to_two_active_agents", -1)
 MakeAirflow = Callable[..., AirflowHome]
 
+pytestmark = pytest.mark.xdist_group("example_dags")  # one Airflow for all of them
+
 
 def test_history_is_kept_and_checked(
-    center: Simulator, duckdb_warehouse: Warehouse, airflow_home: MakeAirflow
+    center: Simulator, duckdb_warehouse: Warehouse, example_dags: MakeAirflow
 ) -> None:
     """Two agents with one softphone fail the check; once one of the two is gone, all is well again."""
     first, second = center.accounts(limit=2)
     center.change_agent(second, softphone_number=center.agent(first).softphone_number)
-    airflow = airflow_home(center, duckdb_warehouse)
+    airflow = example_dags(center, duckdb_warehouse)
 
     run = airflow.run_dag(DAG)
 

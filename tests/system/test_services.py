@@ -111,7 +111,7 @@ def running(
         }
         airflow = AirflowHome(folder / "airflow", environment, dags=dags)
         airflow.migrate(template=migrated_database)
-        with airflow.standalone():
+        with airflow.standalone(), airflow.one_process():
             yield Running(airflow, center, warehouse, pids, statsd, collector)
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+import pytest
+
 from airflow_provider_cc.simulator import Simulator
 from scripts.airflow_home import AirflowHome
 
 MakeAirflow = Callable[..., AirflowHome]
 
+pytestmark = pytest.mark.xdist_group("example_dags")  # one Airflow for all of them
 
-def test_softphones_are_checked_and_seats_given_back(center: Simulator, airflow_home: MakeAirflow) -> None:
+
+def test_softphones_are_checked_and_seats_given_back(center: Simulator, example_dags: MakeAirflow) -> None:
     agents = [center.agent(account) for account in center.accounts(limit=2)]
     second = {
         "conn_type": "cc_agent",
@@ -19,7 +23,7 @@ def test_softphones_are_checked_and_seats_given_back(center: Simulator, airflow_
         "password": agents[1].agent_password,
         "extra": {"phone_number": agents[1].softphone_number},
     }
-    airflow = airflow_home(center, extra={"AIRFLOW_CONN_SECOND": json.dumps(second)})
+    airflow = example_dags(center, extra={"AIRFLOW_CONN_SECOND": json.dumps(second)})
 
     run = airflow.run_dag("cc_check_softphones", {"agent_conn_ids": ["cc_agent_default", "second"]})
 
@@ -32,8 +36,8 @@ def test_softphones_are_checked_and_seats_given_back(center: Simulator, airflow_
     assert not [agent for agent in agents if agent.agent_password in run.log]
 
 
-def test_isales_session(center: Simulator, airflow_home: MakeAirflow) -> None:
-    run = airflow_home(center).run_dag("cc_isales_session")
+def test_isales_session(center: Simulator, example_dags: MakeAirflow) -> None:
+    run = example_dags(center).run_dag("cc_isales_session")
 
     assert run.state == "success", run.log
     told = run.xcoms["sign_in", -1]

@@ -60,7 +60,7 @@ def test_many_tasks_are_one_run(
     }
     airflow = airflow_home(center, warehouse, environment)
 
-    with airflow.standalone():
+    with airflow.standalone(), airflow.one_process():
         airflow.unpause("shared")
         airflow.trigger("shared", "by_hand")
         run = airflow.wait_for("shared", "by_hand", 600)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from airflow_provider_cc.simulator import Simulator
 from scripts.airflow_home import AirflowHome
 from tests.system.warehouse import Warehouse
@@ -12,6 +14,8 @@ from tests.system.warehouse import Warehouse
 FROM_ACCOUNTS, FROM_DIRECTORY = "cc_agents_from_accounts", "cc_agents_from_directory"
 UNKNOWN = ["leaver.one", "leaver.two", "4711"]
 MakeAirflow = Callable[..., AirflowHome]
+
+pytestmark = pytest.mark.xdist_group("example_dags")  # one Airflow for all of them
 
 
 def truth(center: Simulator, *fields: str) -> list[tuple[Any, ...]]:
@@ -26,11 +30,11 @@ def assert_no_secret(center: Simulator, airflow: AirflowHome, *texts: str) -> No
 
 
 def test_both_fill_one_table(
-    center: Simulator, duckdb_warehouse: Warehouse, airflow_home: MakeAirflow
+    center: Simulator, duckdb_warehouse: Warehouse, example_dags: MakeAirflow
 ) -> None:
     """Neither takes away what only the other knows; accounts typed in come in place of the query's."""
     duckdb_warehouse.add_accounts([*center.accounts(), *UNKNOWN])
-    airflow = airflow_home(center, duckdb_warehouse)
+    airflow = example_dags(center, duckdb_warehouse)
 
     run = airflow.run_dag(FROM_ACCOUNTS)
 
