@@ -53,7 +53,7 @@ interfaces: $(READY) ## call each of the five interfaces once against the simula
 .PHONY: test
 test: $(READY) $(UV) ## run all tests except browser tests and long tests; TESTS="…" chooses some
 	$(servers)
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder $(TESTS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder $(TESTS)
 
 .PHONY: test-hard
 test-hard: $(READY) $(UV) ## run the long tests; HARD="…" chooses some
@@ -76,7 +76,7 @@ test-cluster: .venv/cluster/ready ## run a sync on Celery with three workers, on
 .PHONY: test-snowflake
 test-snowflake: .venv/snowflake/ready ## run the database tests with Snowflake's client, against fakesnow
 	@echo "Of $(ON_SNOWFLAKE), what is about each database:"
-	WAREHOUSE=snowflake .venv/snowflake/bin/python -m pytest --verbose --numprocesses auto --dist loadgroup --no-loadscope-reorder $(ON_SNOWFLAKE)
+	WAREHOUSE=snowflake .venv/snowflake/bin/python -m pytest --verbose --numprocesses auto --dist loadscope --no-loadscope-reorder $(ON_SNOWFLAKE)
 
 .PHONY: test-dbt
 test-dbt: $(READY) .venv/dbt/ready ## run the dbt package on tables that a sync wrote

@@ -59,11 +59,8 @@ def pytest_unconfigure() -> None:
     shutil.rmtree(_HOME, ignore_errors=True)
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with the tests that take longest, so that no worker waits for another's at the end.
-
-    Tests that share a fixture of their module stay on one worker (``--dist loadgroup``).
 
     With ``WAREHOUSE=snowflake``, run what is about each database, and what is about Snowflake alone: its
     client needs an older SQLAlchemy than Airflow has otherwise, and so an environment of its own.
@@ -76,15 +73,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         )
     items.reverse()  # system and transfers, whose tests take longest, are last in the alphabet
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
-    for item in items:
-        if _shares_a_fixture(item):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
-
-
-def _shares_a_fixture(item: pytest.Item) -> bool:
-    used = getattr(item, "_fixtureinfo", None)
-    definitions = used.name2fixturedefs.values() if used is not None else ()
-    return any(definition.scope == "module" for found in definitions for definition in found)
 
 
 def _is_for_snowflake(item: pytest.Item) -> bool:

@@ -133,7 +133,10 @@ def test_a_run_that_fails_has_changed_nothing(
         raise CCError("the end")
 
     disarm = MOMENTS[why].arm(fail) if why in MOMENTS else lambda: None
-    with watching(postgres_database) as seen, pytest.raises(CCError, match=r"the end|rejected|gone"):
+    with (
+        watching(postgres_database) as seen,
+        pytest.raises(CCError, match=r"the end|rejected|no longer exist"),
+    ):
         postgres_sync(**run, softphones="none", run_id="daily", **FAILURES.get(why, {}))
     disarm()
 
