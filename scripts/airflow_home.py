@@ -153,6 +153,7 @@ class AirflowHome:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
+                start_new_session=True,  # a group of its own, which ends as a whole
             ) as process,
         ):
             orders, answers = cast("tuple[IO[str], IO[str]]", (process.stdin, process.stdout))
@@ -161,7 +162,8 @@ class AirflowHome:
                 yield
             finally:
                 self._commands = None
-                orders.close()  # the process then ends
+                # It is idle: to end by itself would take it two seconds, and its children could wait forever.
+                os.killpg(process.pid, signal.SIGKILL)
 
     def run_dag(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> Run:
         """Run a DAG once, from beginning to end, with ``airflow dags test``.

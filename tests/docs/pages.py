@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.conftest import CHECKOUT
 
@@ -53,6 +54,15 @@ def blocks(language: str, mark: str | None = None) -> list[Block]:
         for block in _blocks(path)
         if block.language == language and mark in (None, block.mark)
     ]
+
+
+def dag_bag(file: Path) -> Any:
+    """Return what Airflow finds in a DAG file."""
+    try:
+        from airflow.dag_processing.dagbag import DagBag
+    except ImportError:  # before Airflow 3.2
+        from airflow.models.dagbag import DagBag
+    return DagBag(file)
 
 
 def _blocks(path: Path) -> Iterator[Block]:

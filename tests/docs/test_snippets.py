@@ -5,8 +5,6 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
-import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -19,8 +17,7 @@ import pytest
 from airflow_provider_cc.get_provider_info import get_provider_info
 from airflow_provider_cc.hooks.management import CCManagementHook
 from airflow_provider_cc.simulator import Simulator
-from scripts.airflow_home import AirflowHome
-from tests.docs.pages import Block, blocks
+from tests.docs.pages import Block, blocks, dag_bag
 from tests.docs.test_site import PUBLIC
 from tests.transfers.database import Database
 
@@ -48,20 +45,12 @@ def _operators(block: Block, folder: Path) -> Iterable[Any]:
     if "DAG(" in block.code:
         file = folder / "snippet.py"
         file.write_text(block.code)
-        bag = _dag_bag(file)
+        bag = dag_bag(file)
         assert bag.import_errors == {}
         return [task for dag in bag.dags.values() for task in dag.tasks]
     with DAG("snippet", schedule=None) as dag:
         exec(compile(block.code, str(block), "exec", dont_inherit=True), {"__name__": "snippet"})
     return dag.tasks
-
-
-def _dag_bag(file: Path) -> Any:
-    try:
-        from airflow.dag_processing.dagbag import DagBag
-    except ImportError:  # before Airflow 3.2
-        from airflow.models.dagbag import DagBag
-    return DagBag(file)
 
 
 @pytest.mark.parametrize("block", blocks("python", "pytest"), ids=str)
@@ -75,41 +64,6 @@ def test_block_is_a_test_that_passes(block: Block, tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stdout
     assert "passed" in done.stdout
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_blocks_are_dags_that_airflow_runs(
-    center: Simulator, sqlite_database: Database, migrated_database: Path, tmp_path: Path
-) -> None:
-    folder = tmp_path / "dags"
-    folder.mkdir()
-    found = blocks("python", "airflow")
-    for number, block in enumerate(found):
-        (folder / f"snippet_{number}.py").write_text(block.code)
-    environment = {
-        **center.environment(),
-        "AIRFLOW_CONN_WAREHOUSE": json.dumps(dict(sqlite_database.connection)),
-        "PYTHONPATH": os.pathsep.join(sys.path),
-    }
-    airflow = AirflowHome(tmp_path / "airflow", environment, dags=folder)
-    airflow.migrate(template=migrated_database)
-
-    with airflow.one_process():
-        for dag_id in (dag_id for number in range(len(found)) for dag_id in _dag_bag_ids(folder, number)):
-            run = airflow.run_dag(dag_id)
-
-            assert run.state == "success", run.log
-            (counts,) = (
-                run.xcoms[key] for key in run.xcoms if key[0] in ("sync_agents", "sync_agents.apply")
-            )
-            assert counts["synced"] >= 3
-    assert sqlite_database.query("SELECT COUNT(*) FROM cc_agent") == [(40,)]
-    assert sqlite_database.query("SELECT COUNT(*) FROM cc_agent_history") == [(40,)]
-
-
-def _dag_bag_ids(folder: Path, number: int) -> list[str]:
-    return list(_dag_bag(folder / f"snippet_{number}.py").dags)
 
 
 def test_an_endpoint_is_added_in_ten_lines(center: Simulator) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from airflow.providers_manager import ProvidersManager
@@ -15,20 +16,24 @@ from airflow.providers_manager import ProvidersManager
 from scripts.airflow_home import AirflowHome
 from tests.doctor.support import MANAGEMENT
 
-
-@pytest.fixture
-def doctor():
-    """Run the command in a process of its own."""
-    return partial(run, "airflow_provider_cc.doctor")
+DOCTOR = "airflow_provider_cc.doctor"
 
 
 @pytest.fixture
-def airflow_doctor():
-    """Run it as a command of Airflow's."""
-    return partial(run, "airflow", "cc", "doctor")
+def doctor(capsys, monkeypatch):
+    """Run the command in this process: what Airflow takes to start is not what most tests are about."""
+
+    def doctor(*arguments):
+        monkeypatch.setattr(sys, "argv", [DOCTOR, *arguments])
+        with mock.patch.dict(os.environ, COLUMNS="120"), pytest.raises(SystemExit) as ended:
+            runpy.run_module(DOCTOR, run_name="__main__")
+        return subprocess.CompletedProcess(arguments, ended.value.code, *capsys.readouterr())
+
+    return doctor
 
 
 def run(*arguments, environment=os.environ):
+    """Run a module in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", *arguments],
         env={**environment, "COLUMNS": "120"},
@@ -40,8 +45,8 @@ def run(*arguments, environment=os.environ):
 
 
 @pytest.mark.slow
-def test_all_is_well(cc, doctor):
-    done = doctor(MANAGEMENT)
+def test_all_is_well(cc):
+    done = run(DOCTOR, MANAGEMENT)
     assert done.returncode == 0, done.stderr
     head, _, first, *_ = done.stdout.splitlines()
     assert head.split() == ["check", "verdict", "seen", "what", "to", "do"]
@@ -51,9 +56,9 @@ def test_all_is_well(cc, doctor):
 
 
 @pytest.mark.slow
-def test_something_failed_and_a_report_goes_to_a_file(cc, reconnect, doctor, tmp_path):
+def test_something_failed_and_a_report_goes_to_a_file(cc, reconnect, tmp_path):
     reconnect(MANAGEMENT, password="wrong-password")
-    done = doctor(MANAGEMENT, "--report", str(tmp_path / "report.md"))
+    done = run(DOCTOR, MANAGEMENT, "--report", str(tmp_path / "report.md"))
     assert done.returncode == 1
     report = (tmp_path / "report.md").read_text()
     assert "| sign_in | fail | rejected: 403 with JSON |" in report
@@ -61,14 +66,12 @@ def test_something_failed_and_a_report_goes_to_a_file(cc, reconnect, doctor, tmp
     assert cc.stats.refused() == 1
 
 
-@pytest.mark.slow
 def test_only_the_report_goes_to_standard_output(cc, doctor):
     done = doctor(MANAGEMENT, "--report", "-")
     assert done.stdout.startswith("# Connection check\n")
     assert "what to do" in done.stderr
 
 
-@pytest.mark.slow
 def test_a_certificate_is_saved_once(start, connect, doctor, tmp_path):
     cc, saved = start(agents=3, certificate="signed_with_ca"), tmp_path / "ca.pem"
     connect(MANAGEMENT, cc.connections()[MANAGEMENT], extra={"verify": True})
@@ -83,7 +86,6 @@ def test_a_certificate_is_saved_once(start, connect, doctor, tmp_path):
     assert "already exists" in again.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [(), ("no_such_connection",), (MANAGEMENT, "--no-such-option")])
 def test_wrong_use(cc, doctor, arguments):
     done = doctor(*arguments)
@@ -95,27 +97,30 @@ def test_wrong_use(cc, doctor, arguments):
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_connection_in_airflows_database(cc, doctor, airflow_doctor, tmp_path, migrated_database):
+def test_a_connection_in_airflows_database(cc, tmp_path, migrated_database):
     home = AirflowHome(tmp_path / "airflow", {})
     home.migrate(migrated_database)
     connection = cc.connections()[MANAGEMENT]
-    home.airflow("connections", "add", "cc_stored", "--conn-json", json.dumps(connection))
+    is_command = hasattr(ProvidersManager, "cli_command_functions")
+    with home.one_process():
+        home.airflow("connections", "add", "cc_stored", "--conn-json", json.dumps(connection))
+        if is_command:
+            assert home.airflow("cc", "doctor", "cc_unknown", must_succeed=False) == 2
+            said = home.log.read_text().splitlines()
+            assert "airflow cc doctor: error: there is no connection 'cc_unknown'" in said
 
-    done = doctor("cc_stored", environment=home.environment)
+    done = run(DOCTOR, "cc_stored", environment=home.environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert cc.stats.sign_ins() == 1
 
-    if hasattr(ProvidersManager, "cli_command_functions"):
+    if is_command:
         found, report = len(done.stdout.splitlines()), tmp_path / "report.md"
-        done = airflow_doctor("cc_stored", "--report", str(report), environment=home.environment)
+        arguments = ("airflow", "cc", "doctor", "cc_stored", "--report", str(report))
+        done = run(*arguments, environment=home.environment)
         assert done.returncode == 0, done.stdout + done.stderr
         assert len(done.stdout.splitlines()) == found
         assert report.read_text().startswith("# Connection check\n")
         assert cc.stats.sign_ins() == 2
-
-        done = airflow_doctor("cc_unknown", environment=home.environment)
-        assert done.returncode == 2
-        assert done.stderr.endswith("airflow cc doctor: error: there is no connection 'cc_unknown'\n")
 
 
 BACKEND = """
@@ -130,7 +135,7 @@ class Vault(BaseSecretsBackend):
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_connection_in_a_secrets_backend(cc, doctor, tmp_path):
+def test_a_connection_in_a_secrets_backend(cc, tmp_path):
     connection = {**cc.connections()[MANAGEMENT]}
     (tmp_path / "a_vault.py").write_text(f"CONNECTION = {connection!r}\n{BACKEND}")
     environment = {
@@ -138,6 +143,6 @@ def test_a_connection_in_a_secrets_backend(cc, doctor, tmp_path):
         "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
         "AIRFLOW__SECRETS__BACKEND": "a_vault.Vault",
     }
-    done = doctor("cc_in_a_vault", environment=environment)
+    done = run(DOCTOR, "cc_in_a_vault", environment=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert cc.stats.sign_ins() == 1

@@ -6,7 +6,6 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,27 +62,36 @@ class Pipe:
 MakePipe = Callable[..., Pipe]
 
 
+@pytest.fixture(scope="module")
+def airflow(tmp_path_factory: pytest.TempPathFactory, migrated_database: Path) -> Iterator[AirflowHome]:
+    """Give one Airflow for all tests, in whose process temporary folders are kept."""
+    folder = tmp_path_factory.mktemp("dlt")
+    (folder / "sitecustomize.py").write_text(KEEP)
+    path = os.pathsep.join([str(folder), *filter(None, sys.path)])
+    home = AirflowHome(folder / "airflow", {"PYTHONPATH": path})
+    home.migrate(template=migrated_database)
+    with home.one_process():
+        yield home
+
+
 @pytest.fixture
-def make_pipe(airflow_home: Callable[..., AirflowHome], tmp_path: Path) -> Iterator[MakePipe]:
-    """Make Airflows that know a contact center and a destination, of which the last argument tells."""
+def make_pipe(airflow: AirflowHome, tmp_path: Path) -> Iterator[MakePipe]:
+    """Let Airflow know a contact center and a destination, of which the last argument tells."""
+    before = dict(airflow.environment)
 
     def make(center: Simulator, name: str, connection: Callable[[Path], dict[str, Any]]) -> Pipe:
         target = tmp_path / name
-        (tmp_path / "start").mkdir()
-        (tmp_path / "start" / "sitecustomize.py").write_text(KEEP)
         (tmp_path / "data").mkdir()
-        environment = {
+        airflow.environment |= {
+            **center.environment(),
             "AIRFLOW_CONN_DLT_DESTINATION": json.dumps({"conn_type": "generic", **connection(target)}),
             "DLT_DATA_DIR": str(tmp_path / "data"),
             "KEPT": str(tmp_path / "kept"),
-            "PYTHONPATH": os.pathsep.join([str(tmp_path / "start"), *filter(None, sys.path)]),
         }
-        airflow = airflow_home(center, extra=environment)
-        processes.enter_context(airflow.one_process())
         return Pipe(airflow, target, tmp_path / "kept" / str(tmp_path / "data")[1:])
 
-    with ExitStack() as processes:
-        yield make
+    yield make
+    airflow.environment = before
 
 
 def truth(center: Simulator) -> list[tuple[Any, ...]]:

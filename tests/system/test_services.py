@@ -1,4 +1,4 @@
-"""What only Airflow's own services show: a sync as in production, and tasks that are stopped in mid-run."""
+"""What only Airflow's own services show: syncs as in production, and tasks that are stopped in mid-run."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ import pytest
 
 from airflow_provider_cc.simulator import Settings, Simulator
 from scripts.airflow_home import CHECKOUT, AirflowHome
+from scripts.ports import free_port
 from tests.monitoring import Collector, StatsD
 from tests.system.warehouse import Warehouse
 
@@ -68,6 +69,23 @@ with DAG("stopped", schedule=None, start_date=pendulum.datetime(2026, 1, 1, tz="
     )
     terminated >> timed_out
 """
+SHARDS = 3
+SHARED = f"""
+import pendulum
+from airflow.providers.common.compat.sdk import DAG, Asset
+
+from airflow_provider_cc.transfers.agents_to_sql import cc_agents_sync
+
+with DAG("shared", schedule=None, start_date=pendulum.datetime(2026, 1, 1, tz="UTC")):
+    cc_agents_sync(
+        "sync",
+        shards={SHARDS},
+        cc_conn_id=["cc_down", "cc_up"],
+        sql_conn_id="postgres",
+        accounts_sql="SELECT account FROM cc_account",
+        outlets=[Asset("cc_agent")],
+    )
+"""
 FROM_DIRECTORY = "cc_agents_from_directory"
 #: What a sync says of itself, from the first line to the last.
 SAID = re.compile(r"Plan: |accounts, \d+ a second|Synced: |Sync failed ")
@@ -97,6 +115,7 @@ def running(
         directory.mkdir()
     (dags / "check.py").write_text(CHECK)
     (dags / "stopped.py").write_text(STOPPED)
+    (dags / "shared.py").write_text(SHARED)
     shutil.copy(CHECKOUT / "dags" / f"{FROM_DIRECTORY}.py", dags)
     warehouse = Warehouse(f"sqlite:///{path}", {"conn_type": "sqlite", "host": str(path)})
     settings = Settings(agents=1000, seed=7, tls=True, cert_dir=certificates)
@@ -131,6 +150,7 @@ def wait_until(condition: Callable[[], object], seconds: float, what: str) -> fl
 
 def test_a_directory_is_synced_by_the_scheduler(running: Running) -> None:
     """With its log, metrics and spans."""
+    running.collector.spans.clear()  # of other tests' syncs
     running.airflow.unpause(FROM_DIRECTORY)
     running.airflow.trigger(FROM_DIRECTORY, "by_hand")
     run = running.airflow.wait_for(FROM_DIRECTORY, "by_hand")
@@ -212,6 +232,61 @@ def test_a_real_sync_ends_within_two_seconds(running: Running) -> None:
     ((tries, *counts),) = warehouse.query("SELECT tries, synced, added, error FROM run_two")
     assert tries >= 2
     assert counts == [200, 200, None]
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("warehouse", ["postgres"], indirect=True)
+def test_many_tasks_are_one_run(running: Running, center: Simulator, warehouse: Warehouse) -> None:
+    """Side by side, into PostgreSQL; another contact center that is down neither delays nor spoils them."""
+    warehouse.add_accounts([*center.accounts(), "nobody", "agent000007"])
+    connection = center.connections()["cc_management_default"]
+    connection["extra"] |= {"share_session": True}
+    for conn_id, port in (("cc_up", connection["port"]), ("cc_down", free_port())):
+        stored = json.dumps({**connection, "port": port})
+        running.airflow.airflow("connections", "add", conn_id, "--conn-json", stored)
+    running.airflow.airflow("connections", "add", "postgres", "--conn-json", json.dumps(warehouse.connection))
+
+    running.airflow.unpause("shared")
+    running.airflow.trigger("shared", "by_hand")
+    run = running.airflow.wait_for("shared", "by_hand", 600)
+
+    assert run.state == "failed"
+    states = {task_id.removeprefix("sync."): state for (task_id, _), state in run.tasks.items()}
+    assert states == {
+        **dict.fromkeys(("cc_up.prepare", "cc_up.read", "cc_up.apply"), "success"),
+        "cc_down.prepare": "failed",
+        **dict.fromkeys(("cc_down.read", "cc_down.apply"), "upstream_failed"),
+    }, run.log
+    reads = [run.xcoms["sync.cc_up.read", shard] for shard in range(SHARDS)]
+    counts = run.xcoms["sync.cc_up.apply", -1]
+    assert all(read["synced"] > 250 for read in reads)
+    assert sum(read["synced"] for read in reads) == counts["synced"] == counts["added"] == 1000
+    assert (counts["requested"], counts["duplicates"], counts["rejected"]) == (1002, 1, 1)
+    (event,) = _events(running.airflow, "shared")
+    assert {name: event[name] for name in counts} == counts
+    assert (center.stats.sign_ins(), counts["sign_ins"]) == (1, 1)
+    # Pages of 100 lines, and the end: the directory is read once, not by each shard.
+    assert center.stats.requests("agentAccount/query") == 11
+    ledger = dict(
+        (tenant, (*rest,))
+        for tenant, *rest in warehouse.query(
+            "SELECT tenant, task_id, map_index, requested, synced, error FROM cc_sync_run"
+        )
+    )
+    assert ledger["cc_up"] == ("sync.cc_up", -1, 1002, 1000, None)
+    assert "connect" in ledger["cc_down"][-1]
+    assert warehouse.query("SELECT tenant, count(*) FROM cc_agent GROUP BY tenant") == [("cc_up", 1000)]
+    assert warehouse.query("SELECT count(*) FROM cc_agent_stage") == [(0,)]
+    assert not [secret for secret in center.secrets() if secret in run.log]
+
+
+def _events(airflow: AirflowHome, dag_id: str) -> list[dict[str, object]]:
+    """Return what came with each update of an asset by a DAG."""
+    with closing(sqlite3.connect(airflow.database, timeout=30)) as connection:
+        names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+        table = "asset_event" if "asset_event" in names else "dataset_event"
+        told = connection.execute(f"SELECT extra FROM {table} WHERE source_dag_id = ?", (dag_id,))
+        return [json.loads(extra) for (extra,) in told]
 
 
 def _runs(pid: int) -> bool:

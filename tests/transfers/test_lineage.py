@@ -121,7 +121,8 @@ def told(
         }
         airflow = AirflowHome(folder / "airflow", environment, dags=folder / "dags")
         airflow.migrate(template=migrated_database)
-        run = airflow.run_dag("lineage")
+        with airflow.one_process():
+            run = airflow.run_dag("lineage")
         connection = center.connections()["cc_management_default"]
         yield Told(
             run,

@@ -13,6 +13,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.pretty import pretty_repr
+from rich.scope import render_scope
 from rich.traceback import Traceback
 
 from airflow_provider_cc.hooks.agent import CCAgentHook
@@ -140,7 +141,8 @@ def shown(error: BaseException) -> str:
     """Show an exception as talkatively as any log handler does, local variables included."""
     error = error.with_traceback(_without_callers(error.__traceback__))
     text = io.StringIO()
-    rich = Traceback.from_exception(
+    console = Console(file=text, width=400)
+    found = Traceback.extract(
         type(error),
         error,
         error.__traceback__,
@@ -148,7 +150,9 @@ def shown(error: BaseException) -> str:
         locals_max_length=None,
         locals_max_string=None,
     )
-    Console(file=text, width=400).print(rich)
+    # Rich shows the source around, too, whose coloring takes most of a second for each exception.
+    for frame in (frame for stack in found.stacks for frame in stack.frames):
+        console.print(render_scope(frame.locals or {}))
     plain = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
     return f"{plain}\n{text.getvalue()}\n{error!r} {error.args} {vars(error)} {pretty_repr(error)}"
 
