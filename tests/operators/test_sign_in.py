@@ -179,6 +179,15 @@ def test_a_wrong_agent_password_is_sent_once(center: Simulator, connect: Connect
     assert center.stats.requests() == 1
 
 
+def test_a_locked_agent_is_tried_once(center: Simulator) -> None:
+    center.lock_agent("agent000000")
+
+    with pytest.raises(CCAuthError):
+        login_info()
+
+    assert center.stats.requests() == 1
+
+
 @pytest.mark.parametrize(
     ("kind", "arguments"),
     [
