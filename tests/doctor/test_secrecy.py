@@ -7,7 +7,7 @@ import json
 import pytest
 
 from airflow_provider_cc.doctor.diagnosis import HOOKS, diagnose_hook
-from tests.doctor.support import MANAGEMENT, SYSTEMS
+from tests.doctor.support import GATEWAY, ISALES, MANAGEMENT
 
 WRONG = "WrongPass-umber-glacier-3f6b"
 BENT = {
@@ -19,8 +19,13 @@ BENT = {
 }
 
 
-@pytest.mark.parametrize("bent", BENT)
-@pytest.mark.parametrize("conn_id", SYSTEMS)
+@pytest.mark.parametrize(
+    ("conn_id", "bent"),
+    [
+        *((MANAGEMENT, bent) for bent in BENT),
+        *((conn_id, bent) for conn_id in (GATEWAY, ISALES) for bent in ("echo", "declined")),
+    ],
+)
 def test_nothing_leaks(cc, reconnect, examine, logged, conn_id, bent):
     for name, value in BENT[bent].items():
         setattr(cc.settings, name, value)

@@ -13,9 +13,16 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
+
 from airflow_provider_cc.api import management
+from airflow_provider_cc.api.gateway import any_gateway_call
+from airflow_provider_cc.api.isales import any_isales_call
 from airflow_provider_cc.api.protocol import Call
 from airflow_provider_cc.hooks.base import CCHook
+from airflow_provider_cc.hooks.gateway import CCGatewayHook
+from airflow_provider_cc.hooks.isales import CCISalesHook
+from airflow_provider_cc.hooks.management import CCManagementHook
 
 INFO = "queryAgentInfoByAccount"
 TOKEN = "tokenByAkSk"
@@ -37,6 +44,15 @@ Handler = Callable[[socket.socket], None]
 
 def info(account: str = "agent000000") -> Call[Any]:
     return management.query_agent_info(account)
+
+
+#: Each system with a hook, a call, that call's name and its sign-in's.
+SYSTEMS = {
+    "management": (CCManagementHook, info, INFO, TOKEN),
+    "gateway": (CCGatewayHook, lambda: any_gateway_call("GET", VDN_AGENTS), VDN_AGENTS, "config/login"),
+    "isales": (CCISalesHook, lambda: any_isales_call("POST", TASKS), TASKS, "auth/login"),
+}
+EVERY_SYSTEM = pytest.mark.parametrize("system", SYSTEMS)
 
 
 def one_by_one(hook: CCHook, calls: Iterable[Call[Any]]) -> list[Any]:
@@ -83,6 +99,8 @@ CLIENTS: dict[str, Callable[[CCHook, Call[Any]], Any]] = {
     "requests": lambda hook, call: hook.send(call),
     "aiohttp": one_in_bulk,
 }
+#: For what may differ between the clients. A sign-in always goes over requests.
+EVERY_CLIENT = pytest.mark.parametrize("ask", CLIENTS.values(), ids=CLIENTS)
 
 
 def read_request(connection: socket.socket) -> bytes:

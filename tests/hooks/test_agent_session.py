@@ -37,15 +37,12 @@ def wait_for(condition, seconds=30.0):
 
 
 def test_the_agent_is_signed_in_inside_the_block_and_signed_out_after_it(cc, agent, seat):
-    with seat():
+    session = seat()
+    assert cc.stats.requests() == 0
+    with session:
         assert cc.signed_in_agents() == [agent.agent_id]
     assert cc.signed_in_agents() == []
     assert (cc.stats.sign_ins("agent"), cc.stats.sign_outs) == (1, 1)
-
-
-def test_nothing_is_sent_before_the_block_begins(cc, seat):
-    seat()
-    assert cc.stats.requests() == 0
 
 
 @pytest.mark.parametrize(
@@ -86,7 +83,7 @@ class Failure(Exception):
     pass
 
 
-@pytest.mark.parametrize("error", [Failure, KeyboardInterrupt, SystemExit, GeneratorExit])
+@pytest.mark.parametrize("error", [Failure, KeyboardInterrupt])
 def test_the_agent_is_signed_out_when_the_block_fails(cc, seat, error):
     with pytest.raises(error), seat():
         raise error
@@ -153,14 +150,7 @@ def test_a_wrong_password_is_sent_once(cc, agent, gateway, force):
     assert (cc.stats.requests(), cc.stats.refused("agent")) == (1, 1)
 
 
-def test_a_locked_agent_is_asked_once(cc, seat):
-    cc.lock_agent(ACCOUNT)
-    with pytest.raises(CCAuthError, match="100-020"), seat():
-        pass
-    assert cc.stats.requests() == 1
-
-
-@pytest.mark.parametrize("status", [500, 502, 503, 504])
+@pytest.mark.parametrize("status", [500, 503])
 def test_a_sign_in_that_gets_no_usable_answer_is_not_repeated(cc, seat, status):
     cc.faults.errors, cc.faults.only = {status: 1.0}, {"onlineagent"}
     with pytest.raises(CCError, match=f"HTTP {status}"), seat():
@@ -183,10 +173,9 @@ def test_arguments_that_cannot_be_right_send_nothing(cc, gateway, agent_id, pass
 
 def test_the_agent_stays_signed_in_beyond_the_time_out(cc, seat, monkeypatch):
     monkeypatch.setattr(agent_module, "POLL_EVERY", 0.05)
-    cc.settings.agent_timeout, cc.settings.event_poll = 2.0, 0.02
+    cc.settings.agent_timeout, cc.settings.event_poll = 1.0, 0.02
     with seat() as signed_in:
-        begun = time.monotonic()
-        wait_for(lambda: time.monotonic() > begun + 2.5)
+        time.sleep(1.3)
         assert signed_in.query_login_info().softphone_number == NUMBER
     assert (cc.stats.sign_ins("agent"), cc.stats.time_outs) == (1, 0)
     assert cc.stats.requests("agentevent") > 5
@@ -319,16 +308,12 @@ def test_an_agent_who_is_signed_in_after_the_end_is_signed_out_again(cc, gateway
 # A Guid from elsewhere
 
 
-def test_logininfo_can_be_asked_with_a_guid_from_elsewhere(cc, agent, seat, gateway):
+def test_logininfo_is_asked_once_with_a_guid_from_elsewhere(cc, agent, seat, gateway):
     with seat() as signed_in:
-        info = CCGatewayHook().query_login_info(agent.agent_id, guid=signed_in.guid)
-    assert info.softphone_number == NUMBER
-
-
-def test_a_guid_from_elsewhere_that_is_not_accepted_is_not_tried_again(cc, agent, seat):
-    with seat(), pytest.raises(CCAuthError, match="000-003"):
-        CCGatewayHook().query_login_info(agent.agent_id, guid="another.AgentGateway1")
-    assert cc.stats.requests("logininfo") == 1
+        assert gateway.query_login_info(agent.agent_id, guid=signed_in.guid).softphone_number == NUMBER
+        with pytest.raises(CCAuthError, match="000-003"):
+            gateway.query_login_info(agent.agent_id, guid="another.AgentGateway1")
+    assert cc.stats.requests("logininfo") == 2
 
 
 @pytest.mark.parametrize("guid", ["", "two words", "new\r\nHeader: x", "ä"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import gzip
 import ipaddress
-import socket
 import time
 from pathlib import Path
 
@@ -50,7 +49,8 @@ def signed(call):
     return call.request.signed(JSON)
 
 
-EVERY_CLIENT = pytest.mark.parametrize("ask", [by_requests, by_aiohttp])
+#: A sign-in goes over requests, and would fail before the other client had its turn.
+WITHOUT_SIGN_IN = pytest.mark.parametrize("ask", [by_requests, by_aiohttp])
 
 
 def settings(port, **changes):
@@ -70,14 +70,14 @@ async def failure_of(ask, settings):
     return type(error), getattr(error, "code", None), str(error)
 
 
-@EVERY_CLIENT
+@WITHOUT_SIGN_IN
 async def test_a_name_that_nobody_knows(ask):
     kind, code, text = await failure_of(ask, settings(1, host="no-such-host.invalid"))
     assert (kind, code) == (CCTransientError, "dns")
     assert "no-such-host.invalid" in text
 
 
-@EVERY_CLIENT
+@WITHOUT_SIGN_IN
 async def test_a_refused_connection(ask):
     with unused_port() as port:
         kind, code, text = await failure_of(ask, settings(port))
@@ -85,7 +85,7 @@ async def test_a_refused_connection(ask):
     assert f"127.0.0.1:{port} refused the connection" in text
 
 
-@EVERY_CLIENT
+@WITHOUT_SIGN_IN
 @pytest.mark.parametrize("host", ["a" * 70 + ".example", "a..example"])
 async def test_a_host_that_cannot_be(ask, host):
     kind, _, text = await failure_of(ask, settings(1, host=host))
@@ -124,7 +124,7 @@ def break_off_inside_a_chunk(connection):
     connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n" + OK)
 
 
-@EVERY_CLIENT
+@WITHOUT_SIGN_IN
 @pytest.mark.parametrize(
     "handle",
     [
@@ -171,56 +171,14 @@ def drip_chunks(connection):
         time.sleep(0.05)
 
 
-@EVERY_CLIENT
+@WITHOUT_SIGN_IN
 @pytest.mark.parametrize("handle", [stay_silent, drip_a_body, drip_a_chunk, drip_chunks])
 async def test_a_reply_that_does_not_come_in_time(serve, ask, handle):
     begun = time.monotonic()
-    kind, code, text = await failure_of(ask, settings(serve(handle).port))
+    kind, code, text = await failure_of(ask, settings(serve(handle).port, timeout=0.2))
     assert (kind, code) == (CCTransientError, "timeout")
-    assert "within 0.5 s" in text
+    assert "within 0.2 s" in text
     assert time.monotonic() - begun < 4  # a hundred pieces take 5 s
-
-
-@EVERY_CLIENT
-@pytest.mark.parametrize(
-    "reply",
-    [
-        b"SSH-2.0-OpenSSH_9.6\r\n",
-        b"\x15\x03\x01\x00\x02\x02\x16 no HTTP\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\n" + b"".join(b"X-%d: a\r\n" % number for number in range(200)) + b"\r\n",
-        b"HTTP/1.1 200 OK\r\nX: " + b"a" * 100_000 + b"\r\n\r\n",
-    ],
-    ids=["SSH", "bytes", "too many headers", "too long a header"],
-)
-async def test_what_is_no_http(serve, ask, reply):
-    kind, code, _ = await failure_of(ask, settings(serve(says(reply)).port))
-    assert (kind, code) == (CCResponseError, "not_http")
-
-
-@EVERY_CLIENT
-@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
-async def test_a_broken_compression(serve, ask, encoding):
-    reply = http(b"this is not compressed at all", headers=f"Content-Encoding: {encoding}\r\n")
-    kind, code, _ = await failure_of(ask, settings(serve(says(reply)).port))
-    assert (kind, code) == (CCResponseError, "not_readable")
-
-
-@EVERY_CLIENT
-async def test_a_sound_compression(serve, ask):
-    reply = http(gzip.compress(OK), headers="Content-Encoding: gzip\r\n")
-    assert (await ask(settings(serve(says(reply)).port))).agent_id == 7094
-
-
-@EVERY_CLIENT
-async def test_a_sound_reply_in_chunks(serve, ask):
-    chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (OK[:9], OK[9:], b""))
-    reply = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks
-    assert (await ask(settings(serve(says(reply)).port))).agent_id == 7094
-
-
-@EVERY_CLIENT
-async def test_a_reply_without_a_length_ends_with_the_connection(serve, ask):
-    assert (await ask(settings(serve(says(b"HTTP/1.1 200 OK\r\n\r\n" + OK)).port))).agent_id == 7094
 
 
 # Bodies beyond the limit
@@ -240,7 +198,7 @@ def small_limit(monkeypatch):
         monkeypatch.setattr(module, "MAX_BODY", 1_000_000)
 
 
-@EVERY_CLIENT
+@WITHOUT_SIGN_IN
 @pytest.mark.parametrize(
     "handle",
     [
@@ -255,7 +213,7 @@ async def test_a_body_beyond_the_limit_is_cut_off(serve, ask, handle, small_limi
     assert (kind, code) == (CCResponseError, "too_long")
 
 
-@EVERY_CLIENT
+@WITHOUT_SIGN_IN
 async def test_a_body_at_the_limit_is_read(serve, ask, small_limit):
     reply = http(OK + b" " * (1_000_000 - len(OK)))
     assert (await ask(settings(serve(says(reply)).port, timeout=10))).agent_id == 7094
@@ -303,47 +261,7 @@ def certify(
     return str(pem), str(secret)
 
 
-@EVERY_CLIENT
-@pytest.mark.parametrize(
-    ("name", "days", "reason"),
-    [("127.0.0.1", -1, "expired"), ("192.0.2.1", 30, "mismatch"), ("cc.example", 30, "mismatch")],
-)
-async def test_a_certificate_that_does_not_hold(serve, ask, tmp_path, name, days, reason):
-    files = certify(tmp_path, name, days=days)
-    server = serve(says(http()), tls=files)
-    kind, _, text = await failure_of(ask, settings(server.port, schema="https", verify=files[0]))
-    assert kind is CCConfigError
-    assert reason in text
-    assert "'cc'" in text
-
-
-@EVERY_CLIENT
-async def test_a_certificate_that_holds(serve, ask, tmp_path):
-    files = certify(tmp_path, "127.0.0.1", days=30)
-    server = serve(says(http()), tls=files)
-    assert (await ask(settings(server.port, schema="https", verify=files[0]))).agent_id == 7094
-
-
-def answer_at_once(connection: socket.socket) -> None:
-    connection.recv(10)
-    connection.sendall(http(b"", "400 Bad Request"))
-    connection.recv(4096)
-
-
-@EVERY_CLIENT
-async def test_tls_to_a_port_without(serve, ask):
-    kind, code, text = await failure_of(ask, settings(serve(answer_at_once).port, schema="https"))
-    assert (kind, code) == (CCTransientError, "tls")
-    assert "schema" in text
-
-
-@EVERY_CLIENT
-async def test_no_tls_to_a_port_with_it(cc, ask):
-    kind, code, _ = await failure_of(ask, settings(cc.port))
-    assert (kind, code) == (CCTransientError, "reset")
-
-
-@EVERY_CLIENT
+@WITHOUT_SIGN_IN
 async def test_a_ca_bundle_of_the_environment_that_is_not_there(ask, monkeypatch):
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such/bundle.pem")
     kind, _, text = await failure_of(ask, settings(1, schema="https"))
@@ -351,7 +269,7 @@ async def test_a_ca_bundle_of_the_environment_that_is_not_there(ask, monkeypatch
     assert "CA bundle" in text
 
 
-@EVERY_CLIENT
+@WITHOUT_SIGN_IN
 async def test_what_the_caller_was_handling_is_not_taken_for_the_cause(ask):
     with unused_port() as port:
         try:

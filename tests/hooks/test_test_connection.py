@@ -11,19 +11,19 @@ from airflow_provider_cc.hooks.management import CCManagementHook
 from tests.hooks.support import PLAIN, http, says, unused_port
 
 HOOKS = [CCManagementHook, CCGatewayHook, CCISalesHook]
-EVERY_HOOK = pytest.mark.parametrize("hook", HOOKS)
 
 
-@EVERY_HOOK
+@pytest.mark.parametrize("hook", HOOKS)
 def test_a_right_connection(cc, hook):
-    assert hook().test_connection() == (True, f"Signed in to {hook.hook_name} at {cc.url}.")
-    assert cc.stats.sign_ins() == 1
+    hook = hook()
+    hook.sessions.sign_in()
+    # It signs in, although a session is at hand.
+    assert hook.test_connection() == (True, f"Signed in to {hook.hook_name} at {cc.url}.")
+    assert cc.stats.sign_ins() == 2
 
 
-@EVERY_HOOK
-@pytest.mark.parametrize("answer", [200, 401, 403])
-def test_a_wrong_password(cc, reconnect, hook, answer):
-    cc.settings.refused_status = answer
+@pytest.mark.parametrize("hook", HOOKS)
+def test_a_wrong_password(cc, reconnect, hook):
     reconnect(hook.default_conn_name, password="wrong-password")
     ok, message = hook().test_connection()
     assert ok is False
@@ -32,35 +32,28 @@ def test_a_wrong_password(cc, reconnect, hook, answer):
     assert cc.stats.requests() == 1
 
 
-@EVERY_HOOK
-def test_an_address_where_nobody_listens(cc, reconnect, hook):
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"host": "", "login": "", "password": ""}, ["host (", "login (", "password ("]),
+        ({"extra": {"timeout": "soon"}}, ["extra timeout must be a number of seconds above 0"]),
+        ({"extra": {"verify": True}}, ["extra verify"]),
+    ],
+    ids=["fields", "extra", "certificate"],
+)
+def test_what_is_wrong_with_a_connection_is_said(cc, reconnect, changes, words):
+    reconnect("cc_management_default", **changes)
+    ok, message = CCManagementHook().test_connection()
+    assert ok is False
+    assert [word for word in words if word not in message] == []
+
+
+def test_an_address_where_nobody_listens(cc, reconnect):
     with unused_port() as port:
-        reconnect(hook.default_conn_name, port=port)
-        ok, message = hook().test_connection()
+        reconnect("cc_management_default", port=port)
+        ok, message = CCManagementHook().test_connection()
     assert ok is False
     assert f"127.0.0.1:{port} refused the connection" in message
-
-
-@EVERY_HOOK
-def test_a_certificate_that_is_not_trusted(cc, reconnect, hook):
-    reconnect(hook.default_conn_name, extra={"verify": True})
-    ok, message = hook().test_connection()
-    assert ok is False
-    assert "extra verify" in message
-
-
-@EVERY_HOOK
-def test_fields_that_are_missing(cc, reconnect, hook):
-    reconnect(hook.default_conn_name, host="", login="", password="")
-    ok, message = hook().test_connection()
-    assert ok is False
-    assert all(f"{name} (" in message for name in ("host", "login", "password"))
-
-
-@EVERY_HOOK
-def test_extras_that_make_no_sense(cc, reconnect, hook):
-    reconnect(hook.default_conn_name, extra={"timeout": "soon"})
-    assert hook().test_connection()[1].endswith("extra timeout must be a number of seconds above 0")
 
 
 @pytest.mark.parametrize("hook", [*HOOKS, CCAgentHook])
@@ -70,32 +63,21 @@ def test_a_connection_that_does_not_exist(hook):
     assert "no_such_connection" in message
 
 
-@EVERY_HOOK
 @pytest.mark.parametrize(
     "reply", [http(b"<html>"), http(b"", "302 Elsewhere"), http(b"", "500 No"), b"SSH\r\n\r\n"]
 )
-def test_a_server_that_is_no_contact_center(serve, connect, hook, reply):
-    connect(hook.default_conn_name, PLAIN, login="101", port=serve(says(reply)).port)
-    ok, message = hook().test_connection()
+def test_a_server_that_is_no_contact_center(serve, connect, reply):
+    connect("cc_management_default", PLAIN, port=serve(says(reply)).port)
+    ok, message = CCManagementHook().test_connection()
     assert ok is False
     assert message
     assert "the-secret" not in message
 
 
-@EVERY_HOOK
-def test_whatever_else_goes_wrong(cc, hook, monkeypatch):
-    monkeypatch.setattr(hook, "_sign_in_call", lambda self: 1 / 0)
-    ok, message = hook().test_connection()
-    assert (ok, message) == (
-        False,
-        f"Connection '{hook.default_conn_name}' cannot be tested: ZeroDivisionError",
-    )
-
-
-def test_it_signs_in_although_a_session_is_at_hand(cc, management):
-    management.sessions.sign_in()
-    assert management.test_connection()[0] is True
-    assert cc.stats.sign_ins() == 2
+def test_whatever_else_goes_wrong(cc, management, monkeypatch):
+    monkeypatch.setattr(CCManagementHook, "_sign_in_call", lambda self: 1 / 0)
+    text = "Connection 'cc_management_default' cannot be tested: ZeroDivisionError"
+    assert management.test_connection() == (False, text)
 
 
 def test_it_can_be_pressed_again_after_a_refusal_and_with_another_password_signs_in(cc, reconnect):

@@ -12,24 +12,21 @@ from typing import NamedTuple
 import pytest
 import urllib3
 
-from airflow_provider_cc.exceptions import CCConfigError, CCError, CCTransientError
+from airflow_provider_cc.exceptions import CCConfigError, CCSessionRefused, CCTransientError
 from airflow_provider_cc.hooks.management import CCManagementHook
-from tests.hooks.support import CLIENTS, OK, PLAIN, at_once, http, in_threads, info, proxy, read_request, says
-from tests.hooks.test_connection_failures import by_aiohttp, by_requests, certify
-
-EVERY_CLIENT = pytest.mark.parametrize("ask", CLIENTS.values(), ids=CLIENTS)
-# A sign-in goes over requests, and would refuse before the other client had its turn.
-WITHOUT_SIGN_IN = pytest.mark.parametrize("ask", [by_requests, by_aiohttp])
-
-
-@EVERY_CLIENT
-@pytest.mark.parametrize("verify", [True, "true", "", None])
-def test_a_self_made_certificate_is_refused_by_default(cc, reconnect, ask, verify):
-    reconnect("cc_management_default", extra={"verify": verify})
-    with pytest.raises(CCConfigError, match=r"cc_management_default.*not trusted.*extra verify"):
-        ask(CCManagementHook(), info())
-    assert cc.stats.requests() == 0
-
+from tests.hooks.support import (
+    EVERY_CLIENT,
+    OK,
+    PLAIN,
+    at_once,
+    http,
+    in_threads,
+    info,
+    proxy,
+    read_request,
+    says,
+)
+from tests.hooks.test_connection_failures import WITHOUT_SIGN_IN, by_aiohttp, by_requests, certify
 
 # What a server does, and what both clients say
 
@@ -113,10 +110,9 @@ def speaking(context: ssl.SSLContext) -> Callable[[socket.socket], None]:
     return handle
 
 
-@WITHOUT_SIGN_IN
 @pytest.mark.parametrize("site", SITES)
 async def test_a_site_is_reached_or_the_failure_says_what_to_set(
-    serve, connect, ask, tmp_path, clients_certificates, site
+    serve, connect, tmp_path, clients_certificates, site
 ):
     site = SITES[site]
     files = certify(tmp_path, site.name, days=site.days, since=site.since, cn_only=site.cn_only)
@@ -128,22 +124,23 @@ async def test_a_site_is_reached_or_the_failure_says_what_to_set(
     if site.wants:
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_verify_locations(clients_certificates[site.wants])
-    server = serve(speaking(context))
     extra = {
         "verify": files[0] if site.known else True,
         "server_name": site.server_name,
         "client_cert": str(clients_certificates[site.has]) if site.has else None,
     }
-    connect("cc_management_default", PLAIN, port=server.port, schema="https", extra=extra)
-    settings = CCManagementHook().settings
-    if site.said is None:
-        assert (await ask(settings)).agent_id == 7094
-        return
-    with pytest.raises(CCConfigError, match=site.said) as failure:
-        await ask(settings)
-    assert f"127.0.0.1:{server.port}" in str(failure.value)
-    assert str(failure.value).startswith("connection 'cc_management_default': ")
-    assert server.connections == 1  # not tried again and again
+    for ask in (by_requests, by_aiohttp):
+        server = serve(speaking(context))
+        connect("cc_management_default", PLAIN, port=server.port, schema="https", extra=extra)
+        settings = CCManagementHook().settings
+        if site.said is None:
+            assert (await ask(settings)).agent_id == 7094
+            continue
+        with pytest.raises(CCConfigError, match=site.said) as failure:
+            await ask(settings)
+        assert f"127.0.0.1:{server.port}" in str(failure.value)
+        assert str(failure.value).startswith("connection 'cc_management_default': ")
+        assert server.connections == 1  # not tried again and again
 
 
 @EVERY_CLIENT
@@ -195,8 +192,9 @@ async def test_a_port_that_speaks_no_tls(serve, connect, ask):
 @WITHOUT_SIGN_IN
 async def test_a_port_that_speaks_only_tls(cc, reconnect, ask):
     reconnect("cc_management_default", schema="http")
-    with pytest.raises(CCError, match="if this port expects TLS, set schema to https"):
+    with pytest.raises(CCTransientError, match="if this port expects TLS, set schema to https") as failure:
         await ask(CCManagementHook().settings)
+    assert failure.value.code == "reset"
 
 
 @pytest.mark.parametrize(
@@ -235,68 +233,49 @@ def test_a_tilde_is_the_home_directory(connect, tmp_path, monkeypatch, clients_c
 # Authorities
 
 
-@WITHOUT_SIGN_IN
-@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
-async def test_openssls_own_variables_change_nothing_in_either_client(cc, reconnect, ask, monkeypatch, name):
-    reconnect("cc_management_default", extra={"verify": True})
-    monkeypatch.setenv(name, cc.ca_file)
-    with pytest.raises(CCConfigError, match="not trusted"):
-        await ask(CCManagementHook().settings)
+class Trust(NamedTuple):
+    """What the connection and the environment name as known authorities: the center's, others, or none."""
 
-
-@EVERY_CLIENT
-def test_of_two_bundles_of_the_environment_the_first_counts(cc, reconnect, ask, monkeypatch, tmp_path):
-    other, _ = certify(tmp_path, "cc.example", days=30)
-    reconnect("cc_management_default", extra={"verify": True})
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", cc.ca_file)
-    monkeypatch.setenv("CURL_CA_BUNDLE", other)
-    assert ask(CCManagementHook(), info()).agent_id == 10001
+    trusted: bool
+    verify: bool | str = True
+    requests_ca_bundle: str | None = None
+    curl_ca_bundle: str | None = None
+    openssls: str | None = None
 
 
 @WITHOUT_SIGN_IN
-async def test_and_not_the_second(cc, reconnect, ask, monkeypatch, tmp_path):
-    other, _ = certify(tmp_path, "cc.example", days=30)
-    reconnect("cc_management_default", extra={"verify": True})
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", other)
-    monkeypatch.setenv("CURL_CA_BUNDLE", cc.ca_file)
+@pytest.mark.parametrize(
+    "trust",
+    [
+        Trust(trusted=False),
+        Trust(trusted=False, openssls="center"),
+        Trust(trusted=True, requests_ca_bundle="center", curl_ca_bundle="others"),
+        Trust(trusted=False, requests_ca_bundle="others", curl_ca_bundle="center"),
+        Trust(trusted=True, curl_ca_bundle="center"),
+        Trust(trusted=True, verify="center", requests_ca_bundle="/no/such/bundle.pem"),
+        Trust(trusted=True, verify=False, requests_ca_bundle="others", curl_ca_bundle="others"),
+    ],
+)
+async def test_a_center_is_trusted_for_the_connection_or_the_environment(
+    cc, reconnect, ask, monkeypatch, tmp_path, trust
+):
+    files = {"center": cc.ca_file, "others": certify(tmp_path, "cc.example", days=30)[0]}
+    reconnect("cc_management_default", extra={"verify": files.get(trust.verify, trust.verify)})
+    for name, value in {
+        "REQUESTS_CA_BUNDLE": trust.requests_ca_bundle,
+        "CURL_CA_BUNDLE": trust.curl_ca_bundle,
+        "SSL_CERT_FILE": trust.openssls,
+        "SSL_CERT_DIR": trust.openssls,
+    }.items():
+        if value is not None:
+            monkeypatch.setenv(name, files.get(value, value))
+    if trust.trusted:
+        with pytest.raises(CCSessionRefused, match="HTTP 401"):  # the center, which wants a session
+            await ask(CCManagementHook().settings)
+        return
     with pytest.raises(CCConfigError, match="not trusted"):
         await ask(CCManagementHook().settings)
-
-
-@EVERY_CLIENT
-def test_verify_false_stays_false_whatever_the_environment_says(cc, reconnect, ask, monkeypatch, tmp_path):
-    other, _ = certify(tmp_path, "cc.example", days=30)
-    reconnect("cc_management_default", extra={"verify": False})
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        monkeypatch.setenv(name, other)
-    assert ask(CCManagementHook(), info()).agent_id == 10001
-
-
-@EVERY_CLIENT
-def test_the_path_of_the_ca_bundle_makes_it_trusted(cc, management, ask):
-    assert management.settings.verify == cc.ca_file
-    assert ask(management, info()).agent_id == 10001
-
-
-@EVERY_CLIENT
-@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
-def test_so_does_the_ca_bundle_of_the_environment(cc, reconnect, ask, monkeypatch, name):
-    reconnect("cc_management_default", extra={"verify": True})
-    monkeypatch.setenv(name, cc.ca_file)
-    assert ask(CCManagementHook(), info()).agent_id == 10001
-
-
-@EVERY_CLIENT
-def test_the_connections_bundle_comes_before_the_environments(cc, management, ask, monkeypatch, tmp_path):
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such/bundle.pem")
-    assert ask(management, info()).agent_id == 10001
-
-
-@EVERY_CLIENT
-@pytest.mark.parametrize("verify", [False, "false", "0", "no", "False"])
-def test_verify_false_trusts_everything(cc, reconnect, ask, verify):
-    reconnect("cc_management_default", extra={"verify": verify})
-    assert ask(CCManagementHook(), info()).agent_id == 10001
+    assert cc.stats.requests() == 0
 
 
 def test_verify_false_warns_once_and_only_in_our_words(cc, reconnect, logged):

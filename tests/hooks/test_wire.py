@@ -13,9 +13,8 @@ import pytest
 
 from airflow_provider_cc.exceptions import CCError, CCResponseError, CCTransientError
 from tests.hooks.support import OK, http, read_request, says
-from tests.hooks.test_connection_failures import by_aiohttp, by_requests, settings
+from tests.hooks.test_connection_failures import WITHOUT_SIGN_IN, by_aiohttp, by_requests, settings
 
-EVERY_CLIENT = pytest.mark.parametrize("ask", [by_requests, by_aiohttp])
 AGENT = 7094
 
 
@@ -115,6 +114,7 @@ WIRE_CASES: dict[str, tuple[bytes, Any]] = {
         + b"0\r\n\r\n",
         AGENT,
     ),
+    "deflate that is none": (encoded("deflate", b"none"), not_readable("the reply cannot be decompressed")),
     "zlib": (encoded("deflate", zlib.compress(OK)), AGENT),
     "raw deflate": (encoded("deflate", raw(OK)), AGENT),
     "zlib with zeros behind it": (encoded("deflate", zlib.compress(OK) + b"\0\0"), AGENT),
@@ -148,6 +148,9 @@ WIRE_CASES: dict[str, tuple[bytes, Any]] = {
     "two content types": (with_length("Content-Type: text/plain", "Content-Type: application/json"), AGENT),
     "an unknown reason": (b"HTTP/1.1 200 \xe6\x88\x90\r\n%b\r\n\r\n" % LENGTH.encode() + OK, AGENT),
     "no reason": (b"HTTP/1.1 200\r\n%b\r\n\r\n" % LENGTH.encode() + OK, AGENT),
+    "SSH": (b"SSH-2.0-OpenSSH_9.6\r\n", not_http("", "")),
+    "a TLS alert": (b"\x15\x03\x01\x00\x02\x02\x16 no HTTP\r\n\r\n", not_http("", "")),
+    "no length": (head() + OK, AGENT),
     "no HTTP": (b"S3cret\r\n\r\n", not_http("invalid status line", "Bad status line")),
     # Chunks
     "chunk size with an extension": (head("Transfer-Encoding: chunked") + chunks(f"{HEX};a=b"), AGENT),
@@ -188,7 +191,7 @@ async def test_both_clients_read_it_alike(serve, case):
         await check(ask, port, expected)
 
 
-@EVERY_CLIENT
+@WITHOUT_SIGN_IN
 @pytest.mark.parametrize("case", ["the same length twice", "headers of 64 kB", "gzip in members"])
 async def test_also_in_pieces(serve, ask, case):
     reply, expected = WIRE_CASES[case]

@@ -62,29 +62,15 @@ def test_a_text_is_one_account(center: Simulator) -> None:
     assert info("agent000003") == [expected(center, "agent000003")]
 
 
-def test_a_list_is_answered_in_its_order(center: Simulator) -> None:
-    wanted = ["agent000005", "agent000001", "agent000005"]
-
-    assert info(wanted) == [expected(center, account) for account in wanted]
-
-
-def test_a_tuple_is_a_list(center: Simulator) -> None:
-    assert len(info(("agent000005", "agent000001"))) == 2
-
-
-def test_an_empty_list_is_answered_without_a_question(center: Simulator) -> None:
+def test_a_list_is_answered_in_its_order_by_one_session(center: Simulator) -> None:
     assert info([]) == []
     assert center.stats.requests() == 0
+    wanted = ("agent000005", "agent000001", "agent000005")
 
-
-def test_one_session_serves_the_list(center: Simulator) -> None:
-    info(list(center.accounts()))
-
-    assert (center.stats.sign_ins(), center.stats.requests(INFO)) == (1, 12)
-
-
-def test_rows_are_fit_for_xcom_and_free_of_secrets(center: Simulator) -> None:
-    rows = info(list(center.accounts()))
+    for sign_ins, codes in enumerate((wanted, list(wanted)), start=1):  # one for each execution
+        rows = info(codes)
+        assert rows == [expected(center, account) for account in wanted]
+        assert (center.stats.sign_ins(), center.stats.requests(INFO)) == (sign_ins, 3 * sign_ins)
 
     assert json.loads(json.dumps(rows)) == rows
     assert_no_secret(center, rows)
@@ -124,12 +110,25 @@ def test_an_unknown_way_with_errors_is_refused_before_anything_is_asked(
     assert center.stats.requests() == 0
 
 
-def test_a_missing_account_fails_the_task(center: Simulator) -> None:
-    with pytest.raises(CCBusinessError) as caught:
-        info(["agent000001", "nobody", "agent000002"])
+@pytest.mark.parametrize(
+    ("reply", "error", "code"),
+    [
+        (None, CCBusinessError, "no_agent"),
+        ((200, "<html>"), CCResponseError, "not_json"),
+        ((401, ""), CCPermissionError, "HTTP 401"),
+        ((403, ""), CCPermissionError, "HTTP 403"),
+    ],
+)
+def test_the_first_failure_fails_the_task(center: Simulator, reply: Any, error: Any, code: str) -> None:
+    if reply:
+        center.faults.overrides = {"other": reply}
 
-    assert (caught.value.endpoint, caught.value.code) == (INFO, "no_agent")
-    assert center.stats.requests(INFO) == 2
+    with pytest.raises(error) as caught:
+        info(["agent000001", "other", "agent000002"])
+
+    assert (caught.value.endpoint, caught.value.code) == (INFO, code)
+    assert center.stats.accounts == {"agent000001": 1 if reply is None or reply[0] == 200 else 2, "other": 1}
+    assert info("agent000002") == [expected(center, "agent000002")]  # nothing is blocked
 
 
 def test_a_missing_account_is_collected(center: Simulator) -> None:
@@ -158,11 +157,7 @@ def test_an_unreadable_account_is_collected(center: Simulator, reply: tuple[int,
     assert good == expected(center, "agent000002")
 
 
-REFUSALS: Any = pytest.mark.parametrize("status", [401, 403])
-
-
-@REFUSALS
-@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize(("status", "place"), [(401, 0), (403, 1), (401, 2)])
 def test_a_refused_account_among_good_ones_is_collected(center: Simulator, status: int, place: int) -> None:
     accounts = ["agent000000", "agent000001", "agent000002"]
     center.faults.overrides = {accounts[place]: (status, "")}
@@ -175,63 +170,32 @@ def test_a_refused_account_among_good_ones_is_collected(center: Simulator, statu
     assert center.stats.sign_ins() == 1
 
 
-@REFUSALS
-def test_a_refused_account_fails_the_task_but_not_as_a_refused_credential(
-    center: Simulator, status: int
+@pytest.mark.parametrize(
+    ("status", "agents", "asked"), [(401, 12, 12), (403, 12, 12), (403, 50, MAX_REJECTED)]
+)
+def test_if_every_account_is_refused_the_task_fails_before_all_are_asked_for(
+    make_center: MakeCenter, status: int, agents: int, asked: int
 ) -> None:
-    center.faults.overrides = {"agent000001": (status, "")}
-
-    with pytest.raises(CCPermissionError, match=f"HTTP {status}"):
-        info(["agent000000", "agent000001"])
-
-    assert info("agent000002") == [expected(center, "agent000002")]  # nothing is blocked
-
-
-@REFUSALS
-def test_if_every_account_is_refused_the_task_fails(center: Simulator, status: int) -> None:
+    center = make_center(agents=agents)
     accounts = list(center.accounts())
     center.faults.overrides = {account: (status, "") for account in accounts}
 
     with pytest.raises(CCAuthError, match=f"HTTP {status}"):
         info(accounts, on_error="collect")
 
-    assert (center.stats.sign_ins(), center.stats.requests(INFO)) == (1, len(accounts))
+    assert (center.stats.sign_ins(), center.stats.requests(INFO)) == (1, asked)
 
 
-@REFUSALS
-def test_after_so_many_refused_accounts_no_further_one_is_asked_for(
-    make_center: MakeCenter, status: int
-) -> None:
-    center = make_center(agents=50)
-    accounts = list(center.accounts())
-    center.faults.overrides = {account: (status, "") for account in accounts}
-
-    with pytest.raises(CCAuthError, match=f"HTTP {status}"):
-        info(accounts, on_error="collect")
-
-    assert (center.stats.sign_ins(), center.stats.requests(INFO)) == (1, MAX_REJECTED)
-
-
-@REFUSALS
-def test_refused_accounts_after_a_success_are_collected_however_many(
-    make_center: MakeCenter, status: int
-) -> None:
+def test_refused_accounts_after_a_success_are_collected_however_many(make_center: MakeCenter) -> None:
     center = make_center(agents=50)
     first, *others = center.accounts()
-    center.faults.overrides = {account: (status, "") for account in others}
+    center.faults.overrides = {account: (403, "") for account in others}
 
     good, *bad = info([first, *others], on_error="collect")
 
     assert good == expected(center, first)
-    assert [(row["account"], row["code"]) for row in bad] == [(each, f"HTTP {status}") for each in others]
+    assert [(row["account"], row["code"]) for row in bad] == [(each, "HTTP 403") for each in others]
     assert center.stats.sign_ins() == 1
-
-
-def test_an_unreadable_answer_fails_the_task(center: Simulator) -> None:
-    center.faults.overrides = {"agent000001": (200, "<html>")}
-
-    with pytest.raises(CCResponseError, match=INFO):
-        info("agent000001")
 
 
 @pytest.mark.parametrize("on_error", ["raise", "collect"])
@@ -318,7 +282,9 @@ def test_a_user_without_password_is_named(center: Simulator, connect: Connect) -
 # Login parameters
 
 
-def test_login_parameters_are_rows_without_secrets(center: Simulator, accounts: list[str]) -> None:
+def test_login_parameters_are_rows_without_secrets_by_one_session(
+    center: Simulator, accounts: list[str]
+) -> None:
     rows = params(accounts)
 
     assert rows[0] == {
@@ -333,6 +299,7 @@ def test_login_parameters_are_rows_without_secrets(center: Simulator, accounts: 
     assert [row["account"] for row in rows] == ["agent000000", "agent000001", "agent000002"]
     assert json.loads(json.dumps(rows)) == rows
     assert_no_secret(center, rows)
+    assert (center.stats.sign_ins(), center.stats.requests(PARAMS)) == (1, 3)
 
 
 def test_a_text_is_one_connection(center: Simulator, accounts: list[str]) -> None:
@@ -361,22 +328,7 @@ def test_of_two_connections_of_one_account_the_one_with_a_wrong_password_is_coll
     assert (bad["account"], bad["code"]) == ("agent000001", "1")
 
 
-def test_one_session_serves_all_accounts(center: Simulator, accounts: list[str]) -> None:
-    params(accounts)
-
-    assert (center.stats.sign_ins(), center.stats.requests(PARAMS)) == (1, 3)
-
-
-def test_a_wrong_account_password_fails_the_task(
-    center: Simulator, accounts: list[str], connect: Connect
-) -> None:
-    connect("agent_1", login="agent000001", password="wrong")
-
-    with pytest.raises(CCBusinessError, match=PARAMS):
-        params(accounts)
-
-
-def test_a_wrong_account_password_is_collected_and_sent_once(
+def test_a_wrong_account_password_fails_the_task_or_is_collected_and_sent_once(
     center: Simulator, accounts: list[str], connect: Connect
 ) -> None:
     connect("agent_1", login="agent000001", password="WrongPass-lilac-gorge")
@@ -388,6 +340,9 @@ def test_a_wrong_account_password_is_collected_and_sent_once(
     assert "WrongPass-lilac-gorge" not in str(bad)
     assert good["account"] == "agent000002"
     assert center.stats.accounts["agent000001"] == 1
+
+    with pytest.raises(CCBusinessError, match=PARAMS):
+        params(accounts)
 
 
 @pytest.mark.parametrize(
@@ -442,12 +397,3 @@ def test_constructing_does_nothing(kind: Any) -> None:
     argument = "account_codes" if kind is CCQueryAgentInfoOperator else "account_conn_ids"
 
     kind(task_id="t", cc_conn_id="nowhere", on_error="nonsense", **{argument: ["x" * 999]})
-
-
-def test_the_sign_in_is_made_once_for_each_execution(make_center: MakeCenter) -> None:
-    center = make_center()
-
-    info("agent000001")
-    info("agent000001")
-
-    assert center.stats.sign_ins() == 2

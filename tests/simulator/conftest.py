@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import requests
 
-from airflow_provider_cc.simulator import Faults, Settings, Simulator
+from airflow_provider_cc.simulator import Faults, Settings, Simulator, faults, gateway, site
+from tests.hooks.conftest import Clock
 
 TOKEN = "/apigovernance/api/oauth/tokenByAkSk"
 INFO = "/apiaccess/rest/CC-Management/v1/queryAgentInfoByAccount"
@@ -23,8 +24,9 @@ JSON_UTF8 = {"Content-Type": "application/json; charset=UTF-8"}
 class Client:
     """Sends what a test says, as it says it."""
 
-    def __init__(self, cc: Simulator) -> None:
+    def __init__(self, cc: Simulator, clock: Clock | None = None) -> None:
         self.cc = cc
+        self.clock = clock
         self.session = requests.Session()
         # Otherwise a CA bundle or proxy of the environment takes precedence.
         self.session.trust_env = False
@@ -89,6 +91,15 @@ class Client:
 
 def guid_of(reply: requests.Response) -> str:
     return reply.headers["Set-GUID"].removeprefix("JSESSIONID=")
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock that sessions, agents and rate limits of the center live by, which a test can put forward."""
+    clock = Clock()
+    for module in (faults, gateway, site):
+        monkeypatch.setattr(module, "time", clock)
+    return clock
 
 
 @pytest.fixture

@@ -89,14 +89,6 @@ def test_where_the_config_guid_comes_is_a_setting(client, place, in_body, in_hea
     assert ("guid" in reply.json()["result"], "Guid" in reply.headers) == (in_body, in_header)
 
 
-def test_a_config_guid_lapses(client):
-    client.cc.settings.guid_lifetime = 0.2
-    guid = client.config_login().json()["result"]["guid"]
-    assert code(client.vdn_agents(guid)) == "0"
-    time.sleep(0.25)
-    assert code(client.vdn_agents(guid)) == "107-000"
-
-
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
@@ -154,13 +146,10 @@ def test_all_documented_options_of_a_sign_in_are_accepted(client, agent):
 
 @pytest.mark.parametrize(("options", "status"), [({}, 4), ({"status": 3}, 3), ({"status": 5}, 5)])
 def test_an_agent_signs_in_idle_busy_or_in_wrap_up(client, agent, options, status):
-    assert code(client.sign_in(ACCOUNT, **options)) == "0"
-    assert client.cc.status_of(agent.agent_id) == status
-
-
-def test_the_status_of_who_is_not_signed_in_is_unknown(client, agent):
     with pytest.raises(KeyError):
         client.cc.status_of(agent.agent_id)
+    assert code(client.sign_in(ACCOUNT, **options)) == "0"
+    assert client.cc.status_of(agent.agent_id) == status
 
 
 def test_an_agent_may_have_an_empty_password(client, agent):
@@ -265,17 +254,17 @@ def test_the_strictest_reading_wants_a_poll_before_logininfo(client, agent):
 
 
 def test_a_poll_gives_the_event_at_once_or_waits(client, agent):
-    client.cc.settings.event_poll = 1.5
+    client.cc.settings.event_poll = 1.0
     poll = f"agentevent/{agent.agent_id}"
     guid = client.agent_guid(ACCOUNT)
     begin = time.monotonic()
     reply = client.agent_call("GET", poll, guid)
     assert reply.json()["event"]["eventType"] == "AgentState_Ready"
-    assert time.monotonic() - begin < 1.4
+    assert time.monotonic() - begin < 0.9
     begin = time.monotonic()
     reply = client.agent_call("GET", poll, new_guid(reply))
     assert (code(reply), reply.json()["event"]) == ("0", None)
-    assert 1.45 < time.monotonic() - begin < 8
+    assert 0.95 < time.monotonic() - begin < 8
 
 
 def test_a_second_poll_and_a_sign_out_meet_a_waiting_one(client, agent):
@@ -295,17 +284,17 @@ def test_a_second_poll_and_a_sign_out_meet_a_waiting_one(client, agent):
     assert code(waiting[0]) == "100-006"
 
 
-def test_who_does_not_poll_is_signed_out(client, agent):
-    client.cc.settings.agent_timeout = 0.3
+def test_who_does_not_poll_is_signed_out(client, agent, clock):
+    client.cc.settings.agent_timeout = 100
     poll, info = f"agentevent/{agent.agent_id}", f"onlineagent/{agent.agent_id}/logininfo"
     guid = client.agent_guid(ACCOUNT)
     for _ in range(3):
-        time.sleep(0.15)
+        clock.ahead += 60
         guid = new_guid(client.agent_call("GET", poll, guid))
-    time.sleep(0.2)
+    clock.ahead += 60
     # Only polls keep the agent: this call does not.
     assert code(client.agent_call("POST", info, guid)) == "0"
-    time.sleep(0.2)
+    clock.ahead += 60
     assert code(client.agent_call("POST", info, guid)) == "100-006"
     assert client.cc.signed_in_agents() == []
     assert client.cc.stats.time_outs == 1

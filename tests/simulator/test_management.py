@@ -38,23 +38,6 @@ def test_an_impossible_token_life_is_refused(client, asked):
     assert reply.status_code == 400
 
 
-def test_a_token_dies_at_the_end_of_its_life(start):
-    client = start(Settings(agents=1, token_lifetime=1))
-    headers = client.bearer()
-    assert client.info({"accountCode": "agent000000"}, headers).status_code == 200
-    time.sleep(1.05)
-    assert client.info({"accountCode": "agent000000"}, headers).status_code == 401
-
-
-def test_whether_a_new_token_cancels_the_old_one_is_a_setting(client):
-    old = client.bearer()
-    client.bearer()
-    assert client.info({"accountCode": "agent000000"}, old).status_code == 200
-    client.cc.settings.new_token_cancels_old = True
-    client.bearer()
-    assert client.info({"accountCode": "agent000000"}, old).status_code == 401
-
-
 @pytest.mark.parametrize(
     "body",
     [
@@ -79,20 +62,15 @@ def test_a_token_request_must_be_json(client):
     assert client.send("POST", TOKEN, data=b"{", headers=json_type).status_code == 400
 
 
-@pytest.mark.parametrize("status", [401, 403])
-def test_a_wrong_secret_is_refused_with_the_status_set(client, status):
-    client.cc.settings.refused_status = status
-    reply = client.ask_token(json={"app_key": client.cc.settings.app_key, "app_secret": "wrong"})
-    assert reply.status_code == status
-    assert client.cc.stats.refused("management") == 1
+def test_a_wrong_secret_is_refused_with_the_status_set(client):
+    wrong = {"app_key": client.cc.settings.app_key, "app_secret": "wrong"}
+    for refused, status in enumerate((401, 403, 200), start=1):
+        client.cc.settings.refused_status = status
+        reply = client.ask_token(json=wrong)
+        assert reply.status_code == status
+        assert "AccessToken" not in reply.text
+        assert client.cc.stats.refused("management") == refused
     assert client.cc.stats.sign_ins("management") == 0
-
-
-def test_a_wrong_secret_may_be_refused_inside_a_200(client):
-    client.cc.settings.refused_status = 200
-    reply = client.ask_token(json={"app_key": client.cc.settings.app_key, "app_secret": "wrong"})
-    assert reply.status_code == 200
-    assert "AccessToken" not in reply.json()
 
 
 @pytest.mark.parametrize(
@@ -114,22 +92,10 @@ def test_a_wrong_path_or_letter_case_is_404(client, path):
 
 
 @pytest.mark.parametrize("path", [INFO, PARAMS, DIRECTORY, TOKEN])
-@pytest.mark.parametrize("method", ["GET", "PUT"])
-def test_a_wrong_method_is_400(client, method, path):
-    assert client.send(method, path, json={}).status_code == 400
+def test_a_wrong_method_is_400(client, path):
+    assert client.send("GET", path, json={}).status_code == 400
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda value: None,
-        lambda value: value.removeprefix("Bearer "),
-        lambda value: value.replace("Bearer ", "Bearer"),
-        lambda value: value.replace("Bearer", "bearer"),
-        lambda value: value + "x",
-        lambda value: "Basic abc",
-    ],
-)
 @pytest.mark.parametrize(
     ("path", "body"),
     [
@@ -138,17 +104,18 @@ def test_a_wrong_method_is_400(client, method, path):
         (DIRECTORY, {"userAccount": "agent000000"}),
     ],
 )
-def test_a_missing_or_malformed_token_is_401(client, path, body, change):
-    value = change(client.bearer()["Authorization"])
-    headers = {} if value is None else {"Authorization": value}
-    assert client.send("POST", path, json=body, headers=headers).status_code == 401
-
-
-def test_the_status_of_an_expired_token_is_a_setting(client):
-    headers = client.bearer()
-    client.cc.settings.expired_status = 403
-    client.cc.expire_sessions()
-    assert client.info({"accountCode": "agent000000"}, headers).status_code == 403
+def test_a_missing_or_malformed_token_is_401(client, path, body):
+    right = client.bearer()["Authorization"]
+    for headers in (
+        {},
+        {"Authorization": right.removeprefix("Bearer ")},
+        {"Authorization": right.replace("Bearer ", "Bearer")},
+        {"Authorization": right.replace("Bearer", "bearer")},
+        {"Authorization": right + "x"},
+        {"Authorization": "Basic abc"},
+    ):
+        status = client.send("POST", path, json=body, headers=headers).status_code
+        assert (headers, status) == (headers, 401)
 
 
 def test_the_app_key_header_is_optional_but_must_be_right(client):

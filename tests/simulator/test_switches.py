@@ -17,6 +17,7 @@ import pytest
 import requests
 
 from airflow_provider_cc.simulator import Faults, Settings, Simulator
+from tests.hooks.conftest import Clock
 from tests.simulator.conftest import INFO, TOKEN, Client
 
 ONE = "agent000001"
@@ -48,11 +49,12 @@ def status(client: Client) -> int:
 
 
 def later(seconds: float, ask: Callable[[Client], Callable[[], Any]]) -> Callable[[Client], Any]:
-    """Begin something, wait, and see what has become of it."""
+    """Begin something, put the clock forward, and see what has become of it."""
 
     def question(client: Client) -> Any:
+        assert client.clock
         end = ask(client)
-        time.sleep(seconds)
+        client.clock.ahead += seconds
         return end()
 
     return question
@@ -307,16 +309,16 @@ SETTINGS = {
     "isales_user": credential("isales", "isales_user", "another-user"),
     "isales_password": credential("isales", "isales_password", "another-password"),
     "tenant_space_id": Switch("tenant-7", lambda client: client.ask_token().status_code, 200, 400),
-    "token_lifetime": Switch(1, later(1.2, with_token), 200, 401),
+    "token_lifetime": Switch(1, later(2, with_token), 200, 401),
     "expires_in": Switch(
         "milliseconds", lambda client: client.ask_token().json()["Expires"], "3600", "3600000"
     ),
     "new_token_cancels_old": Switch(True, second_token_leaves_the_first, 200, 401),
-    "guid_lifetime": Switch(0.2, later(0.4, with_guid), "0", "107-000"),
-    "agent_timeout": Switch(0.2, later(0.4, with_agent), [10002], []),
+    "guid_lifetime": Switch(60, later(61, with_guid), "0", "107-000"),
+    "agent_timeout": Switch(60, later(61, with_agent), [10002], []),
     "event_poll": Switch(0.1, polled_for, True, False),
-    "isales_token_lifetime": Switch(1, later(1.2, with_isales), 200, 401),
-    "isales_refresh_lifetime": Switch(1, later(1.2, with_refresh), 200, 401),
+    "isales_token_lifetime": Switch(1, later(2, with_isales), 200, 401),
+    "isales_refresh_lifetime": Switch(1, later(2, with_refresh), 200, 401),
     "authmode": Switch(1, new_guid_after_poll, True, False),
     "guid_from_poll_only": Switch(True, logininfo_at_once, "0", "000-003"),
     "config_guid_in": Switch("header", guid_places, (True, True), (False, True)),
@@ -383,19 +385,19 @@ SETTINGS = {
 }
 ONLY_INFO = {"only": {"queryAgentInfoByAccount"}}
 FAULTS = {
-    "latency": Switch(0.6, takes(0.6), False, True),
-    # Half a second more or less than the latency: over ten replies some are early.
+    "latency": Switch(0.4, takes(0.4), False, True),
+    # Up to a tenth of a second more or less than the latency: of six replies some are early.
     "jitter": Switch(
-        0.3, lambda client: any(not takes(0.28)(client) for _ in range(8)), False, True, {"latency": 0.3}
+        0.1, lambda client: any(not takes(0.09)(client) for _ in range(6)), False, True, {"latency": 0.1}
     ),
-    "slow_share": Switch(1.0, takes(0.6), False, True, {"slow_seconds": 0.6}),
-    "slow_seconds": Switch(0.6, takes(0.6), False, True, {"slow_share": 1.0}),
+    "slow_share": Switch(1.0, takes(0.4), False, True, {"slow_seconds": 0.4}),
+    "slow_seconds": Switch(0.4, takes(0.4), False, True, {"slow_share": 1.0}),
     "errors": Switch({502: 1.0}, replies(2), [200, 200], [502, 502], ONLY_INFO),
     "rate_limit": Switch(0, lambda client: client.config_login().status_code, 200, 429),
     "retry_after": Switch(
         3, lambda client: client.config_login().headers.get("Retry-After"), None, "3", {"rate_limit": 0}
     ),
-    "expire_every": Switch(0.2, later(0.4, with_token), 200, 401),
+    "expire_every": Switch(60, later(61, with_token), 200, 401),
     "refuse_sign_ins": Switch(
         {"management", "isales"},
         lambda client: (
@@ -430,7 +432,7 @@ def test_no_switch_is_forgotten():
     assert {field.name for field in fields(Faults)} == FAULTS.keys()
 
 
-def answer(switch: Switch, changes: dict[str, Any]) -> Any:
+def answer(switch: Switch, changes: dict[str, Any], clock: Clock) -> Any:
     """Start a contact center with these settings and faults, and ask."""
     given = {**switch.also, **changes}
     names = {field.name for field in fields(Settings)}
@@ -438,20 +440,20 @@ def answer(switch: Switch, changes: dict[str, Any]) -> Any:
     faults = {name: value for name, value in given.items() if name not in names}
     with ExitStack() as stack:
         cc = stack.enter_context(Simulator(Settings(**{**ALSO, **settings}), Faults(**faults)))
-        client = Client(cc)
+        client = Client(cc, clock)
         stack.callback(client.session.close)
         return switch.ask(client)
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_a_setting_changes_what_it_says(name):
+def test_a_setting_changes_what_it_says(name, clock):
     switch = SETTINGS[name]
-    assert answer(switch, {}) == switch.usual
-    assert answer(switch, {name: switch.value}) == switch.changed
+    assert answer(switch, {}, clock) == switch.usual
+    assert answer(switch, {name: switch.value}, clock) == switch.changed
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_changes_what_it_says(name):
+def test_a_fault_changes_what_it_says(name, clock):
     switch = FAULTS[name]
-    assert answer(switch, {}) == switch.usual
-    assert answer(switch, {name: switch.value}) == switch.changed
+    assert answer(switch, {}, clock) == switch.usual
+    assert answer(switch, {name: switch.value}, clock) == switch.changed
