@@ -79,7 +79,7 @@ def test_a_first_403_is_neither_repeated_nor_a_reason_to_sign_in_again(cc, manag
 def test_a_sign_in_that_gets_no_usable_answer_is_not_repeated_for_anyone_who_waits(
     cc, management, make, status
 ):
-    cc.faults.errors, cc.faults.only, cc.faults.latency = {status: 1.0}, {TOKEN}, 0.3
+    cc.faults.errors, cc.faults.only, cc.faults.latency = {status: 1.0}, {TOKEN}, 1.0
     results = make(management, [info() for _ in range(20 if make is in_threads else 64)])
     assert kinds(results) == {CCSignInUnavailable}
     assert {result.code for result in results} == {f"HTTP {status}"}
@@ -89,7 +89,7 @@ def test_a_sign_in_that_gets_no_usable_answer_is_not_repeated_for_anyone_who_wai
 def test_a_renewal_that_gets_no_usable_answer_is_not_repeated_for_anyone_who_waits(cc, management):
     management.send(info())
     cc.expire_sessions()
-    cc.faults.errors, cc.faults.only, cc.faults.latency = {502: 1.0}, {TOKEN}, 0.05
+    cc.faults.errors, cc.faults.only, cc.faults.latency = {502: 1.0}, {TOKEN}, 0.5
     cc.stats.reset()
     assert kinds(at_once(management, [info() for _ in range(64)])) == {CCSignInUnavailable}
     assert cc.stats.requests(TOKEN) == 1
