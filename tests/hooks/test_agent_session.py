@@ -10,6 +10,8 @@ import pytest
 from airflow_provider_cc.exceptions import CCAuthError, CCBusinessError, CCConfigError, CCError
 from airflow_provider_cc.hooks import agent as agent_module
 from airflow_provider_cc.hooks.gateway import CCGatewayHook
+from airflow_provider_cc.simulator import gateway as simulated_gateway
+from tests.hooks.conftest import Clock
 
 ACCOUNT, NUMBER = "agent000000", "88880001"
 
@@ -172,13 +174,17 @@ def test_arguments_that_cannot_be_right_send_nothing(cc, gateway, agent_id, pass
 
 
 def test_the_agent_stays_signed_in_beyond_the_time_out(cc, seat, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(simulated_gateway, "time", clock)
     monkeypatch.setattr(agent_module, "POLL_EVERY", 0.05)
-    cc.settings.agent_timeout, cc.settings.event_poll = 1.0, 0.02
+    cc.settings.event_poll = 0.02
     with seat() as signed_in:
-        time.sleep(1.3)
+        for _ in range(4):
+            clock.ahead += 0.4 * cc.settings.agent_timeout
+            polls = cc.stats.requests("agentevent")
+            wait_for(lambda polls=polls: cc.stats.requests("agentevent") > polls + 1)
         assert signed_in.query_login_info().softphone_number == NUMBER
     assert (cc.stats.sign_ins("agent"), cc.stats.time_outs) == (1, 0)
-    assert cc.stats.requests("agentevent") > 5
 
 
 def test_without_polls_the_agent_would_not(cc, seat):
