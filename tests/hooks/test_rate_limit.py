@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import collections
 import itertools
+import selectors
 import time
-from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 
@@ -119,6 +120,58 @@ async def test_a_ceiling_stays_one_after_a_refusal(world):
     assert world.rate(30, 50) == pytest.approx(40, rel=0.1)
 
 
+class PassingTime(selectors.DefaultSelector):
+    """Lets an event loop's time pass at once, up to its next timer."""
+
+    now = 1000.0
+
+    def select(self, timeout=None):
+        assert timeout is not None, "nothing would ever happen"
+        self.now += max(0.0, timeout)
+        return super().select(0)
+
+
+def test_runs_share_a_limit_fairly_and_take_up_what_one_of_them_frees(monkeypatch):
+    selector = PassingTime()
+    loop = asyncio.SelectorEventLoop(selector)
+    loop.time = lambda: selector.now
+    server = World(120)
+    monkeypatch.setattr(rate_limit, "time", SimpleNamespace(monotonic=loop.time))
+    accepted = [collections.Counter() for _ in range(3)]
+
+    async def run(number, seconds):
+        limiter = RateLimiter()
+
+        async def ask():
+            while (second := int(selector.now) - 1000) < seconds:
+                if limiter.limits:
+                    await limiter.turn()
+                await asyncio.sleep(0.02 + number / 1000)
+                server.now = selector.now
+                if server.ask():
+                    limiter.accepted()
+                    accepted[number][second] += 1
+                else:
+                    limiter.refused(1.0)
+                    await asyncio.sleep(1.0)
+
+        await asyncio.gather(*(ask() for _ in range(8)))
+
+    async def run_all():
+        await asyncio.gather(*map(run, range(3), (20, 40, 40)))
+
+    loop.run_until_complete(run_all())
+    loop.close()
+
+    def rate(number, first, last):
+        return sum(accepted[number][second] for second in range(first, last)) / (last - first)
+
+    assert [rate(number, 5, 20) for number in range(3)] == pytest.approx([40] * 3, rel=0.5)
+    assert sum(rate(number, 5, 20) for number in range(3)) > 0.9 * 120
+    assert sum(rate(number, 25, 40) for number in (1, 2)) > 0.9 * 120
+    assert len(server.refused) < 0.04 * len(server.accepted)
+
+
 # With a contact center and a real clock
 
 
@@ -142,41 +195,6 @@ def test_a_bulk_run_ends_near_the_rate_that_the_center_accepts(cc, management):
     assert len(asyncio.run(run())) == 400
     assert 1.5 < time.monotonic() - begun < 8
     assert cc.stats.statuses[429] < 60
-
-
-def test_runs_share_a_limit_fairly_and_take_up_what_one_of_them_frees(cc):
-    """Three runs in event loops of their own; what they are accepted is counted second by second."""
-    limit = 120
-    cc.faults.latency, cc.faults.rate_limit, cc.faults.retry_after = 0.02, limit, 1
-    begun = time.monotonic()
-    accepted = [collections.Counter() for _ in range(3)]
-
-    def run(number, until):
-        hook = CCManagementHook()
-        hook.sessions.sign_in()
-
-        async def ask(bulk):
-            while time.monotonic() - begun < until:
-                await bulk.call(info(f"agent{number:06d}"))
-                accepted[number][int(time.monotonic() - begun)] += 1
-
-        async def ask_all():
-            async with hook.bulk() as bulk:
-                await asyncio.gather(*(ask(bulk) for _ in range(8)))
-
-        asyncio.run(ask_all())
-
-    with ThreadPoolExecutor(3) as pool:
-        for ended in [pool.submit(run, number, until) for number, until in enumerate((5, 14, 14))]:
-            ended.result()
-
-    def rate(number, first, last):
-        return sum(accepted[number][second] for second in range(first, last)) / (last - first)
-
-    assert [rate(number, 2, 5) for number in range(3)] == pytest.approx([limit / 3] * 3, rel=0.5)
-    assert sum(rate(number, 2, 5) for number in range(3)) > 0.7 * limit
-    assert max(accepted[1][second] + accepted[2][second] for second in range(6, 14)) > 0.9 * limit
-    assert cc.stats.statuses[429] < 0.06 * cc.stats.requests(INFO)
 
 
 def test_a_pause_that_one_call_was_asked_for_is_kept_by_all(cc, management):
