@@ -55,7 +55,7 @@ CONNECTION_TYPES: tuple[dict[str, Any], ...] = (
         "connection-type": "cc_management",
         "hook-class-name": "airflow_provider_cc.hooks.management.CCManagementHook",
         "hook-name": "CC-Management",
-        "ui-field-behavior": {
+        "ui-field-behaviour": {
             "hidden-fields": [],
             "relabeling": {
                 "host": "Domain",
@@ -94,7 +94,7 @@ CONNECTION_TYPES: tuple[dict[str, Any], ...] = (
         "connection-type": "cc_gateway",
         "hook-class-name": "airflow_provider_cc.hooks.gateway.CCGatewayHook",
         "hook-name": "CC-Gateway",
-        "ui-field-behavior": {
+        "ui-field-behaviour": {
             "hidden-fields": [],
             "relabeling": {
                 "host": "Address",
@@ -110,7 +110,7 @@ CONNECTION_TYPES: tuple[dict[str, Any], ...] = (
         "connection-type": "cc_isales",
         "hook-class-name": "airflow_provider_cc.hooks.isales.CCISalesHook",
         "hook-name": "CC-iSales",
-        "ui-field-behavior": {
+        "ui-field-behaviour": {
             "hidden-fields": [],
             "relabeling": {
                 "host": "Domain",
@@ -138,7 +138,7 @@ CONNECTION_TYPES: tuple[dict[str, Any], ...] = (
         "connection-type": "cc_agent",
         "hook-class-name": "airflow_provider_cc.hooks.agent.CCAgentHook",
         "hook-name": "CC agent",
-        "ui-field-behavior": {
+        "ui-field-behaviour": {
             "hidden-fields": ["host", "port", "schema"],
             "relabeling": {"login": "Sign-in account or agent ID"},
             "placeholders": {"login": "account@example or 5001"},
@@ -215,7 +215,7 @@ class CCForm:
     def __init_subclass__(cls, **arguments: Any) -> None:
         """Copy the methods to the subclass: Airflow ignores inherited ones."""
         super().__init_subclass__(**arguments)
-        for name in ("get_ui_field_behavior", "get_connection_form_widgets"):
+        for name in ("get_ui_field_behaviour", "get_connection_form_widgets"):
             setattr(cls, name, next(vars(base)[name] for base in cls.__mro__ if name in vars(base)))
 
     @classmethod
@@ -225,13 +225,13 @@ class CCForm:
     @classmethod
     def _label(cls, field: str) -> str:
         """Return the form's label of a field."""
-        label: str = cls._entry()["ui-field-behavior"]["relabeling"].get(field, field)
+        label: str = cls._entry()["ui-field-behaviour"]["relabeling"].get(field, field)
         return label
 
     @classmethod
-    def get_ui_field_behavior(cls) -> dict[str, Any]:
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Return which standard fields the form shows, and their labels."""
-        return {key.replace("-", "_"): value for key, value in cls._entry()["ui-field-behavior"].items()}
+        return {key.replace("-", "_"): value for key, value in cls._entry()["ui-field-behaviour"].items()}
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:

@@ -37,7 +37,7 @@ every_system = pytest.mark.parametrize("conn_type", SYSTEMS)
 
 
 def _label(entry: dict[str, Any], field: str) -> str:
-    label: str = entry["ui-field-behavior"]["relabeling"].get(field, field.title())
+    label: str = entry["ui-field-behaviour"]["relabeling"].get(field, field.title())
     return label
 
 
@@ -53,7 +53,7 @@ def _fill_in(
 
 @every_type
 def test_a_form_shows_what_the_provider_says(entry: dict[str, Any], web: WebInterface) -> None:
-    behavior = entry["ui-field-behavior"]
+    behavior = entry["ui-field-behaviour"]
 
     form = web.new_connection(entry["hook-name"])
 
@@ -89,7 +89,7 @@ def test_what_is_saved_stays_when_it_is_saved_again(
     fields = {
         name: value
         for name, value in fields.items()
-        if name not in entry["ui-field-behavior"]["hidden-fields"]
+        if name not in entry["ui-field-behaviour"]["hidden-fields"]
     }
     extra = {name: EXTRAS[name] for name in entry["conn-fields"]}
 

@@ -67,7 +67,7 @@ def test_connection_table(path: str) -> None:
 
     assert columns == list(TYPES)
     for conn_type, entry in TYPES.items():
-        form = entry["ui-field-behavior"]
+        form = entry["ui-field-behaviour"]
         hook = _resolve(entry["hook-class-name"])
         unless_set = {"Port, if not": str(getattr(hook, "default_port", "")), "Schema, if not": "https"}
         for label, field in {"Host": "host", "Port, if not": "port", "Schema, if not": "schema"}.items():

@@ -89,7 +89,7 @@ def use_hooks() -> None:
     for hook in (CCManagementHook, CCGatewayHook, CCISalesHook):
         if find_spec("flask_appbuilder"):  # Airflow before 3.2 makes its forms of it
             hook.get_connection_form_widgets()
-        hook.get_ui_field_behavior()
+        hook.get_ui_field_behaviour()
         passed, told = hook().test_connection()
         assert passed, told
     assert len(list(CCManagementHook().query_agents())) == 5
