@@ -12,6 +12,7 @@ from playwright.sync_api import Locator, ViewportSize
 
 from airflow_provider_cc.simulator import Simulator
 from scripts.airflow_home import CHECKOUT, AirflowHome
+from scripts.postgres import postgres
 from scripts.showcase import contact_center
 from scripts.web_interface import WebInterface, chromium
 
@@ -19,7 +20,7 @@ SCRATCH = CHECKOUT / ".cache" / "screenshots"
 IMAGES = CHECKOUT / "docs" / "images"
 DAG = "cc_agents_from_directory"
 FORM: ViewportSize = {"width": 1280, "height": 1000}
-LOG: ViewportSize = {"width": 1280, "height": 480}
+LOG: ViewportSize = {"width": 1280, "height": 560}
 PAGE: ViewportSize = {"width": 1280, "height": 800}
 # Runs on the page, with something new in the contact center before each.
 RUNS = 12
@@ -42,13 +43,16 @@ def main() -> int:
     SCRATCH.mkdir(parents=True)
     passwords = SCRATCH / "passwords.json"
     passwords.write_text(json.dumps({"admin": "admin"}))
-    with contact_center(SCRATCH / "certificates") as center, chromium() as browser:
-        warehouse = {"conn_type": "duckdb", "host": str(SCRATCH / "warehouse.duckdb")}
+    with (
+        contact_center(SCRATCH / "certificates") as center,
+        postgres(SCRATCH / "postgres") as warehouse,  # DuckDB's hook would log where its file is
+        chromium() as browser,
+    ):
         airflow = AirflowHome(
             SCRATCH / "airflow",
             {
                 **center.environment(),
-                "AIRFLOW_CONN_WAREHOUSE": json.dumps(warehouse),
+                "AIRFLOW_CONN_WAREHOUSE": warehouse,
                 "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
             },
         )
