@@ -87,6 +87,6 @@ def test_airflow_takes_a_connection_from_the_backend_of_the_page(
 
     run = airflow.run_dag("look_up")
 
-    (folder / "connections.json").write_text("{}")
+    (folder / "connections.json").write_text("{}")  # the other test's connections are in its environment
     assert run.state == "success", run.log
     assert [row["account"] for row in run.xcoms["look_up", -1]] == ["agent000001"]

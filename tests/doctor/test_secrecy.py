@@ -7,7 +7,7 @@ import json
 import pytest
 
 from airflow_provider_cc.doctor.diagnosis import HOOKS, diagnose_hook
-from tests.doctor.support import GATEWAY, ISALES, MANAGEMENT
+from tests.doctor.support import MANAGEMENT, SYSTEMS
 
 WRONG = "WrongPass-umber-glacier-3f6b"
 BENT = {
@@ -19,13 +19,8 @@ BENT = {
 }
 
 
-@pytest.mark.parametrize(
-    ("conn_id", "bent"),
-    [
-        *((MANAGEMENT, bent) for bent in BENT),
-        *((conn_id, bent) for conn_id in (GATEWAY, ISALES) for bent in ("echo", "declined")),
-    ],
-)
+@pytest.mark.parametrize("bent", BENT)
+@pytest.mark.parametrize("conn_id", SYSTEMS)
 def test_nothing_leaks(cc, reconnect, examine, logged, conn_id, bent):
     for name, value in BENT[bent].items():
         setattr(cc.settings, name, value)

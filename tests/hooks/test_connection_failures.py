@@ -175,9 +175,9 @@ def drip_chunks(connection):
 @pytest.mark.parametrize("handle", [stay_silent, drip_a_body, drip_a_chunk, drip_chunks])
 async def test_a_reply_that_does_not_come_in_time(serve, ask, handle):
     begun = time.monotonic()
-    kind, code, text = await failure_of(ask, settings(serve(handle).port, timeout=0.2))
+    kind, code, text = await failure_of(ask, settings(serve(handle).port))
     assert (kind, code) == (CCTransientError, "timeout")
-    assert "within 0.2 s" in text
+    assert "within 0.5 s" in text
     assert time.monotonic() - begun < 4  # a hundred pieces take 5 s
 
 

@@ -21,9 +21,19 @@ from airflow_provider_cc.hooks.gateway import CCGatewayHook
 from airflow_provider_cc.hooks.isales import CCISalesHook
 from airflow_provider_cc.hooks.lockout import Credential, Lockout
 from airflow_provider_cc.hooks.management import CCManagementHook
-from tests.hooks.support import PLAIN, SYSTEMS, TASKS, TOKEN, at_once, http, in_threads, info, says
+from tests.hooks.support import (
+    EVERY_SYSTEM,
+    PLAIN,
+    SYSTEMS,
+    TASKS,
+    TOKEN,
+    at_once,
+    http,
+    in_threads,
+    info,
+    says,
+)
 
-#: The Test button knows a connection by an id of its own.
 MINUTES = [5, 10, 20, 40, 80, 160, 320, 640, 1280, 1440, 1440]
 
 
@@ -246,12 +256,9 @@ def as_an_agent(hook):
         raise AssertionError("signed in")
 
 
-@pytest.mark.parametrize(
-    ("sign_in", "codes"),
-    [(in_configuration, OF_THE_GATEWAY), (as_an_agent, OF_THE_GATEWAY[::4])],
-)
-def test_a_code_that_is_no_verdict_blocks_nothing(serve, connect, variables, sign_in, codes):
-    for code in codes:
+@pytest.mark.parametrize("sign_in", [in_configuration, as_an_agent])
+def test_a_code_that_is_no_verdict_blocks_nothing(serve, connect, variables, sign_in):
+    for code in OF_THE_GATEWAY:
         server = serve(says(http(b'{"retcode":"%s","message":"of the gateway"}' % code.encode())))
         sent, failures = sent_again(server, connect, CCGatewayHook, sign_in)
         assert (code, sent) == (code, 2)
@@ -446,10 +453,11 @@ def test_the_error_says_what_happened_until_when_and_what_to_do(cc, reconnect, v
     assert set(entry) == {"fingerprint", "rejections", "rejected_at", "endpoint", "reason"}
 
 
-def test_neither_secret_nor_fingerprint_nor_key_is_shown(cc, reconnect, variables, logged):
+@EVERY_SYSTEM
+def test_neither_secret_nor_fingerprint_nor_key_is_shown(cc, reconnect, variables, logged, system):
     cc.settings.echo_secrets = True
-    reconnect("cc_management_default", password="canary-oriole-61f0")
-    errors = [rejected(), rejected()]
+    reconnect(f"cc_{system}_default", password="canary-oriole-61f0")
+    errors = [rejected(system), rejected(system)]
     _, entry = the_block(variables)
     key = variables[lockout.KEY_VARIABLE]
     said = logged.text() + "".join(f"{error!r} {error}" for error in errors)

@@ -43,6 +43,10 @@ REQUESTS = {
     "onlineagent": (CCGatewayHook, agent_sign_in, ["requests"]),
     "as a user": (CCManagementHook, as_user, ["requests"]),
 }
+EVERY_REQUEST = pytest.mark.parametrize(
+    ("request_name", "client"),
+    [(name, client) for name, (_, _, clients) in REQUESTS.items() for client in clients],
+)
 
 
 def cut_off(connection):
@@ -77,22 +81,13 @@ def make(connect, port, request_name, client):
         hook.default_conn_name,
         {**PLAIN, "conn_type": hook.conn_type, "login": "101", "password": SECRET},
         port=port,
-        extra={"timeout": 0.4},
+        extra={"timeout": 1},
     )
     send(hook(), client)
 
 
-@pytest.mark.parametrize(
-    ("request_name", "client", "fate"),
-    [
-        (name, client, fate)
-        for name, (_, _, clients) in REQUESTS.items()
-        for client in clients
-        for fate in FATES
-        # What may come back is the same for all of them: every fate for one sign-in and for one call.
-        if name in ("tokenByAkSk", "queryAgentLoginParams") or fate in ("HTTP 503", "busy retcode", "reset")
-    ],
-)
+@EVERY_REQUEST
+@pytest.mark.parametrize("fate", FATES)
 def test_it_is_sent_once(serve, connect, request_name, client, fate):
     sent = []
 

@@ -190,8 +190,8 @@ def test_a_sign_in_of_a_bulk_run_waits_while_the_center_asks_for_a_pause(cc, man
 
     async def run():
         async with management.bulk() as client:
-            client._limiter.refused(0.4)
             begun = time.monotonic()
+            client._limiter.refused(0.4)
             await client.call(info())
             return begun
 

@@ -254,17 +254,17 @@ def test_the_strictest_reading_wants_a_poll_before_logininfo(client, agent):
 
 
 def test_a_poll_gives_the_event_at_once_or_waits(client, agent):
-    client.cc.settings.event_poll = 1.0
+    client.cc.settings.event_poll = 1.5
     poll = f"agentevent/{agent.agent_id}"
     guid = client.agent_guid(ACCOUNT)
     begin = time.monotonic()
     reply = client.agent_call("GET", poll, guid)
     assert reply.json()["event"]["eventType"] == "AgentState_Ready"
-    assert time.monotonic() - begin < 0.9
+    assert time.monotonic() - begin < 1.4
     begin = time.monotonic()
     reply = client.agent_call("GET", poll, new_guid(reply))
     assert (code(reply), reply.json()["event"]) == ("0", None)
-    assert 0.95 < time.monotonic() - begin < 8
+    assert 1.45 < time.monotonic() - begin < 8
 
 
 def test_a_second_poll_and_a_sign_out_meet_a_waiting_one(client, agent):

@@ -34,7 +34,7 @@ from tests.operators.test_management import expected
 INFO, TOKEN = "queryAgentInfoByAccount", "tokenByAkSk"
 NEW = "new.one"
 #: How long somebody else keeps us waiting, and how long we may keep others waiting: busy machines stutter.
-SLOW, STUTTER = 1.5, 1.0
+SLOW, STUTTER = 2.0, 1.0
 
 
 def trigger(**arguments: Any) -> CCAgentTrigger:
